@@ -1,0 +1,196 @@
+"""Frozen dataclasses that cross the borders between the package's modules.
+
+Conventions (binding, see docs/conventions.md): OpenCV camera axes (x right, y down, z forward), pixel centres at +0.5,
+metres, world z up, ego x forward and y left, quaternions wxyz, images [H, W, 3] float32 in [0, 1], videos [T, H, W, 3],
+masks 1 = regenerate (sky and dynamic masks: 1 = sky, 1 = dynamic).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera at one pose; images are undistorted."""
+
+    intrinsics: Float[Tensor, "3 3"]
+    world_from_camera: Float[Tensor, "4 4"]
+    width: int
+    height: int
+
+    @property
+    def camera_from_world(self) -> Float[Tensor, "4 4"]:
+        """Inverse pose, exact for rigid transforms."""
+        rotation, centre = self.world_from_camera[:3, :3], self.world_from_camera[:3, 3]
+        inverse = torch.eye(4, dtype=rotation.dtype, device=rotation.device)
+        inverse[:3, :3] = rotation.T
+        inverse[:3, 3] = -rotation.T @ centre
+        return inverse
+
+    def to(self, device: torch.device | str) -> Camera:
+        """The same camera with its tensors on `device`."""
+        return dataclasses.replace(
+            self, intrinsics=self.intrinsics.to(device), world_from_camera=self.world_from_camera.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of one camera at one time stamp; pixels are read only when asked for (`data.images`)."""
+
+    time_index: int
+    camera_name: str
+    camera: Camera
+    image_path: Path
+    sky_mask_path: Path | None = None
+    dynamic_mask_path: Path | None = None
+    ego_mask_path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """A tracked 3D box; box axes x forward (length), y left (width), z up (height), origin at the centre."""
+
+    track_id: str
+    class_name: str
+    size_m: Float[Tensor, 3]  # length, width, height
+    time_indices: Int[Tensor, " n"]  # ascending
+    world_from_box: Float[Tensor, "n 4 4"]
+    is_moving: bool
+
+
+@dataclass(frozen=True)
+class DriveClip:
+    """A recorded drive: posed images of a rig, LiDAR, tracked boxes. `missing` names optional parts that are absent."""
+
+    name: str
+    root: Path
+    num_frames: int
+    camera_names: tuple[str, ...]
+    frames: tuple[Frame, ...]  # time-major: frames[t * len(camera_names) + c]
+    world_from_ego: Float[Tensor, "t 4 4"]
+    lidar_paths: tuple[Path | None, ...]  # one per time stamp
+    tracks: tuple[Track, ...]
+    missing: tuple[str, ...]
+    frame_rate_hz: float = 10.0
+
+    def frame(self, time_index: int, camera_name: str) -> Frame:
+        """The frame of one camera at one time stamp."""
+        return self.frames[time_index * len(self.camera_names) + self.camera_names.index(camera_name)]
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """N anisotropic Gaussians in one coordinate frame, parameters before activation."""
+
+    means: Float[Tensor, "n 3"]  # metres
+    quats: Float[Tensor, "n 4"]  # wxyz, not necessarily normalised
+    log_scales: Float[Tensor, "n 3"]  # log of the standard deviation in metres
+    opacity_logits: Float[Tensor, " n"]  # opacity = sigmoid
+    colors: Float[Tensor, "n k 3"]  # spherical harmonics, k = (L + 1)^2; rgb = 0.5 + Y_0 c_0 + ...
+
+    @property
+    def num(self) -> int:
+        """Number of Gaussians N."""
+        return self.means.shape[0]
+
+
+@dataclass(frozen=True)
+class RigidNode:
+    """A rigidly moving object with its own Gaussians, posed per time stamp; absent outside `time_indices`."""
+
+    track_id: str
+    size_m: Float[Tensor, 3]
+    time_indices: Int[Tensor, " n"]
+    world_from_node: Float[Tensor, "n 4 4"]
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Environment map, equirectangular in world directions: row 0 = zenith (+z), column 0 = +x, turning to +y."""
+
+    texture: Float[Tensor, "hs ws 3"]
+
+
+@dataclass(frozen=True)
+class GaussianScene:
+    """The Gaussian scene graph. Background Gaussians (`node_ids == 0`) are in world coordinates, those with
+    `node_ids == k > 0` in the coordinates of `nodes[k - 1]`."""
+
+    gaussians: Gaussians
+    node_ids: Int[Tensor, " n"]
+    nodes: tuple[RigidNode, ...]
+    sky: Sky
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Gaussians in screen space. Culled ones have radius 0. conic = inverse 2x2 covariance (a, b, c)."""
+
+    means2d: Float[Tensor, "n 2"]  # pixels
+    conics: Float[Tensor, "n 3"]
+    depths: Float[Tensor, " n"]  # camera z, metres
+    radii: Int[Tensor, " n"]  # pixels, 0 = culled
+    opacities: Float[Tensor, " n"]
+    rgb: Float[Tensor, "n 3"]  # colour seen from this camera, after spherical harmonics
+
+
+@dataclass(frozen=True)
+class TileLists:
+    """Gaussians per square tile, sorted front to back; tile (ty, tx) holds ids[offsets[i] : offsets[i + 1]], i = ty * tiles_x + tx."""
+
+    tile_size: int
+    tiles_x: int
+    tiles_y: int
+    offsets: Int[Tensor, " tiles_plus_1"]
+    gaussian_ids: Int[Tensor, " m"]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One rendered view with what `eig` needs to walk the same pixels again."""
+
+    color: Float[Tensor, "h w 3"]
+    depth: Float[Tensor, "h w"]  # expected camera z over the accumulated alpha, metres; 0 where alpha is 0
+    alpha: Float[Tensor, "h w"]
+    projection: Projection
+    tiles: TileLists
+    backend: str
+
+
+@dataclass(frozen=True)
+class EigMap:
+    """Pixel-wise expected information gain of one view, in nats, and what it was computed from."""
+
+    eig_nats: Float[Tensor, "h w"]
+    predictive_variance: Float[Tensor, "h w"]  # trace(V_p) / 3, colour units squared, uncalibrated
+    alpha: Float[Tensor, "h w"]
+
+
+@dataclass(frozen=True)
+class EigVolume:
+    """EIG of a clip. `expected_sq_error` is the calibrated mean squared colour error of the render, per channel."""
+
+    eig_nats: Float[Tensor, "t h w"]
+    expected_sq_error: Float[Tensor, "t h w"]
+    alpha: Float[Tensor, "t h w"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the generator gets: 4k+1 frames of a render with its EIG, references from the recorded views, and, in
+    training, the true clip. `known` marks frames whose content is exact history (phi = 0)."""
+
+    render: Float[Tensor, "t h w 3"]
+    eig: EigVolume
+    depth: Float[Tensor, "t h w"]
+    references: Float[Tensor, "r h w 3"]
+    known: Bool[Tensor, " t"]
+    truth: Float[Tensor, "t h w 3"] | None = None

@@ -1,0 +1,26 @@
+"""The one error for bad input, and how tools turn it into one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong: says the file or key, the value found and what was expected."""
+
+    def __init__(self, where: str | Path, found: object, expected: str) -> None:
+        super().__init__(f"{where}: {found}; expected {expected}")
+
+
+def run_tool(main: Callable[[list[str]], None]) -> None:
+    """Runs a command-line `main(argv)`: an `InputError` becomes one line on stderr and exit code 2, never a traceback."""
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to continue\n")
+        raise SystemExit(130) from None

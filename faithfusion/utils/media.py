@@ -1,0 +1,65 @@
+"""Pictures and videos in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.errors import InputError
+
+
+def read_image(path: Path) -> Float[Tensor, "h w 3"]:
+    """An RGB image in [0, 1]. InputError if it is missing or damaged."""
+    return torch.from_numpy(_decode(path, "RGB").astype(np.float32) / 255.0)
+
+
+def read_mask(path: Path) -> Float[Tensor, "h w"]:
+    """A grey mask in [0, 1]. InputError if it is missing or damaged."""
+    return torch.from_numpy(_decode(path, "L").astype(np.float32) / 255.0)
+
+
+def _decode(path: Path, mode: str) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "an image") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise InputError(path, f"cannot be decoded ({error})", "a whole image") from None
+
+
+def to_uint8(image: Float[Tensor, "*shape"]) -> np.ndarray:
+    """Values in [0, 1] as rounded bytes."""
+    return (image.detach().cpu().clamp(0, 1) * 255.0 + 0.5).to(torch.uint8).numpy()
+
+
+def write_image(path: Path, image: Float[Tensor, "h w 3"] | np.ndarray) -> None:
+    """Writes PNG or JPEG by suffix; float images in [0, 1] or uint8 arrays."""
+    with atomic_file(path) as temporary:
+        Image.fromarray(image if isinstance(image, np.ndarray) else to_uint8(image)).save(temporary, quality=95)
+
+
+def write_video(path: Path, video: Float[Tensor, "t h w 3"] | np.ndarray, frame_rate_hz: float) -> None:
+    """Writes an H.264 mp4; odd sizes are padded by one pixel, because yuv420p needs even ones."""
+    frames = video if isinstance(video, np.ndarray) else to_uint8(video)
+    pad = [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]
+    frames = np.pad(frames, pad, mode="edge")
+    with (
+        atomic_file(path) as temporary,
+        imageio.get_writer(
+            temporary,
+            fps=frame_rate_hz,
+            codec="libx264",
+            macro_block_size=1,
+            output_params=["-crf", "18", "-pix_fmt", "yuv420p"],
+        ) as writer,
+    ):
+        for frame in frames:
+            writer.append_data(frame)

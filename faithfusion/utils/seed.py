@@ -1,0 +1,13 @@
+"""Named random generators: every use of chance has its own stream of one seed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def make_generator(seed: int, *names: object, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator whose stream depends on `seed` and the names of its use only."""
+    digest = hashlib.sha256(repr((seed, *map(str, names))).encode()).digest()
+    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:7], "big"))
