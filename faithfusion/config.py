@@ -1,4 +1,4 @@
-"""YAML and command line to frozen dataclasses. Unknown keys, wrong types and bad choices are refused with their place."""
+"""YAML and command line to frozen dataclasses; unknown keys, wrong types and bad choices are refused."""
 
 from __future__ import annotations
 

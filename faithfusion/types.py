@@ -144,7 +144,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class TileLists:
-    """Gaussians per square tile, sorted front to back; tile (ty, tx) holds ids[offsets[i] : offsets[i + 1]], i = ty * tiles_x + tx."""
+    """Gaussians per square tile, front to back: tile i = ty * tiles_x + tx holds ids[offsets[i] : offsets[i + 1]]."""
 
     tile_size: int
     tiles_x: int

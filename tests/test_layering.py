@@ -1,4 +1,4 @@
-"""The import law: a module of faithfusion imports only from modules to its left; train_video only clips, video, utils."""
+"""The import law: a module imports only from modules to its left; train_video only clips, video, utils."""
 
 import ast
 from pathlib import Path

@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 def run_tool(main: Callable[[list[str]], None]) -> None:
-    """Runs a command-line `main(argv)`: an `InputError` becomes one line on stderr and exit code 2, never a traceback."""
+    """Runs `main(argv)`; an `InputError` becomes one line on stderr and exit code 2, never a traceback."""
     try:
         main(sys.argv[1:])
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Finished stages of a run in `state.json`, so that a killed run continues and a changed config redoes what it touches."""
+"""Finished stages of a run in `state.json`: a killed run continues, a changed config redoes what it touches."""
 
 from __future__ import annotations
 
