@@ -1,0 +1,174 @@
+"""Reader of drives in the layout that DriveStudio's Waymo pipeline writes (github.com/ziyc/drivestudio).
+
+    images/{t:03d}_{cam}.jpg|png      intrinsics/{cam}.txt: fx fy cx cy k1 k2 p1 p2 k3
+    extrinsics/{cam}.txt: camera (x forward, y left, z up) to ego      ego_pose/{t:03d}.txt: ego to world
+    optional: lidar/{t:03d}.bin, sky_masks/ and dynamic_masks/all/{t:03d}_{cam}.png, ego_masks/{cam}.png,
+    instances/instances_info.json and frame_instances.json
+
+World frame of the result: the data set's world moved by the inverse of the first ego pose, as DriveStudio does. The ego
+starts at the origin looking along +x with z up, so coordinates stay small enough for float32 (Waymo's are not).
+Everything that can be wrong is checked here, before any work starts; pixels are decoded later (`data.images`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from faithfusion.data.calibration import invert_rigid, read_intrinsics, read_pose
+from faithfusion.data.image_files import image_size
+from faithfusion.data.instances import read_tracks
+from faithfusion.data.lidar import check_scan
+from faithfusion.types import Camera, DriveClip, Frame
+from faithfusion.utils.errors import InputError
+
+# OpenCV camera axes (x right, y down, z forward) to the layout's camera axes (x forward, y left, z up)
+OPENCV2DATASET = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+IMAGE_NAME = re.compile(r"(\d+)_(.+)\.(jpg|jpeg|png)", re.IGNORECASE)
+
+
+def read_clip(root: Path, *, camera_names: Sequence[str] | None = None, num_frames: int | None = None) -> DriveClip:
+    """Reads and validates a drive; the first `num_frames` time stamps (all if None) of `camera_names` (all if None).
+
+    Optional parts that are absent are named in `DriveClip.missing`. Raises InputError for a missing folder, frame or
+    pose, an unknown camera, a window longer than the clip, a cut-off image, images of different sizes in one camera,
+    a pose that is not finite or not rigid, a damaged LiDAR scan, and boxes at frames that do not exist.
+    """
+    root = Path(root)
+    images = _list_images(root)
+    names = _choose_cameras(root, images, camera_names)
+    total = 1 + max([t for t, name in images if name in names] + _pose_indices(root))
+    length = _choose_length(root, num_frames, total)
+    dataset_from_ego = np.stack([read_pose(root / "ego_pose" / f"{t:03d}.txt") for t in range(length)])
+    clip_from_dataset = invert_rigid(dataset_from_ego[0])
+    world_from_ego = clip_from_dataset @ dataset_from_ego
+    rig = [_read_rig_camera(root, name) for name in names]
+    frames = [_read_frame(root, images, t, camera, world_from_ego[t]) for t in range(length) for camera in rig]
+    for camera in rig:
+        _require_one_size([frame for frame in frames if frame.camera_name == camera.name])
+    tracks = read_tracks(root / "instances", clip_from_dataset, total, length)
+    scans = _read_lidar_paths(root, length)
+    return DriveClip(
+        name=root.resolve().name,
+        root=root,
+        num_frames=length,
+        camera_names=names,
+        frames=tuple(frames),
+        world_from_ego=torch.from_numpy(world_from_ego).float(),
+        lidar_paths=scans,
+        tracks=tracks or (),
+        missing=_name_missing(frames, scans, tracks is not None),
+    )
+
+
+def clip_from_dataset_world(root: Path) -> np.ndarray:
+    """The 4x4 that takes the data set's world into the clip's (inverse of the first ego pose), float64."""
+    return invert_rigid(read_pose(Path(root) / "ego_pose" / "000.txt"))
+
+
+@dataclass(frozen=True)
+class _RigCamera:
+    name: str
+    intrinsics: np.ndarray
+    ego_from_camera: np.ndarray  # OpenCV camera axes
+
+
+def _list_images(root: Path) -> dict[tuple[int, str], Path]:
+    for folder in (root, root / "images", root / "ego_pose", root / "intrinsics", root / "extrinsics"):
+        if not folder.is_dir():
+            raise InputError(folder, "no such folder", "a drive in DriveStudio's layout")
+    matches = ((IMAGE_NAME.fullmatch(path.name), path) for path in sorted((root / "images").iterdir()))
+    images = {(int(match[1]), match[2]): path for match, path in matches if match}
+    if not images:
+        raise InputError(root / "images", "no images", "files named 000_0.jpg (frame, camera)")
+    return images
+
+
+def _choose_cameras(root: Path, images: dict, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    present = sorted({name for _, name in images}, key=lambda name: (not name.isdigit(), len(name), name))
+    names = tuple(present if wanted is None else map(str, wanted))
+    for name in names:
+        if name not in present:
+            raise InputError(root, f"no camera {name!r}", f"one of {', '.join(present)}")
+    if not names or len(set(names)) != len(names):
+        raise InputError(root, f"cameras {names}", "at least one camera, each once")
+    return names
+
+
+def _pose_indices(root: Path) -> list[int]:
+    indices = [int(path.stem) for path in (root / "ego_pose").glob("*.txt") if path.stem.isdigit()]
+    if not indices:
+        raise InputError(root / "ego_pose", "no poses", "one 4x4 matrix per frame: 000.txt, 001.txt, ...")
+    return indices
+
+
+def _choose_length(root: Path, num_frames: int | None, total: int) -> int:
+    if num_frames is None:
+        return total
+    if not 1 <= num_frames <= total:
+        raise InputError(root, f"num_frames = {num_frames}", f"1 to {total}, the length of the clip")
+    return num_frames
+
+
+def _read_rig_camera(root: Path, name: str) -> _RigCamera:
+    intrinsics, _ = read_intrinsics(root / "intrinsics" / f"{name}.txt")
+    return _RigCamera(name, intrinsics, read_pose(root / "extrinsics" / f"{name}.txt") @ OPENCV2DATASET)
+
+
+def _read_frame(root: Path, images: dict, t: int, rig: _RigCamera, world_from_ego: np.ndarray) -> Frame:
+    path = images.get((t, rig.name))
+    if path is None:
+        raise InputError(root / "images" / f"{t:03d}_{rig.name}.jpg", "missing frame", "one image per camera and frame")
+    width, height = image_size(path)
+    camera = Camera(
+        intrinsics=torch.from_numpy(rig.intrinsics).float(),
+        world_from_camera=torch.from_numpy(world_from_ego @ rig.ego_from_camera).float(),
+        width=width,
+        height=height,
+    )
+    masks = {
+        "sky_mask_path": root / "sky_masks" / f"{t:03d}_{rig.name}.png",
+        "dynamic_mask_path": root / "dynamic_masks" / "all" / f"{t:03d}_{rig.name}.png",
+        "ego_mask_path": root / "ego_masks" / f"{rig.name}.png",
+    }
+    present = {key: _require_mask_size(mask, width, height) for key, mask in masks.items() if mask.is_file()}
+    return Frame(time_index=t, camera_name=rig.name, camera=camera, image_path=path, **present)
+
+
+def _require_mask_size(path: Path, width: int, height: int) -> Path:
+    size = image_size(path)
+    if size != (width, height):
+        raise InputError(path, f"size {size[0]}x{size[1]}", f"the size of its image, {width}x{height}")
+    return path
+
+
+def _require_one_size(frames: list[Frame]) -> None:
+    first = frames[0].camera
+    for frame in frames:
+        if (frame.camera.width, frame.camera.height) != (first.width, first.height):
+            found = f"size {frame.camera.width}x{frame.camera.height}"
+            raise InputError(frame.image_path, found, f"{first.width}x{first.height} as in {frames[0].image_path.name}")
+
+
+def _read_lidar_paths(root: Path, length: int) -> tuple[Path | None, ...]:
+    paths = [root / "lidar" / f"{t:03d}.bin" for t in range(length)]
+    return tuple(check_scan(path) if path.is_file() else None for path in paths)
+
+
+def _name_missing(frames: list[Frame], scans: tuple[Path | None, ...], has_boxes: bool) -> tuple[str, ...]:
+    absent = {
+        "sky masks": [frame.sky_mask_path is None for frame in frames],
+        "dynamic masks": [frame.dynamic_mask_path is None for frame in frames],
+        "ego masks": [frame.ego_mask_path is None for frame in frames],
+        "lidar": [path is None for path in scans],
+        "boxes": [not has_boxes],
+    }
+    parts = [
+        name if all(flags) else f"{name} ({sum(flags)} of {len(flags)})" for name, flags in absent.items() if any(flags)
+    ]
+    return tuple(parts)

@@ -1,0 +1,93 @@
+"""Tracked boxes of the DriveStudio layout: instances/instances_info.json and frame_instances.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from faithfusion.data.calibration import require_rigid
+from faithfusion.types import Track
+from faithfusion.utils.errors import InputError
+
+MOVING_DISTANCE_M = 1.0  # labels of parked cars jitter by a few decimetres
+
+
+def read_tracks(folder: Path, clip_from_dataset: np.ndarray, total: int, length: int) -> tuple[Track, ...] | None:
+    """Tracks of the first `length` of `total` frames with box poses in the clip's world; None without a box file.
+
+    A track's size is its mean over the frames; it is moving if its centre leaves its first place by more than
+    `MOVING_DISTANCE_M`. Raises InputError for damaged files and for boxes at frames outside the clip.
+    """
+    path = folder / "instances_info.json"
+    if not path.is_file():
+        return None
+    info = _read_json(path)
+    _check_frame_lists(folder / "frame_instances.json", info, total)
+    tracks = [_read_track(path, key, entry, clip_from_dataset, total, length) for key, entry in info.items()]
+    return tuple(track for track in tracks if track is not None)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(path, f"cannot be read ({error})", "a JSON file") from None
+    if not isinstance(content, dict):
+        raise InputError(path, f"a JSON {type(content).__name__}", "a JSON object keyed by instance or frame")
+    return content
+
+
+def _check_frame_lists(path: Path, info: dict[str, Any], total: int) -> None:
+    for frame, ids in (_read_json(path) if path.is_file() else {}).items():
+        _require_frame(path, frame, total)
+        unknown = [str(i) for i in ids if str(i) not in info]
+        if unknown:
+            raise InputError(path, f"frame {frame} lists instances {', '.join(unknown)}", "ids of instances_info.json")
+
+
+def _require_frame(where: str | Path, frame: object, total: int) -> int:
+    if not str(frame).isdigit() or not 0 <= int(str(frame)) < total:
+        raise InputError(where, f"a box at frame {frame}", f"frames 0 to {total - 1} of the clip")
+    return int(str(frame))
+
+
+def _read_track(
+    path: Path, key: str, entry: Any, clip_from_dataset: np.ndarray, total: int, length: int
+) -> Track | None:
+    where = f"{path}, instance {key}"
+    frames, poses, sizes = _annotation_arrays(where, entry)
+    indices = np.array([_require_frame(where, frame, total) for frame in frames], dtype=np.int64)
+    if len(np.unique(indices)) != len(indices):
+        raise InputError(where, "two boxes at one frame", "one box per frame")
+    order = np.argsort(indices)
+    indices, poses = indices[order], np.stack([clip_from_dataset @ require_rigid(pose, where) for pose in poses[order]])
+    inside = indices < length
+    if not inside.any():
+        return None
+    travel_m = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=-1).max()
+    return Track(
+        track_id=str(key),
+        class_name=str(entry.get("class_name", "unknown")),
+        size_m=torch.from_numpy(sizes.mean(0)).float(),
+        time_indices=torch.from_numpy(indices[inside]),
+        world_from_box=torch.from_numpy(poses[inside]).float(),
+        is_moving=bool(travel_m > MOVING_DISTANCE_M),
+    )
+
+
+def _annotation_arrays(where: str, entry: Any) -> tuple[list, np.ndarray, np.ndarray]:
+    try:
+        notes = entry["frame_annotations"]
+        frames = list(notes["frame_idx"])
+        poses = np.asarray(notes["obj_to_world"], dtype=np.float64).reshape(len(frames), 4, 4)
+        sizes = np.asarray(notes["box_size"], dtype=np.float64).reshape(len(frames), 3)
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "frame_annotations with frame_idx [n], obj_to_world [n, 4, 4] and box_size [n, 3]"
+        raise InputError(where, f"unreadable annotations ({error})", expected) from None
+    if not frames or not np.isfinite(sizes).all() or (sizes <= 0).any():
+        raise InputError(where, f"{len(frames)} boxes, sizes {sizes.tolist()[:3]}", "at least one box of positive size")
+    return frames, poses, sizes
