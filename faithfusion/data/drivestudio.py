@@ -47,10 +47,8 @@ def read_clip(root: Path, *, camera_names: Sequence[str] | None = None, num_fram
     dataset_from_ego = np.stack([read_pose(root / "ego_pose" / f"{t:03d}.txt") for t in range(length)])
     clip_from_dataset = invert_rigid(dataset_from_ego[0])
     world_from_ego = clip_from_dataset @ dataset_from_ego
-    rig = [_read_rig_camera(root, name) for name in names]
+    rig = [_read_rig_camera(root, images, name) for name in names]
     frames = [_read_frame(root, images, t, camera, world_from_ego[t]) for t in range(length) for camera in rig]
-    for camera in rig:
-        _require_one_size([frame for frame in frames if frame.camera_name == camera.name])
     tracks = read_tracks(root / "instances", clip_from_dataset, total, length)
     scans = _read_lidar_paths(root, length)
     return DriveClip(
@@ -76,6 +74,7 @@ class _RigCamera:
     name: str
     intrinsics: np.ndarray
     ego_from_camera: np.ndarray  # OpenCV camera axes
+    size: tuple[int, int]  # width, height of the first image
 
 
 def _list_images(root: Path) -> dict[tuple[int, str], Path]:
@@ -115,44 +114,41 @@ def _choose_length(root: Path, num_frames: int | None, total: int) -> int:
     return num_frames
 
 
-def _read_rig_camera(root: Path, name: str) -> _RigCamera:
+def _read_rig_camera(root: Path, images: dict, name: str) -> _RigCamera:
     intrinsics, _ = read_intrinsics(root / "intrinsics" / f"{name}.txt")
-    return _RigCamera(name, intrinsics, read_pose(root / "extrinsics" / f"{name}.txt") @ OPENCV2DATASET)
+    ego_from_camera = read_pose(root / "extrinsics" / f"{name}.txt") @ OPENCV2DATASET
+    return _RigCamera(name, intrinsics, ego_from_camera, image_size(_image_path(root, images, 0, name)))
+
+
+def _image_path(root: Path, images: dict, t: int, name: str) -> Path:
+    if (t, name) not in images:
+        raise InputError(root / "images" / f"{t:03d}_{name}.jpg", "missing frame", "one image per camera and frame")
+    return images[t, name]
 
 
 def _read_frame(root: Path, images: dict, t: int, rig: _RigCamera, world_from_ego: np.ndarray) -> Frame:
-    path = images.get((t, rig.name))
-    if path is None:
-        raise InputError(root / "images" / f"{t:03d}_{rig.name}.jpg", "missing frame", "one image per camera and frame")
-    width, height = image_size(path)
-    camera = Camera(
-        intrinsics=torch.from_numpy(rig.intrinsics).float(),
-        world_from_camera=torch.from_numpy(world_from_ego @ rig.ego_from_camera).float(),
-        width=width,
-        height=height,
-    )
+    path = _require_image_size(_image_path(root, images, t, rig.name), rig)
     masks = {
         "sky_mask_path": root / "sky_masks" / f"{t:03d}_{rig.name}.png",
         "dynamic_mask_path": root / "dynamic_masks" / "all" / f"{t:03d}_{rig.name}.png",
         "ego_mask_path": root / "ego_masks" / f"{rig.name}.png",
     }
-    present = {key: _require_mask_size(mask, width, height) for key, mask in masks.items() if mask.is_file()}
+    present = {key: _require_image_size(mask, rig) for key, mask in masks.items() if mask.is_file()}
+    camera = Camera(
+        intrinsics=torch.from_numpy(rig.intrinsics).float(),
+        world_from_camera=torch.from_numpy(world_from_ego @ rig.ego_from_camera).float(),
+        width=rig.size[0],
+        height=rig.size[1],
+    )
     return Frame(time_index=t, camera_name=rig.name, camera=camera, image_path=path, **present)
 
 
-def _require_mask_size(path: Path, width: int, height: int) -> Path:
-    size = image_size(path)
-    if size != (width, height):
-        raise InputError(path, f"size {size[0]}x{size[1]}", f"the size of its image, {width}x{height}")
+def _require_image_size(path: Path, rig: _RigCamera) -> Path:
+    width, height = image_size(path)
+    if (width, height) != rig.size:
+        expected = f"{rig.size[0]}x{rig.size[1]} as in the first image of camera {rig.name}"
+        raise InputError(path, f"size {width}x{height}", expected)
     return path
-
-
-def _require_one_size(frames: list[Frame]) -> None:
-    first = frames[0].camera
-    for frame in frames:
-        if (frame.camera.width, frame.camera.height) != (first.width, first.height):
-            found = f"size {frame.camera.width}x{frame.camera.height}"
-            raise InputError(frame.image_path, found, f"{first.width}x{first.height} as in {frames[0].image_path.name}")
 
 
 def _read_lidar_paths(root: Path, length: int) -> tuple[Path | None, ...]:

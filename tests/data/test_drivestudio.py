@@ -1,0 +1,140 @@
+"""The reader of the DriveStudio layout: frames, axes, the moved world, optional parts, distortion."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_clip import ego_pose, write_tiny_clip
+
+from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
+from faithfusion.data.images import (
+    distort_pixels,
+    load_dynamic_mask,
+    load_ego_mask,
+    load_image,
+    load_sky_mask,
+    undistort,
+)
+from faithfusion.data.lidar import project_points
+from faithfusion.data.splits import split_frames
+from faithfusion.types import DriveClip
+from faithfusion.utils.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
+    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("drive") / "tiny"))
+
+
+def test_frames_are_time_major_and_complete(clip: DriveClip) -> None:
+    assert (clip.name, clip.num_frames, clip.camera_names, clip.missing) == ("tiny", 6, ("0", "1"), ())
+    assert [(frame.time_index, frame.camera_name) for frame in clip.frames[:3]] == [(0, "0"), (0, "1"), (1, "0")]
+    assert clip.frame(4, "1") is clip.frames[9]
+    assert (clip.frames[0].camera.width, clip.frames[0].camera.height) == (32, 24)
+
+
+def test_world_starts_at_the_first_ego_pose(clip: DriveClip) -> None:
+    torch.testing.assert_close(clip.world_from_ego[0], torch.eye(4))
+    expected = np.linalg.inv(ego_pose(0)) @ ego_pose(5)
+    np.testing.assert_allclose(clip.world_from_ego[5].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(clip_from_dataset_world(clip.root) @ ego_pose(0), np.eye(4), atol=1e-9)
+
+
+def test_camera_axes_are_opencv(clip: DriveClip) -> None:
+    pose = clip.frame(0, "0").camera.world_from_camera
+    right, down, forward, centre = pose[:3].unbind(-1)
+    torch.testing.assert_close(right, torch.tensor([0.0, -1.0, 0.0]))
+    torch.testing.assert_close(down, torch.tensor([0.0, 0.0, -1.0]))
+    torch.testing.assert_close(forward, torch.tensor([1.0, 0.0, 0.0]))
+    torch.testing.assert_close(centre, torch.tensor([1.0, 0.25, 1.5]))
+
+
+def test_first_frames_and_chosen_cameras_only(clip: DriveClip) -> None:
+    short = read_clip(clip.root, camera_names=["1"], num_frames=3)
+    assert (short.num_frames, short.camera_names, len(short.frames)) == (3, ("1",), 3)
+    assert short.tracks[0].time_indices.tolist() == [0, 1, 2]
+
+
+def test_tracks_are_in_the_moved_world(clip: DriveClip) -> None:
+    moving, parked = clip.tracks
+    assert (moving.is_moving, parked.is_moving, moving.class_name) == (True, False, "Vehicle")
+    torch.testing.assert_close(parked.world_from_box[3, :3, 3], torch.tensor([6.0, 3.0, 0.8]))
+    ahead = clip.world_from_ego[4] @ torch.tensor([10.0, 0.0, 0.8, 1.0])
+    torch.testing.assert_close(moving.world_from_box[4, :3, 3], ahead[:3], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moving.size_m, torch.tensor([4.5, 1.9, 1.6]))
+
+
+def test_pixels_and_masks_are_read_on_demand(clip: DriveClip) -> None:
+    frame = clip.frame(2, "0")
+    sky, dynamic, ego = load_sky_mask(frame), load_dynamic_mask(frame), load_ego_mask(frame)
+    assert load_image(frame).shape == (24, 32, 3)
+    assert (sky[:6].all(), sky[6:].any(), dynamic[12:, :8].all()) == (True, False, True)
+    assert (int(dynamic.sum()), int(ego.sum())) == (12 * 8, 2 * 32)
+
+
+def test_absent_optional_parts_are_named_not_fatal(tmp_path: Path) -> None:
+    clip = read_clip(write_tiny_clip(tmp_path / "bare", optional=False))
+    assert clip.missing == ("sky masks", "dynamic masks", "ego masks", "lidar", "boxes")
+    assert load_sky_mask(clip.frames[0]) is None
+    assert clip.tracks == ()
+
+
+def test_partly_absent_parts_are_counted(tmp_path: Path) -> None:
+    root = write_tiny_clip(tmp_path / "partial")
+    (root / "lidar" / "003.bin").unlink()
+    clip = read_clip(root)
+    assert clip.missing == ("lidar (1 of 6)",)
+    assert clip.lidar_paths[3] is None
+
+
+def test_png_images_and_named_cameras(tmp_path: Path) -> None:
+    root = write_tiny_clip(tmp_path / "png", camera_names=("front_left",), optional=False)
+    for path in (root / "images").iterdir():
+        Image.open(path).save(path.with_suffix(".png"))
+        path.unlink()
+    assert read_clip(root).frames[1].image_path.name == "001_front_left.png"
+
+
+def test_undistortion_puts_a_point_back_where_a_pinhole_sees_it() -> None:
+    intrinsics = np.array([[60.0, 0.0, 32.0], [0.0, 60.0, 24.0], [0.0, 0.0, 1.0]])
+    distortion = np.array([-0.2, 0.05, 0.01, -0.01, 0.0])
+    ideal = np.array([50.5, 35.5])
+    seen = distort_pixels(ideal, intrinsics, distortion)
+    assert np.abs(seen - ideal).max() > 0.5
+    v, u = np.meshgrid(np.arange(48) + 0.5, np.arange(64) + 0.5, indexing="ij")
+    blob = np.exp(-((u - seen[0]) ** 2 + (v - seen[1]) ** 2) / 8.0)
+    fixed = undistort(torch.from_numpy(blob).float()[..., None], intrinsics, distortion)[..., 0]
+    row, column = divmod(int(fixed.argmax()), 64)
+    assert (column + 0.5, row + 0.5) == tuple(ideal)
+
+
+def test_a_distorted_camera_is_undistorted_on_load(tmp_path: Path) -> None:
+    straight = read_clip(write_tiny_clip(tmp_path / "straight", optional=False))
+    bent = read_clip(write_tiny_clip(tmp_path / "bent", optional=False, distortion=(-0.3, 0.0, 0.0, 0.0, 0.0)))
+    difference = (load_image(straight.frames[0]) - load_image(bent.frames[0])).abs()
+    assert difference[0, 0].max() > 0.02  # the corner moves
+    assert difference[12, 16].max() < 0.02  # the centre does not
+
+
+def test_every_eighth_time_stamp_is_held_out(tmp_path: Path) -> None:
+    clip = read_clip(write_tiny_clip(tmp_path / "long", num_frames=13, optional=False))
+    train, held_out = split_frames(clip, 8)
+    assert [(frame.time_index, frame.camera_name) for frame in held_out] == [(4, "0"), (4, "1"), (12, "0"), (12, "1")]
+    assert len(train) + len(held_out) == len(clip.frames)
+    assert split_frames(clip, 0) == (list(clip.frames), [])
+    for stride in (1, -3, 40):
+        with pytest.raises(InputError, match="held_out_every"):
+            split_frames(clip, stride)
+
+
+def test_the_real_drive_reads_and_its_cameras_agree(shared_data: Path) -> None:
+    clip = read_clip(shared_data / "kitti_0001")
+    assert (clip.num_frames, clip.camera_names) == (49, ("0", "1"))
+    left, right = clip.frame(0, "0").camera, clip.frame(0, "1").camera
+    baseline = left.camera_from_world[:3, :3] @ (right.world_from_camera[:3, 3] - left.world_from_camera[:3, 3])
+    assert abs(float(baseline[0]) - 0.54) < 0.01
+    ahead = clip.world_from_ego[40, :3, 3]  # where the car will be is in view, below the horizon
+    uv, depth, inside = project_points(ahead[None] - torch.tensor([0.0, 0.0, 1.7]), left)
+    assert bool(inside) and 30 < float(depth) < 60 and float(uv[0, 1]) > float(left.intrinsics[1, 2])
