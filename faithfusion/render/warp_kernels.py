@@ -167,9 +167,9 @@ def blend_backward(
         rows = rows_of(mean, conic, edge, corner[1], y_end)
         d_mean = wp.vec2(0.0, 0.0)
         d_conic = wp.vec3(0.0, 0.0, 0.0)
-        d_opacity = 0.0
+        d_opacity = wp.float32(0.0)
         d_rgb = wp.vec3(0.0, 0.0, 0.0)
-        d_z = 0.0
+        d_z = wp.float32(0.0)
         for y in range(rows[0], rows[1]):
             dy = float(y) + 0.5 - mean[1]
             columns = columns_of(mean, conic, edge, dy, corner[0], x_end)

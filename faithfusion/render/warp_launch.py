@@ -17,7 +17,7 @@ NUM_BANDS = 16  # fixed, so that the work is cut the same way for any number of 
 @functools.cache
 def prepare_warp() -> None:
     """Starts Warp without its banner."""
-    wp.config.log_level = wp.LOG_WARNING
+    wp.config.log_level = wp.LOG_ERROR
     wp.init()
 
 
