@@ -12,9 +12,10 @@ from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from faithfusion.clips.windows import CHUNK_FRAMES
 from faithfusion.types import EigVolume
 from faithfusion.video.schedule import PATCH
-from faithfusion.video.vae import CHUNK, DOWNSAMPLING
+from faithfusion.video.vae import DOWNSAMPLING
 
 EIG_CHANNELS = DOWNSAMPLING**2 + 4  # unshuffled maximum, mean, maximum, fraction above the threshold, coverage
 
@@ -77,5 +78,5 @@ def pool_eig(
 
 def chunk_frames(values: Float[Tensor, "t h w"]) -> Float[Tensor, "k f h w"]:
     """Frames by VAE chunk; frame 0 is repeated to fill its own."""
-    filled = torch.cat([values[:1].expand(CHUNK - 1, -1, -1), values])
-    return rearrange(filled, "(k f) h w -> k f h w", f=CHUNK)
+    filled = torch.cat([values[:1].expand(CHUNK_FRAMES - 1, -1, -1), values])
+    return rearrange(filled, "(k f) h w -> k f h w", f=CHUNK_FRAMES)

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CHUNK = 4  # frames per latent frame, after the first
+from faithfusion.clips.windows import CHUNK_FRAMES
+
 DOWNSAMPLING = 8  # pixels per latent cell along each side
 
 
@@ -121,7 +122,7 @@ class NormalisedCodec(nn.Module):
 
 def _check_video(video: Tensor) -> None:
     frames, height, width = video.shape[-3:]
-    if frames % CHUNK != 1 or height % DOWNSAMPLING or width % DOWNSAMPLING:
+    if frames % CHUNK_FRAMES != 1 or height % DOWNSAMPLING or width % DOWNSAMPLING:
         raise ValueError(f"video of {frames}x{height}x{width}: need 4k + 1 frames and sides that are multiples of 8")
 
 
@@ -156,6 +157,7 @@ class ResidualBlock(nn.Module):
         self.norm1, self.norm2 = nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)
         self.conv1, self.conv2 = _conv3(channels, channels), _conv3(channels, channels)
         nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -180,7 +182,7 @@ class TinyVae(NormalisedCodec):
             *_blocks(eighth, config.blocks_eighth),
         )
         self.chunk_encoder = nn.Sequential(
-            nn.Conv2d(CHUNK * eighth, folded, 1),
+            nn.Conv2d(CHUNK_FRAMES * eighth, folded, 1),
             *_blocks(folded, config.blocks_chunk),
             nn.GroupNorm(8, folded),
             nn.SiLU(),
@@ -189,7 +191,7 @@ class TinyVae(NormalisedCodec):
         self.chunk_decoder = nn.Sequential(
             _conv3(latent_channels, folded),
             *_blocks(folded, config.blocks_chunk),
-            nn.Conv2d(folded, CHUNK * eighth, 1),
+            nn.Conv2d(folded, CHUNK_FRAMES * eighth, 1),
         )
         self.frame_decoder = nn.Sequential(
             *_blocks(eighth, config.blocks_eighth),
@@ -206,14 +208,16 @@ class TinyVae(NormalisedCodec):
         batch = video.shape[0]
         features = self.frame_encoder(rearrange(video, "b c t h w -> (b t) c h w"))
         features = rearrange(features, "(b t) c h w -> b t c h w", b=batch)
-        features = torch.cat([features[:, :1].expand(-1, CHUNK - 1, -1, -1, -1), features], dim=1)
-        latents = self.chunk_encoder(rearrange(features, "b (k f) c h w -> (b k) (f c) h w", f=CHUNK))
+        features = torch.cat([features[:, :1].expand(-1, CHUNK_FRAMES - 1, -1, -1, -1), features], dim=1)
+        latents = self.chunk_encoder(rearrange(features, "b (k f) c h w -> (b k) (f c) h w", f=CHUNK_FRAMES))
         return rearrange(latents, "(b k) c h w -> b c k h w", b=batch)
 
     def decode_raw(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
         batch = latents.shape[0]
         features = self.chunk_decoder(rearrange(latents, "b c k h w -> (b k) c h w"))
-        features = rearrange(features, "(b k) (f c) h w -> b (k f) c h w", b=batch, f=CHUNK)[:, CHUNK - 1 :]
+        features = rearrange(features, "(b k) (f c) h w -> b (k f) c h w", b=batch, f=CHUNK_FRAMES)[
+            :, CHUNK_FRAMES - 1 :
+        ]
         video = self.frame_decoder(rearrange(features, "b t c h w -> (b t) c h w"))
         return rearrange(video, "(b t) c h w -> b c t h w", b=batch)
 

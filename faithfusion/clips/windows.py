@@ -1,0 +1,105 @@
+"""Windows of 4k + 1 frames out of sequences of any length: overlap plan, cutting, padding by reflection.
+
+A sequence is a `Window` of any length; video codecs take 4k + 1 frames in chunks {0}, {1..4}, {5..8}, ...
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from faithfusion.types import EigVolume, Window
+from faithfusion.utils.errors import InputError
+
+CHUNK_FRAMES = 4  # frames per latent frame, after the first
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames start .. stop - 1 of a sequence."""
+
+    start: int
+    stop: int
+
+
+def padded_length(num_frames: int) -> int:
+    """The smallest 4k + 1 that is at least `num_frames`."""
+    return -(-(num_frames - 1) // CHUNK_FRAMES) * CHUNK_FRAMES + 1
+
+
+def padded_side(side: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is at least `side`."""
+    return -(-side // multiple) * multiple
+
+
+def plan_windows(num_frames: int, window_frames: int, overlap: int) -> list[Span]:
+    """Covers a sequence of 4k + 1 frames with windows that share at least `overlap` frames; the last ends with it.
+
+    `window_frames` and `overlap` are 4k + 1, so overlaps are whole latent chunks of the later window. A sequence
+    shorter than a window is one window.  Raises InputError for other lengths.
+    """
+    for name, value in (("num_frames", num_frames), ("window_frames", window_frames), ("overlap", overlap)):
+        if value < 1 or value % CHUNK_FRAMES != 1:
+            raise InputError(f"windows: {name}", value, "4k + 1 frames (1, 5, 9, ..., 49, ...)")
+    if overlap >= window_frames:
+        raise InputError("windows: overlap", overlap, f"fewer frames than a window's {window_frames}")
+    if num_frames <= window_frames:
+        return [Span(0, num_frames)]
+    starts = [*range(0, num_frames - window_frames, window_frames - overlap), num_frames - window_frames]
+    return [Span(start, start + window_frames) for start in starts]
+
+
+def slice_window(sequence: Window, span: Span) -> Window:
+    """The frames of `span`; references are kept."""
+    return _index_frames(sequence, torch.arange(span.start, span.stop))
+
+
+def cut_windows(sequence: Window, window_frames: int, overlap: int) -> list[Window]:
+    """Overlapping windows of a sequence. Training windows are never padded: frames beyond the last 4k + 1 are left
+    out.  Raises InputError if the sequence is shorter than one window."""
+    total = sequence.render.shape[0]
+    if total < window_frames:
+        raise InputError("windows: sequence length", f"{total} frames", f"at least one window of {window_frames}")
+    usable = (total - 1) // CHUNK_FRAMES * CHUNK_FRAMES + 1
+    return [slice_window(sequence, span) for span in plan_windows(usable, window_frames, overlap)]
+
+
+def pad_window(window: Window, side_multiple: int) -> Window:
+    """Pads to 4k + 1 frames and to sides that are multiples of `side_multiple`, by reflection; crop to undo it.
+
+    Frames are added at the end, rows below, columns to the right. References are kept as they are.
+    """
+    frames, height, width = window.render.shape[:3]
+    if frames != padded_length(frames):
+        window = _index_frames(window, reflected_indices(frames, padded_length(frames)))
+    rows = reflected_indices(height, padded_side(height, side_multiple))
+    columns = reflected_indices(width, padded_side(width, side_multiple))
+    if len(rows) == height and len(columns) == width:
+        return window
+
+    def pad(values: Tensor) -> Tensor:
+        return values[:, rows][:, :, columns]
+
+    eig = EigVolume(*(pad(getattr(window.eig, field.name)) for field in dataclasses.fields(EigVolume)))
+    truth = None if window.truth is None else pad(window.truth)
+    return dataclasses.replace(window, render=pad(window.render), eig=eig, depth=pad(window.depth), truth=truth)
+
+
+def reflected_indices(length: int, padded: int) -> Int[Tensor, " padded"]:
+    """0, 1, ..., n - 1, n - 2, ..., 1, 0, 1, ...: reflection that also works for padding longer than the data."""
+    period = max(2 * (length - 1), 1)
+    phase = torch.arange(padded) % period
+    return torch.minimum(phase, period - phase) if length > 1 else torch.zeros(padded, dtype=torch.long)
+
+
+def _index_frames(window: Window, frames: Int[Tensor, " n"]) -> Window:
+    eig = EigVolume(*(getattr(window.eig, field.name)[frames] for field in dataclasses.fields(EigVolume)))
+    truth = None if window.truth is None else window.truth[frames]
+    known = window.known[frames]
+    return dataclasses.replace(
+        window, render=window.render[frames], eig=eig, depth=window.depth[frames], known=known, truth=truth
+    )

@@ -1,0 +1,113 @@
+"""Editors take the render of a clip with its EIG and return the clip to be shown and distilled."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.clips.windows import Span, pad_window, plan_windows, slice_window
+from faithfusion.types import Window
+from faithfusion.utils.seed import make_generator
+from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
+from faithfusion.video.conditioning import noise_level
+from faithfusion.video.sample import SamplerConfig, sample_hold
+from faithfusion.video.schedule import PATCH
+from faithfusion.video.vae import DOWNSAMPLING
+
+if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+    from faithfusion.video.model import Generator
+
+
+class Editor(Protocol):
+    """Anything that improves a rendered clip of any length and size."""
+
+    def edit(self, window: Window) -> Float[Tensor, "t h w 3"]:
+        """The finished clip in [0, 1]: the render where it is known, the editor's content where it is not."""
+        ...
+
+
+@dataclass(frozen=True)
+class EditorConfig:
+    """How a clip is edited.
+
+    Attributes:
+        sampler: sampler of the latents.
+        composite: where the render is left as it is.
+        window_frames: frames generated at once, 4k + 1; longer clips are chained.
+        overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
+        keep_detail: adds what the codec loses of the render to the edit, in proportion to how far it is trusted.
+    """
+
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    window_frames: int = 49
+    overlap_frames: int = 5
+    keep_detail: bool = True
+
+
+class VideoEditor:
+    """The generator as an editor, with its measured error profile."""
+
+    def __init__(self, generator: Generator, config: EditorConfig, profile: ErrorProfile) -> None:
+        self.generator, self.config, self.profile = generator, config, profile
+
+    def edit(self, window: Window) -> Float[Tensor, "t h w 3"]:
+        """See `Editor.edit`. Known frames and the best known pixels are the render's own values."""
+        frames, height, width = window.render.shape[:3]
+        floor = faithful_floor(window.eig.expected_sq_error, self.config.composite)
+        padded = pad_window(window, PATCH * DOWNSAMPLING)
+        spans = plan_windows(padded.render.shape[0], self.config.window_frames, self.config.overlap_frames)
+        result = padded.render.clone()
+        done = 0
+        for span in spans:
+            piece = _with_history(slice_window(padded, span), result[span.start : done])
+            fused = self._fuse(piece, self.generate(piece, name=str(span.start)), padded, span, floor)
+            result[span.start : span.stop] = _ramp(result[span.start : done], fused)
+            done = span.stop
+        return result[:frames, :height, :width]
+
+    def generate(self, window: Window, name: str = "0") -> Float[Tensor, "t h w 3"]:
+        """The generator's own frames for one window (4k + 1 frames, sides multiples of 16), before the composite.
+
+        `name` names the noise's random stream. The error profile is measured on these frames.
+        """
+        from faithfusion.video.model import latent_conditions, to_frames
+
+        generator, sampler = self.generator, self.config.sampler
+        with torch.no_grad():
+            conditions = latent_conditions(generator, [window])
+            latents = sample_hold(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
+            edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
+            if not self.config.keep_detail:
+                return edit
+            coded = to_frames(generator.codec.decode(conditions.render_latent))[0].to(window.render)
+        trust = 1.0 - noise_level(window.eig.expected_sq_error, generator.config.conditioning)
+        return (edit + trust[..., None] * (window.render - coded)).clamp(0.0, 1.0)
+
+    def _fuse(
+        self, piece: Window, edit: Float[Tensor, "t h w 3"], clip: Window, span: Span, floor: float
+    ) -> Float[Tensor, "t h w 3"]:
+        """Composite of one window; frames the caller marked as known stay the render."""
+        gain = kalman_gain(piece.eig.expected_sq_error, self.profile, floor)
+        known = clip.known[span.start : span.stop]
+        return composite(piece.render, edit, torch.where(known[:, None, None], 0.0, gain))
+
+
+def _with_history(piece: Window, history: Float[Tensor, "o h w 3"]) -> Window:
+    """The window with its first frames replaced by the finished frames of the previous one, marked as known."""
+    overlap = history.shape[0]
+    known = piece.known.clone()
+    known[:overlap] = True
+    return dataclasses.replace(piece, render=torch.cat([history, piece.render[overlap:]]), known=known)
+
+
+def _ramp(history: Float[Tensor, "o h w 3"], fused: Float[Tensor, "t h w 3"]) -> Float[Tensor, "t h w 3"]:
+    """Cross-fades linearly from the previous window's frames to this one's over the overlap."""
+    overlap = history.shape[0]
+    weight = (torch.arange(1, overlap + 1, device=fused.device) / (overlap + 1)).reshape(-1, 1, 1, 1)
+    return torch.cat([torch.lerp(history, fused[:overlap], weight), fused[overlap:]])
