@@ -44,7 +44,7 @@ def sample_sky(sky: Sky, directions: Float[Tensor, "h w 3"]) -> Float[Tensor, "h
     grid = torch.stack([(column + 1.0) * (2.0 / (width + 2)) - 1.0, row * (2.0 / height) - 1.0], dim=-1)
     image = wrapped.permute(2, 0, 1)[None]
     colors = F.grid_sample(image, grid[None], mode="bilinear", padding_mode="border", align_corners=False)
-    return colors[0].permute(1, 2, 0)
+    return colors[0].permute(1, 2, 0).contiguous()
 
 
 def sky_background(sky: Sky, camera: Camera) -> Float[Tensor, "h w 3"]:
