@@ -25,7 +25,7 @@ def gsplat_problem() -> str | None:
 def blend_gsplat(
     projection: Projection, tiles: TileLists, background: Float[Tensor, "h w 3"]
 ) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"], Float[Tensor, "h w"]]:
-    """Colour over the background, accumulated depth and alpha, as `blend_warp` gives them; CUDA tensors only."""
+    """Colour over the background, expected depth and alpha, as `blend_warp` gives them; CUDA tensors only."""
     from gsplat import rasterize_to_pixels
 
     height, width = background.shape[:2]
@@ -43,4 +43,6 @@ def blend_gsplat(
         tiles.gaussian_ids,
     )
     color = blended[0, ..., :3] + (1.0 - alpha[0]) * background
-    return color, blended[0, ..., 3], alpha[0, ..., 0]
+    alpha = alpha[0, ..., 0]
+    depth = torch.where(alpha > 0, blended[0, ..., 3] / alpha.clamp_min(1e-6), 0.0)
+    return color, depth, alpha

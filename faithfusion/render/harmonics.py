@@ -17,7 +17,10 @@ SH_0 = math.sqrt(1 / (4 * math.pi))
 def view_colors(
     colors: Float[Tensor, "n k 3"], means: Float[Tensor, "n 3"], viewpoint: Float[Tensor, 3]
 ) -> Float[Tensor, "n 3"]:
-    """rgb = max(0, 0.5 + sum_i Y_i(direction) c_i), direction from the viewpoint to the mean; differentiable in both."""
+    """rgb = max(0, 0.5 + sum_i Y_i(direction) c_i), differentiable.
+
+    The direction runs from the viewpoint to the mean.
+    """
     if colors.shape[1] == 1:
         return (0.5 + SH_0 * colors[:, 0]).clamp_min(0.0)
     basis = sh_basis(F.normalize(means - viewpoint, dim=-1), colors.shape[1])
@@ -25,7 +28,7 @@ def view_colors(
 
 
 def sh_basis(directions: Float[Tensor, "*n 3"], num: int) -> Float[Tensor, "*n k"]:
-    """The first `num` (1, 4, 9 or 16) real spherical harmonics of unit vectors, with the signs of 3D Gaussian Splatting.
+    """The first `num` (1, 4, 9 or 16) real spherical harmonics of unit vectors, signed as in 3D Gaussian Splatting.
 
     Raises InputError for another `num`. Source: Sloan, Efficient Spherical Harmonic Evaluation (2013).
     """

@@ -17,8 +17,8 @@ from faithfusion.types import Camera, Gaussians, Projection
 def project(gaussians: Gaussians, camera: Camera) -> Projection:
     """Screen-space Gaussians, differentiable in every parameter of `gaussians`.
 
-    Culled (radius 0): nearer than NEAR_M, opacity below MIN_ALPHA everywhere, or no pixel centre of the image inside the
-    box in which alpha >= MIN_ALPHA.
+    Culled (radius 0): nearer than NEAR_M, opacity below MIN_ALPHA, or no pixel centre of the image inside the box in
+    which alpha >= MIN_ALPHA.
     """
     means2d, conics, opacities = screen_parameters(
         gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.opacity_logits, camera
@@ -27,11 +27,9 @@ def project(gaussians: Gaussians, camera: Camera) -> Projection:
     rgb = view_colors(gaussians.colors, gaussians.means, camera.world_from_camera[:3, 3])
     with torch.no_grad():
         extents = extents_px(conics, opacities)
-        lowest = means2d + extents - 0.5  # index of the last pixel column and row that can be reached
-        highest = means2d - extents - 0.5
+        first_pixel, last_pixel = means2d - extents - 0.5, means2d + extents - 0.5
         size = means2d.new_tensor([camera.width, camera.height])
-        seen = (depths > NEAR_M) & (opacities >= MIN_ALPHA)
-        seen &= ((lowest >= 0) & (highest <= size - 1)).all(-1)
+        seen = (depths > NEAR_M) & (opacities >= MIN_ALPHA) & ((last_pixel >= 0) & (first_pixel <= size - 1)).all(-1)
         radii = torch.where(seen, extents.amax(-1).ceil(), 0.0).to(torch.int32)
     return Projection(means2d=means2d, conics=conics, depths=depths, radii=radii, opacities=opacities, rgb=rgb)
 
@@ -45,7 +43,7 @@ def screen_parameters(
 ) -> tuple[Float[Tensor, "*n 2"], Float[Tensor, "*n 3"], Float[Tensor, "*n"]]:
     """Means in pixels, conics (a, b, c) in 1/px^2 and opacities; works under `torch.func.vmap` and `jacfwd`.
 
-    The covariance is J W R S S R^T W^T J^T + blur (Kerbl et al. 2023, equation 5) with J the projection's Jacobian at the
+    The covariance is J W R S S R^T W^T J^T + blur (Kerbl et al. 2023, equation 5), J the projection's Jacobian at the
     mean. Gaussians behind the near plane get finite numbers without meaning: they must be culled by depth.
     """
     x, y, z = _camera_points(means, camera).unbind(-1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -34,17 +33,16 @@ def render(
         raise InputError(
             "background", f"shape {tuple(background.shape)}", f"{(camera.height, camera.width, 3)} of the camera"
         )
-    name = _choose(backend, background.device.type)
+    name = choose_backend(backend, background.device.type)
     projection = project(gaussians, camera)
     tiles = intersect_tiles(projection, camera.width, camera.height)
     blend = blend_gsplat if name == "gsplat" else blend_warp
-    color, depth_sum, alpha = blend(projection, tiles, background)
-    depth = torch.where(alpha > 0, depth_sum / alpha.clamp_min(1e-6), 0.0)
+    color, depth, alpha = blend(projection, tiles, background)
     return Rendering(color=color, depth=depth, alpha=alpha, projection=projection, tiles=tiles, backend=name)
 
 
 @functools.cache
-def _choose(backend: Backend, device_type: str) -> Literal["warp", "gsplat"]:
+def choose_backend(backend: Backend, device_type: str) -> Literal["warp", "gsplat"]:
     if backend not in ("auto", "warp", "gsplat"):
         raise InputError("render backend", backend, "auto, warp or gsplat")
     if backend == "warp":

@@ -17,7 +17,7 @@ from faithfusion.types import Projection, TileLists
 def blend_warp(
     projection: Projection, tiles: TileLists, background: Float[Tensor, "h w 3"]
 ) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"], Float[Tensor, "h w"]]:
-    """Colour over the background, accumulated depth sum_i w_i z_i and alpha, differentiable in all float32 inputs.
+    """Colour over the background, expected depth and alpha, differentiable in all inputs, which are float32.
 
     On the CPU the result and the gradients are bitwise the same for any number of threads.
     """
@@ -27,7 +27,7 @@ def blend_warp(
 
 class _Blend(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any,
         means2d: Float[Tensor, "n 2"],
         conics: Float[Tensor, "n 3"],
@@ -41,32 +41,32 @@ class _Blend(torch.autograd.Function):
         screen = (means2d, conics, opacities, rgb, depths)
         splats = _splats(screen, tiles, width, height)
         color, depth = torch.zeros_like(background), background.new_zeros(height, width)
-        transmittance = torch.ones_like(depth)
+        alpha, transmittance = torch.zeros_like(depth), torch.ones_like(depth)
         images = [as_warp(background, wp.vec3), as_warp(color, wp.vec3)]
-        images += [as_warp(depth, wp.float32), as_warp(transmittance, wp.float32)]
+        images += [as_warp(image, wp.float32) for image in (depth, alpha, transmittance)]
         launch(blend_forward, _num_blocks(splats), [splats, *images], background.device)
-        alpha = 1.0 - transmittance
-        ctx.save_for_backward(*screen, color, depth, alpha)
+        ctx.save_for_backward(*screen, color, depth, alpha, transmittance)
         ctx.tiles = tiles
         return color, depth, alpha
 
     @staticmethod
-    def backward(  # noqa: D102
+    def backward(
         ctx: Any, grad_color: Float[Tensor, "h w 3"], grad_depth: Float[Tensor, "h w"], grad_alpha: Float[Tensor, "h w"]
     ) -> tuple[Tensor | None, ...]:
-        *screen, color, depth, alpha = ctx.saved_tensors
+        *screen, color, depth, alpha, transmittance = ctx.saved_tensors
         height, width = depth.shape
         splats = _splats(tuple(screen), ctx.tiles, width, height)
-        remaining = (color * grad_color).sum(-1) + depth * grad_depth + alpha * grad_alpha
-        images = [as_warp(grad_color, wp.vec3), *(as_warp(g, wp.float32) for g in (grad_depth, grad_alpha))]
-        images += [as_warp(remaining, wp.float32), as_warp(torch.ones_like(alpha), wp.float32)]
+        grad_depth_sum = torch.where(alpha > 0, grad_depth / alpha, 0.0)
+        remaining = (color * grad_color).sum(-1) - transmittance * grad_alpha
+        images = [as_warp(grad_color, wp.vec3)]
+        images += [as_warp(i, wp.float32) for i in (grad_depth_sum, depth, remaining, torch.ones_like(depth))]
         totals = tuple(torch.zeros_like(parameter) for parameter in screen)
         if depth.device.type == "cuda":
             gradients = _gradients(totals, ctx.tiles.gaussian_ids)
             launch(blend_backward, _num_blocks(splats), [splats, *images, gradients], depth.device)
         else:
             _backward_in_slots(splats, images, ctx.tiles.gaussian_ids, totals)
-        return *totals, (1.0 - alpha)[..., None] * grad_color, None
+        return *totals, transmittance[..., None] * grad_color, None
 
 
 def _backward_in_slots(

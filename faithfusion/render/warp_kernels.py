@@ -2,7 +2,8 @@
 
 A Warp thread owns a block of `block_px` x `block_px` pixels: a whole tile on the CPU, where per-Gaussian work is then
 shared by the pixels and gradients need one write per tile, and a single pixel on CUDA. Within the block only the pixels
-inside the ellipse alpha >= MIN_ALPHA are visited, row by row. q = d^T conic d, alpha = min(MAX_ALPHA, opacity e^(-q/2)).
+inside the ellipse alpha >= MIN_ALPHA are visited, row by row. With q = d^T conic d at offset d from the mean,
+alpha = min(MAX_ALPHA, opacity exp(-q / 2)).
 """
 
 from __future__ import annotations
@@ -83,6 +84,18 @@ def columns_of(mean: wp.vec2, conic: wp.vec3, edge: float, dy: float, begin: int
     return cut(mean[0] - (b + half) / conic[0], mean[0] + (half - b) / conic[0], begin, end)
 
 
+@wp.func
+def falloff(conic: wp.vec3, dx: float, dy: float) -> float:
+    """exp(-q / 2) at an offset from the mean."""
+    return wp.exp(-0.5 * (conic[0] * dx * dx + 2.0 * conic[1] * dx * dy + conic[2] * dy * dy))
+
+
+@wp.func
+def half_gradient(conic: wp.vec3, dx: float, dy: float) -> wp.vec2:
+    """Half the gradient of q by the offset."""
+    return wp.vec2(conic[0] * dx + conic[1] * dy, conic[1] * dx + conic[2] * dy)
+
+
 @wp.kernel(enable_backward=False)
 def blend_forward(
     first_block: int,
@@ -90,9 +103,13 @@ def blend_forward(
     background: wp.array2d(dtype=wp.vec3),
     color: wp.array2d(dtype=wp.vec3),
     depth: wp.array2d(dtype=wp.float32),
+    alpha: wp.array2d(dtype=wp.float32),
     transmittance: wp.array2d(dtype=wp.float32),
 ):
-    """Blends front to back. `color` and `depth` start at 0, `transmittance` at 1; a finished pixel's is kept negative."""
+    """Blends front to back. `transmittance` starts at 1, the other images at 0.
+
+    Until the end `depth` holds sum_i w_i z_i, and the transmittance of a pixel that is finished early is negative.
+    """
     corner = block_corner(splats, first_block + wp.tid())
     x_end = wp.min(corner[0] + splats.block_px, splats.width)
     y_end = wp.min(corner[1] + splats.block_px, splats.height)
@@ -105,6 +122,8 @@ def blend_forward(
         mean = splats.means2d[i]
         conic = splats.conics[i]
         opacity = splats.opacities[i]
+        rgb = splats.rgb[i]
+        z = splats.depths[i]
         edge = reach(opacity)
         rows = rows_of(mean, conic, edge, corner[1], y_end)
         for y in range(rows[0], rows[1]):
@@ -114,23 +133,25 @@ def blend_forward(
                 before = transmittance[y, x]
                 if before > 0.0:
                     dx = float(x) + 0.5 - mean[0]
-                    q = conic[0] * dx * dx + 2.0 * conic[1] * dx * dy + conic[2] * dy * dy
-                    alpha = wp.min(ALPHA_CAP, opacity * wp.exp(-0.5 * q))
-                    if alpha >= ALPHA_FLOOR:
-                        after = before * (1.0 - alpha)
+                    opaque = wp.min(ALPHA_CAP, opacity * falloff(conic, dx, dy))
+                    if opaque >= ALPHA_FLOOR:
+                        after = before * (1.0 - opaque)
                         if after <= TRANSMITTANCE_FLOOR:
                             transmittance[y, x] = -before
                             alive -= 1
                         else:
-                            weight = alpha * before
-                            color[y, x] = color[y, x] + weight * splats.rgb[i]
-                            depth[y, x] = depth[y, x] + weight * splats.depths[i]
+                            weight = opaque * before
+                            color[y, x] = color[y, x] + weight * rgb
+                            depth[y, x] = depth[y, x] + weight * z
+                            alpha[y, x] = alpha[y, x] + weight
                             transmittance[y, x] = after
     for y in range(corner[1], y_end):
         for x in range(corner[0], x_end):
             left = wp.abs(transmittance[y, x])
             transmittance[y, x] = left
             color[y, x] = color[y, x] + left * background[y, x]
+            if alpha[y, x] > 0.0:
+                depth[y, x] = depth[y, x] / alpha[y, x]
 
 
 @wp.kernel(enable_backward=False)
@@ -138,16 +159,17 @@ def blend_backward(
     first_block: int,
     splats: Splats,
     grad_color: wp.array2d(dtype=wp.vec3),
-    grad_depth: wp.array2d(dtype=wp.float32),
-    grad_alpha: wp.array2d(dtype=wp.float32),
+    grad_depth_sum: wp.array2d(dtype=wp.float32),
+    depth: wp.array2d(dtype=wp.float32),
     remaining: wp.array2d(dtype=wp.float32),
     transmittance: wp.array2d(dtype=wp.float32),
     gradients: Gradients,
 ):
-    """Walks the same pixels front to back again.
+    """Walks the same pixels front to back again; `transmittance` starts at 1.
 
-    With h_i = rgb_i . g_color + z_i g_depth + g_alpha, `remaining` starts as sum_i w_i h_i + T background . g_color and
-    loses each term once it is passed, so d loss / d alpha_i = T_i h_i - remaining / (1 - alpha_i).
+    The loss changes with the weight w_i by h_i = rgb_i . grad_color + (z_i - depth) grad_depth_sum and with the final
+    transmittance T by h_T = background . grad_color - grad_alpha. `remaining` starts as sum_i w_i h_i + T h_T and loses
+    each term once it is passed, so d loss / d alpha_i = T_i h_i - remaining / (1 - alpha_i).
     """
     corner = block_corner(splats, first_block + wp.tid())
     x_end = wp.min(corner[0] + splats.block_px, splats.width)
@@ -177,32 +199,27 @@ def blend_backward(
                 before = transmittance[y, x]
                 if before > 0.0:
                     dx = float(x) + 0.5 - mean[0]
-                    q = conic[0] * dx * dx + 2.0 * conic[1] * dx * dy + conic[2] * dy * dy
-                    falloff = wp.exp(-0.5 * q)
-                    alpha = wp.min(ALPHA_CAP, opacity * falloff)
-                    if alpha >= ALPHA_FLOOR:
-                        after = before * (1.0 - alpha)
+                    shape = falloff(conic, dx, dy)
+                    opaque = wp.min(ALPHA_CAP, opacity * shape)
+                    if opaque >= ALPHA_FLOOR:
+                        after = before * (1.0 - opaque)
                         if after <= TRANSMITTANCE_FLOOR:
                             transmittance[y, x] = -before
                             alive -= 1
                         else:
-                            g_color = grad_color[y, x]
-                            g_depth = grad_depth[y, x]
-                            weight = alpha * before
-                            h = wp.dot(rgb, g_color) + z * g_depth + grad_alpha[y, x]
+                            weight = opaque * before
+                            h = wp.dot(rgb, grad_color[y, x]) + (z - depth[y, x]) * grad_depth_sum[y, x]
                             rest = remaining[y, x] - weight * h
                             remaining[y, x] = rest
                             transmittance[y, x] = after
-                            d_rgb += weight * g_color
-                            d_z += weight * g_depth
-                            if opacity * falloff < ALPHA_CAP:
-                                d_alpha = before * h - rest / (1.0 - alpha)
-                                d_q = -0.5 * alpha * d_alpha
-                                d_opacity += d_alpha * falloff
+                            d_rgb += weight * grad_color[y, x]
+                            d_z += weight * grad_depth_sum[y, x]
+                            if opacity * shape < ALPHA_CAP:
+                                d_opaque = before * h - rest / (1.0 - opaque)
+                                d_opacity += d_opaque * shape
+                                d_q = -0.5 * opaque * d_opaque
                                 d_conic += d_q * wp.vec3(dx * dx, 2.0 * dx * dy, dy * dy)
-                                d_mean -= (
-                                    2.0 * d_q * wp.vec2(conic[0] * dx + conic[1] * dy, conic[1] * dx + conic[2] * dy)
-                                )
+                                d_mean -= (2.0 * d_q) * half_gradient(conic, dx, dy)
         slot = gradients.slots[entry]
         wp.atomic_add(gradients.means2d, slot, d_mean)
         wp.atomic_add(gradients.conics, slot, d_conic)

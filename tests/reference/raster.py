@@ -111,7 +111,7 @@ def pinhole_jacobian(points: Float[Tensor, "n 3"], camera: Camera) -> Float[Tens
 
 
 def harmonic_colors(colors: Float[Tensor, "n k 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Colours from spherical harmonics, with the constants tabulated in the 3D Gaussian Splatting paper's convention."""
+    """Colours from spherical harmonics, constants as tabulated for 3D Gaussian Splatting."""
     x, y, z = (directions / directions.norm(dim=-1, keepdim=True)).unbind(-1)
     basis = [
         0.28209479177387814 * torch.ones_like(x),
