@@ -42,7 +42,7 @@ class ErrorProfile:
         edges = torch.tensor(self.expected_sq_error, dtype=torch.float32, device=expected_sq_error.device).log()
         values = torch.tensor(self.editor_sq_error, dtype=torch.float32, device=expected_sq_error.device)
         if len(values) == 1:
-            return values.expand(expected_sq_error.shape)
+            return values[0].expand(expected_sq_error.shape)
         centres = 0.5 * (edges[1:] + edges[:-1])
         position = expected_sq_error.float().clamp_min(1e-12).log().clamp(centres[0], centres[-1])
         right = torch.searchsorted(centres, position).clamp(1, len(centres) - 1)

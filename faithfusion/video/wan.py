@@ -29,8 +29,8 @@ class WanConfig:
         rope_max_len: largest number of token positions along any axis.
     """
 
-    num_layers: int = 8
-    num_heads: int = 6
+    num_layers: int = 6
+    num_heads: int = 8
     head_dim: int = 32
     ffn_dim: int = 768
     text_dim: int = 64

@@ -1,0 +1,63 @@
+"""Slow, obvious twins of `video/schedule.py` and `video/conditioning.py`: scalar loops and textbook formulas."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def shift_scalar(s: float, shift: float) -> float:
+    return shift * s / (1 + (shift - 1) * s)
+
+
+def chunk_of(frame: int) -> int:
+    """VAE chunk of a frame: {0}, {1..4}, {5..8}, ..."""
+    return 0 if frame == 0 else (frame - 1) // 4 + 1
+
+
+def hold_state_loops(x0: Tensor, render: Tensor, noise: Tensor, time: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+    rows, released = [], torch.zeros(x0[:, :1].shape, dtype=torch.bool)
+    for b, c, k, i, j in torch.cartesian_prod(*(torch.arange(n) for n in x0.shape)).tolist():
+        t = time[b]
+        free = bool(t <= phi[b, k, i // 2, j // 2])
+        released[b, 0, k, i, j] = free
+        clean = x0[b, c, k, i, j] if free else render[b, c, k, i, j]
+        rows.append((1 - t) * clean + t * noise[b, c, k, i, j])
+    return torch.stack(rows).reshape(x0.shape), released
+
+
+def velocity_posterior(x_t: float, render: float, t: float, error_std: float) -> tuple[float, float]:
+    """Mean and deviation of noise - x0 given x_t, by conditioning the joint Gaussian of (error, noise) in matrices."""
+    prior = torch.diag(torch.tensor([error_std**2, 1.0], dtype=torch.float64))
+    observe = torch.tensor([[1 - t, t]], dtype=torch.float64)
+    gain = prior @ observe.T / (observe @ prior @ observe.T)
+    error, noise = (gain.squeeze(1) * (x_t - (1 - t) * render)).tolist()
+    covariance = prior - gain @ observe @ prior
+    readout = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    return noise - (render + error), math.sqrt(max(float(readout @ covariance @ readout), 0.0))
+
+
+def phi_scalar(sq_error: float, noise_over_error: float) -> float:
+    r = 2.0 * math.sqrt(sq_error)
+    return noise_over_error * r / (1 + noise_over_error * r)
+
+
+def eig_block_loops(sq_error: Tensor, alpha: Tensor, noise_over_error: float, regenerate_rms: float) -> Tensor:
+    """[68, T', H/8, W/8] by looping over latent cells and pixels."""
+    frames, height, width = sq_error.shape
+    chunks = chunk_of(frames - 1) + 1
+    block = torch.zeros(68, chunks, height // 8, width // 8)
+    for k, i, j in torch.cartesian_prod(*(torch.arange(n) for n in block.shape[1:])).tolist():
+        members = [t for t in range(frames) if chunk_of(t) == k]
+        cell = sq_error[members, 8 * i : 8 * i + 8, 8 * j : 8 * j + 8]
+        level = torch.tensor([phi_scalar(v, noise_over_error) for v in cell.flatten().tolist()]).reshape(cell.shape)
+        for y in range(8):
+            for x in range(8):
+                block[8 * y + x, k, i, j] = max(level[f, y, x] for f in range(len(members)))
+        block[64, k, i, j] = level.mean()
+        block[65, k, i, j] = level.max()
+        block[66, k, i, j] = (cell.sqrt() > regenerate_rms).float().mean()
+        block[67, k, i, j] = alpha[members, 8 * i : 8 * i + 8, 8 * j : 8 * j + 8].mean()
+    return block

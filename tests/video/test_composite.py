@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.image_math import psnr_db
+from faithfusion.video.composite import (
+    CompositeConfig,
+    ErrorProfile,
+    composite,
+    faithful_floor,
+    kalman_gain,
+    measure_profile,
+)
+
+SHAPE = (3, 20, 30)
+
+
+def fuse(render: torch.Tensor, edit: torch.Tensor, sq_error: torch.Tensor, profile: ErrorProfile) -> torch.Tensor:
+    return composite(render, edit, kalman_gain(sq_error, profile, faithful_floor(sq_error, CompositeConfig())))
+
+
+@pytest.mark.parametrize("worst_exponent", [-6, -4, -2])
+def test_an_adversarial_editor_cannot_touch_the_best_known_tenth(worst_exponent: int) -> None:
+    sq_error = torch.logspace(worst_exponent - 2, worst_exponent, math.prod(SHAPE)).reshape(SHAPE)
+    render = torch.rand(*SHAPE, 3)
+    edit = (render < 0.5).float()  # as far from the render as colours allow
+    output = fuse(render, edit, sq_error, ErrorProfile())
+    best = sq_error <= sq_error.flatten().quantile(0.1)
+    assert psnr_db(output, render, best) >= 45.0
+    assert torch.equal(output[best], render[best])
+    if worst_exponent == -2:
+        assert psnr_db(output, render, sq_error > 5e-3) < 20.0
+
+
+def test_nothing_changes_below_one_grey_level() -> None:
+    sq_error = torch.full(SHAPE, (0.9 / 255) ** 2)
+    render = torch.rand(*SHAPE, 3)
+    assert torch.equal(fuse(render, 1 - render, sq_error, ErrorProfile()), render)
+
+
+def test_an_unknown_clip_is_regenerated_everywhere() -> None:
+    sq_error = torch.full(SHAPE, 0.25)
+    gain = kalman_gain(sq_error, ErrorProfile(), faithful_floor(sq_error, CompositeConfig()))
+    torch.testing.assert_close(gain, torch.full(SHAPE, 0.25 / 0.26))
+
+
+def test_fusion_beats_both_sensors_when_their_errors_are_as_stated() -> None:
+    truth = torch.full((4, 100, 100, 3), 0.5)
+    sq_error = torch.logspace(-3, -1, 40_000)[torch.randperm(40_000)].reshape(4, 100, 100)
+    render = truth + sq_error.sqrt()[..., None] * torch.randn_like(truth)
+    edit = truth + 0.1 * torch.randn_like(truth)
+    fused = (fuse(render, edit, sq_error, ErrorProfile()) - truth).square().mean()
+    assert fused < 0.9 * min((render - truth).square().mean(), (edit - truth).square().mean())
+    expected = (sq_error * 0.01 / (sq_error + 0.01)).mean()
+    assert fused == pytest.approx(float(expected), rel=0.05)
+
+
+def test_profile_interpolates_in_log_v_and_is_constant_outside() -> None:
+    profile = ErrorProfile((1e-4, 1e-3, 1e-2, 1e-1), (0.001, 0.003, 0.02))
+    centres = torch.tensor([10**-3.5, 10**-2.5, 10**-1.5])
+    torch.testing.assert_close(profile.editor_error(centres), torch.tensor([0.001, 0.003, 0.02]))
+    torch.testing.assert_close(profile.editor_error(torch.tensor([1e-3, 0.0, 1.0])), torch.tensor([0.002, 0.001, 0.02]))
+
+
+def test_measured_profile_recovers_the_editors_error_and_survives_plateaus() -> None:
+    sq_error = torch.logspace(-5, -1, 20_000)
+    sq_error[:6000] = 1e-5  # isotonic calibration makes plateaus
+    editor = 0.002 + 0.1 * sq_error
+    profile = measure_profile(sq_error, editor, num_bins=20)
+    probe = torch.logspace(-3.5, -1.5, 9)
+    torch.testing.assert_close(profile.editor_error(probe), 0.002 + 0.1 * probe, rtol=0.05, atol=0)
+    flat = measure_profile(torch.full((10,), 0.01), torch.full((10,), 0.004))
+    assert float(flat.editor_error(torch.tensor(0.01))) == pytest.approx(0.004)
+
+
+def test_bad_profiles_are_refused() -> None:
+    for edges, errors in (((1e-3,), (0.1,)), ((1e-2, 1e-3), (0.1,)), ((1e-3, 1e-2), (0.0,)), ((0.0, 1.0), (0.1,))):
+        with pytest.raises(InputError, match="error profile"):
+            ErrorProfile(edges, errors)
+    with pytest.raises(InputError, match="no validation pixels"):
+        measure_profile(torch.zeros(0), torch.zeros(0))
