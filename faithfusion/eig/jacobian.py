@@ -1,0 +1,242 @@
+"""U_k = d(screen)/d(scene) of one Gaussian in one view, in closed form (Warp functions, CPU and CUDA).
+
+Scene parameters, 13: mean 3 (metres, in the node's coordinates), log-scale 3, rotation tangent 3 (q <- q exp(r/2)),
+opacity logit 1, colour 3 (DC term). Screen parameters, 9: mean2d 2 (pixels), conic 3, opacity 1, colour 3.
+U is sparse: a 5 x 9 block for the geometry, one number for the opacity, one per colour channel. The EWA projection is
+Zwicker et al., "EWA splatting" (2002), as every 3DGS rasteriser has it: Sigma2 = J V J^T + blur, conic = Sigma2^-1.
+"""
+
+from __future__ import annotations
+
+import torch
+import warp as wp
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from faithfusion.render.constants import EDGE_MARGIN
+from faithfusion.render.warp_launch import as_warp, launch
+from faithfusion.scene.graph import gaussians_at, node_poses
+from faithfusion.types import Camera, Gaussians, GaussianScene, Projection
+
+NUM_SCREEN = 9
+NUM_SCENE = 13
+Y_0 = wp.constant(0.28209479177387814)
+
+mat23 = wp.types.matrix(shape=(2, 3), dtype=float)
+mat53 = wp.types.matrix(shape=(5, 3), dtype=float)
+mat59 = wp.types.matrix(shape=(5, 9), dtype=float)
+
+
+@wp.struct
+class Pinhole:
+    """Focal lengths in pixels, camera_from_world, and the range of x/z and y/z in the projection's Jacobian."""
+
+    focal: wp.vec2
+    rotation: wp.mat33
+    translation: wp.vec3
+    low: wp.vec2
+    high: wp.vec2
+
+
+@wp.struct
+class SceneGaussians:
+    """World Gaussians of one time stamp, the rotation of every node and what the renderer made of them."""
+
+    means: wp.array(dtype=wp.vec3)
+    quats: wp.array(dtype=wp.vec4)
+    log_scales: wp.array(dtype=wp.vec3)
+    node_ids: wp.array(dtype=int)
+    world_from_node: wp.array(dtype=wp.mat33)
+    conics: wp.array(dtype=wp.vec3)
+    opacities: wp.array(dtype=float)
+    rgb: wp.array(dtype=wp.vec3)
+
+
+@wp.func
+def rotation_of(quat: wp.vec4) -> wp.mat33:
+    """Rotation matrix of a quaternion wxyz of any length."""
+    q = quat / wp.length(quat)
+    return wp.quat_to_matrix(wp.quat(q[1], q[2], q[3], q[0]))
+
+
+@wp.func
+def conic_change(conic: wp.vec3, xx: float, xy: float, yy: float) -> wp.vec3:
+    """d(Sigma2^-1) = -C dSigma2 C for a symmetric dSigma2 = (xx, xy, yy)."""
+    r00 = conic[0] * xx + conic[1] * xy
+    r01 = conic[0] * xy + conic[1] * yy
+    r10 = conic[1] * xx + conic[2] * xy
+    r11 = conic[1] * xy + conic[2] * yy
+    return -wp.vec3(r00 * conic[0] + r01 * conic[1], r00 * conic[1] + r01 * conic[2], r10 * conic[1] + r11 * conic[2])
+
+
+@wp.func
+def projection_slope(camera: Pinhole, t: wp.vec3) -> mat23:
+    """J: change of the pixel with the camera-space position t, with x/z and y/z clamped as in the renderer."""
+    x = wp.clamp(t[0] / t[2], camera.low[0], camera.high[0])
+    y = wp.clamp(t[1] / t[2], camera.low[1], camera.high[1])
+    fx = camera.focal[0] / t[2]
+    fy = camera.focal[1] / t[2]
+    return mat23(fx, 0.0, -fx * x, 0.0, fy, -fy * y)
+
+
+@wp.func
+def position_block(camera: Pinhole, t: wp.vec3, V: wp.mat33, conic: wp.vec3) -> mat53:
+    """d(mean2d, conic) / d(camera-space position); V is the 3D covariance in camera axes."""
+    J = projection_slope(camera, t)
+    fx = camera.focal[0] / t[2]
+    fy = camera.focal[1] / t[2]
+    JV = J * V
+    G = mat53()
+    G[0, 0] = fx
+    G[0, 2] = -fx * t[0] / t[2]
+    G[1, 1] = fy
+    G[1, 2] = -fy * t[1] / t[2]
+    # dJ has entries in (0,0), (0,2), (1,1), (1,2) only; dSigma2 = dJ V J^T + its transpose
+    inside_x = wp.float32(1.0)
+    if t[0] / t[2] <= camera.low[0] or t[0] / t[2] >= camera.high[0]:
+        inside_x = wp.float32(0.0)
+    inside_y = wp.float32(1.0)
+    if t[1] / t[2] <= camera.low[1] or t[1] / t[2] >= camera.high[1]:
+        inside_y = wp.float32(0.0)
+    for axis in range(3):
+        d00 = wp.float32(0.0)
+        d02 = wp.float32(0.0)
+        d11 = wp.float32(0.0)
+        d12 = wp.float32(0.0)
+        if axis == 0:
+            d02 = -inside_x * fx / t[2]
+        if axis == 1:
+            d12 = -inside_y * fy / t[2]
+        if axis == 2:
+            d00 = -fx / t[2]
+            d11 = -fy / t[2]
+            d02 = -(1.0 + inside_x) * J[0, 2] / t[2]
+            d12 = -(1.0 + inside_y) * J[1, 2] / t[2]
+        xx = 2.0 * (d00 * JV[0, 0] + d02 * JV[0, 2])
+        yy = 2.0 * (d11 * JV[1, 1] + d12 * JV[1, 2])
+        xy = d00 * JV[1, 0] + d02 * JV[1, 2] + d11 * JV[0, 1] + d12 * JV[0, 2]
+        change = conic_change(conic, xx, xy, yy)
+        for i in range(3):
+            G[2 + i, axis] = change[i]
+    return G
+
+
+@wp.func
+def geometry_block(camera: Pinhole, scene: SceneGaussians, k: int) -> mat59:
+    """d(mean2d, conic) / d(mean in node axes, log-scale, rotation tangent)."""
+    conic = scene.conics[k]
+    t = camera.rotation * scene.means[k] + camera.translation
+    axes = camera.rotation * rotation_of(scene.quats[k])  # camera from the Gaussian's own axes
+    s = wp.vec3(
+        wp.exp(2.0 * scene.log_scales[k][0]), wp.exp(2.0 * scene.log_scales[k][1]), wp.exp(2.0 * scene.log_scales[k][2])
+    )
+    V = axes * wp.diag(s) * wp.transpose(axes)
+    A = projection_slope(camera, t) * axes
+    P = position_block(camera, t, V, conic) * (camera.rotation * scene.world_from_node[scene.node_ids[k]])
+    G = mat59()
+    for i in range(5):
+        for j in range(3):
+            G[i, j] = P[i, j]
+    for axis in range(3):
+        b = (axis + 1) % 3
+        c = (axis + 2) % 3
+        # log-scale: dSigma2 = 2 s^2 a a^T;  rotation about `axis`: (s_b^2 - s_c^2) (a_b a_c^T + a_c a_b^T)
+        grow = 2.0 * s[axis]
+        by_scale = conic_change(
+            conic, grow * A[0, axis] * A[0, axis], grow * A[0, axis] * A[1, axis], grow * A[1, axis] * A[1, axis]
+        )
+        turn = s[b] - s[c]
+        by_turn = conic_change(
+            conic,
+            2.0 * turn * A[0, b] * A[0, c],
+            turn * (A[0, b] * A[1, c] + A[0, c] * A[1, b]),
+            2.0 * turn * A[1, b] * A[1, c],
+        )
+        for i in range(3):
+            G[2 + i, 3 + axis] = by_scale[i]
+            G[2 + i, 6 + axis] = by_turn[i]
+    return G
+
+
+@wp.func
+def point_slopes(scene: SceneGaussians, k: int) -> wp.vec4:
+    """d opacity / d logit, and d colour / d DC term per channel (0 where the colour is clamped at 0)."""
+    opacity = scene.opacities[k]
+    slopes = wp.vec4(opacity * (1.0 - opacity), 0.0, 0.0, 0.0)
+    for c in range(3):
+        if scene.rgb[k][c] > 0.0:
+            slopes[1 + c] = Y_0
+    return slopes
+
+
+@wp.func
+def offset_block(G: mat59, conic: wp.vec3) -> mat59:
+    """B^T G without its constant row: the gradient of log alpha by scene geometry as a polynomial in the pixel offset.
+
+    Rows are the coefficients of x, x^2, y, x y, y^2 (`moments.offset_basis`).
+    """
+    W = mat59()
+    for j in range(9):
+        W[0, j] = -(conic[0] * G[0, j] + conic[1] * G[1, j])
+        W[1, j] = -0.5 * G[2, j]
+        W[2, j] = -(conic[1] * G[0, j] + conic[2] * G[1, j])
+        W[3, j] = -G[3, j]
+        W[4, j] = -0.5 * G[4, j]
+    return W
+
+
+def pinhole(camera: Camera) -> Pinhole:
+    """`camera` as Warp sees it."""
+    result = Pinhole()
+    pose = camera.camera_from_world.detach().cpu()
+    K = camera.intrinsics.detach().cpu()
+    focal, centre = K.diagonal()[:2], K[:2, 2]
+    size = torch.tensor([camera.width, camera.height])
+    margin = EDGE_MARGIN * 0.5 * size / focal
+    result.focal = wp.vec2(*focal.tolist())
+    result.rotation = wp.mat33(*pose[:3, :3].flatten().tolist())
+    result.translation = wp.vec3(*pose[:3, 3].tolist())
+    result.low = wp.vec2(*(-centre / focal - margin).tolist())
+    result.high = wp.vec2(*((size - centre) / focal + margin).tolist())
+    return result
+
+
+def scene_gaussians(scene: GaussianScene, time_index: int, projection: Projection) -> SceneGaussians:
+    """The scene at one time stamp as Warp sees it."""
+    world: Gaussians = gaussians_at(scene, time_index)
+    rotations = torch.eye(3, device=world.means.device)[None]
+    if scene.nodes:
+        poses, _ = node_poses(scene.nodes, time_index, world.means)
+        rotations = torch.cat([rotations, poses[:, :3, :3]])
+    result = SceneGaussians()
+    result.means, result.quats = as_warp(world.means, wp.vec3), as_warp(world.quats, wp.vec4)
+    result.log_scales = as_warp(world.log_scales, wp.vec3)
+    result.node_ids = as_warp(scene.node_ids.int(), wp.int32)
+    result.world_from_node = as_warp(rotations, wp.mat33)
+    result.conics, result.rgb = as_warp(projection.conics, wp.vec3), as_warp(projection.rgb, wp.vec3)
+    result.opacities = as_warp(projection.opacities, wp.float32)
+    return result
+
+
+def screen_jacobian(
+    scene: GaussianScene, camera: Camera, time_index: int, projection: Projection, ids: Int[Tensor, " m"]
+) -> Float[Tensor, "m 9 13"]:
+    """U_k of the Gaussians `ids`, dense; the passes themselves never store it."""
+    dense = torch.zeros(len(ids), NUM_SCREEN, NUM_SCENE, device=ids.device)
+    inputs = [pinhole(camera), scene_gaussians(scene, time_index, projection), as_warp(ids.int(), wp.int32)]
+    launch(_dense_jacobian, len(ids), [*inputs, as_warp(dense, wp.float32)], ids.device)
+    return dense
+
+
+@wp.kernel(enable_backward=False)
+def _dense_jacobian(
+    first: int, camera: Pinhole, scene: SceneGaussians, ids: wp.array(dtype=int), dense: wp.array3d(dtype=float)
+):
+    row = first + wp.tid()
+    G = geometry_block(camera, scene, ids[row])
+    slopes = point_slopes(scene, ids[row])
+    for i in range(5):
+        for j in range(9):
+            dense[row, i, j] = G[i, j]
+    for i in range(4):
+        dense[row, 5 + i, 9 + i] = slopes[i]
