@@ -1,0 +1,21 @@
+"""Speed of the parts that run in every step: `python tools/bench.py PART [options]`, `PART --help` lists them."""
+
+from __future__ import annotations
+
+from benchmarks.raster import bench_raster
+
+from faithfusion.utils.errors import InputError, run_tool
+
+PARTS = {"raster": bench_raster}
+
+
+def main(argv: list[str]) -> None:
+    """Runs one benchmark."""
+    part = argv[0] if argv else "nothing"
+    if part not in PARTS:
+        raise InputError("bench.py", f"part {part}", f"one of {', '.join(PARTS)}")
+    PARTS[part](argv[1:])
+
+
+if __name__ == "__main__":
+    run_tool(main)
