@@ -1,0 +1,53 @@
+"""EIG of a whole clip, with the renders it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.eig.calibrate import Calibration
+from faithfusion.eig.pixel_gain import eig_map
+from faithfusion.eig.posterior import EigConfig, Posterior
+from faithfusion.scene.checkpoint import save_tensors
+from faithfusion.types import Camera, EigVolume, GaussianScene
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import track
+
+
+def eig_volume(
+    scene: GaussianScene,
+    posterior: Posterior,
+    calibration: Calibration,
+    cameras: Sequence[Camera],
+    time_indices: Sequence[int],
+    config: EigConfig,
+) -> tuple[EigVolume, Float[Tensor, "t h w 3"], Float[Tensor, "t h w"]]:
+    """EIG volume, renders in [0, 1] and depths (metres, 0 = nothing) of a trajectory, all on the CPU.
+
+    Raises InputError if cameras and time stamps do not pair up, if the cameras differ in size, or if the calibration
+    was made for another noise level.
+    """
+    sizes = {(camera.height, camera.width) for camera in cameras}
+    if len(cameras) != len(time_indices) or len(sizes) != 1:
+        found = f"{len(cameras)} cameras of sizes {sorted(sizes)}, {len(time_indices)} time stamps"
+        raise InputError("EIG volume", found, "as many cameras as time stamps, of one size")
+    if abs(calibration.noise_std / config.noise_std - 1.0) > 1e-6:
+        raise InputError("eig.noise_std", config.noise_std, f"the calibration's noise level {calibration.noise_std}")
+    frames = []
+    for camera, time_index in track(list(zip(cameras, time_indices, strict=True)), "EIG volume"):
+        gain, rendering = eig_map(scene, posterior, camera, time_index, config)
+        expected = calibration.expected_sq_error(gain.eig_nats)
+        images = (gain.eig_nats, expected, gain.alpha, rendering.color.clamp(0.0, 1.0), rendering.depth)
+        frames.append(tuple(image.cpu() for image in images))
+    eig, expected, alpha, color, depth = (torch.stack(images) for images in zip(*frames, strict=True))
+    return EigVolume(eig_nats=eig, expected_sq_error=expected, alpha=alpha), color, depth
+
+
+def save_eig_volume(path: Path, volume: EigVolume, calibration: Calibration) -> None:
+    """Writes `eig_nats`, `expected_sq_error` and `alpha` as float16 [T, H, W] with the calibration as header."""
+    tensors = {name: value.half() for name, value in vars(volume).items()}
+    save_tensors(path, tensors, {"format": "faithfusion eig volume", "calibration": calibration.to_plain()})
