@@ -1,1 +1,1 @@
-"""See docs/pipeline.md."""
+"""Procedural streets with exact truth, ray traced on the CPU and written in DriveStudio's layout."""

@@ -1,0 +1,70 @@
+"""What one procedural street looks like and how it is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from faithfusion.utils.errors import InputError
+
+CAMERA_YAWS_DEG = {"0": 0.0, "1": 45.0, "2": -45.0}
+MAX_SHIFT_M = 6.5  # nothing solid stands nearer to the driven path than this plus a margin (layout.CLEAR_M)
+
+
+@dataclass(frozen=True)
+class StreetConfig:
+    """A street and its recording; everything follows from `seed`.
+
+    Attributes:
+        seed: Seed of the street, the traffic, the light and the sensor noise.
+        num_frames: Time stamps at `frame_rate_hz`.
+        width: Image width in pixels.
+        height: Image height in pixels.
+        samples_per_pixel: Stratified rays per pixel.
+        hfov_deg: Horizontal field of view of every camera in degrees.
+        camera_names: Cameras of the rig: "0" front, "1" front left, "2" front right.
+        shifts_m: Lateral shifts (left is positive) at which true views are written beside the one at 0 m.
+        truth_cameras: Cameras for which truth is written.
+        num_moving_cars: Moving cars asked for; fewer if the lanes have no room.
+        speed_m_s: Mean speed of the ego vehicle.
+        frame_rate_hz: Time stamps per second.
+        lidar_beams: Rows of the scanner.
+        lidar_columns: Directions per turn of the scanner.
+        lidar_range_m: Longest range of the scanner.
+        lidar_noise_m: Standard deviation of the measured range.
+        num_workers: Processes that render frames side by side; the files do not depend on it.
+    """
+
+    seed: int = 0
+    num_frames: int = 49
+    width: int = 320
+    height: int = 192
+    samples_per_pixel: int = 4
+    hfov_deg: float = 68.0
+    camera_names: tuple[str, ...] = ("0", "1", "2")
+    shifts_m: tuple[float, ...] = (3.0,)
+    truth_cameras: tuple[str, ...] = ("0",)
+    num_moving_cars: int = 4
+    speed_m_s: float = 9.5
+    frame_rate_hz: float = 10.0
+    lidar_beams: int = 64
+    lidar_columns: int = 600
+    lidar_range_m: float = 80.0
+    lidar_noise_m: float = 0.01
+    num_workers: int = 2
+
+
+def check_config(config: StreetConfig) -> None:
+    """Raises InputError for values no street can be made with."""
+    for key in ("num_frames", "width", "height", "samples_per_pixel", "lidar_beams", "lidar_columns", "num_workers"):
+        if getattr(config, key) < 1:
+            raise InputError(f"street.{key}", getattr(config, key), "a whole number of at least 1")
+    if config.num_frames > 120:
+        raise InputError("street.num_frames", config.num_frames, "at most 120, the street is 250 m long")
+    if not config.num_frames * config.speed_m_s / config.frame_rate_hz <= 120.0 or config.speed_m_s <= 0:
+        raise InputError("street.speed_m_s", config.speed_m_s, "a positive speed, at most 120 m driven in the clip")
+    for name in config.camera_names + config.truth_cameras:
+        if name not in CAMERA_YAWS_DEG or name not in config.camera_names:
+            raise InputError("street.camera_names", name, f"names out of {sorted(CAMERA_YAWS_DEG)}, truth among them")
+    for shift_m in config.shifts_m:
+        if not abs(shift_m) <= MAX_SHIFT_M:
+            raise InputError("street.shifts_m", shift_m, f"shifts within +-{MAX_SHIFT_M} m")
