@@ -77,6 +77,18 @@ def test_statistics_normalise_latents_and_leave_the_round_trip_unchanged(name: s
     torch.testing.assert_close(codec.decode(latents), decoded, atol=1e-4, rtol=1e-4)
 
 
+@torch.no_grad()
+def test_before_training_the_tiny_codec_is_a_low_pass_transform() -> None:
+    codec = build_codec(CodecConfig())
+    steps = [torch.linspace(-0.3, 0.3, n) for n in (9, 32, 32)]
+    smooth = (steps[0][:, None, None] + steps[1][:, None] + steps[2]).expand(1, 3, 9, 32, 32)
+    assert (codec.decode(codec.encode(smooth)) - smooth).square().mean() < 1e-3
+    noise = torch.rand(2, 1, 3, 9, 32, 32) * 2 - 1
+    latents = [codec.encode(video) for video in noise]
+    assert (codec.decode(latents[0]) - noise[0]).square().mean() < noise[0].square().mean()
+    torch.testing.assert_close(codec.encode(codec.decode(latents[0][:, :, 1:]))[:, :, 1:], latents[0][:, :, 2:])
+
+
 @pytest.mark.parametrize("shape", [(4, 16, 16), (5, 20, 16), (5, 16, 12)])
 def test_sizes_that_do_not_fit_are_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="4k \\+ 1"):
