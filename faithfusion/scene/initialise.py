@@ -1,0 +1,206 @@
+"""The first Gaussians: LiDAR where there is some, seeds along image rays where there is none, a sky from the images."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faithfusion.data.lidar import project_points
+from faithfusion.scene.coloring import color_points
+from faithfusion.scene.far_field import Seeds, initial_sky, seed_uncovered
+from faithfusion.scene.graph import quaternions_from_rotations
+from faithfusion.scene.pointcloud import (
+    LocalShape,
+    PointCloud,
+    accumulate_lidar,
+    make_nodes,
+    shape_of_nodes,
+    thin_to_budget,
+)
+from faithfusion.types import DriveClip, Frame, Gaussians, GaussianScene, RigidNode
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import say
+from faithfusion.utils.seed import make_generator
+
+SH_C0 = 0.5 / math.sqrt(math.pi)
+"""Y_0 of real spherical harmonics: rgb = 0.5 + Y_0 c_0 + ..."""
+THINNEST = 0.15
+"""Least ratio of a Gaussian's scale along the normal to that along the surface."""
+
+
+@dataclass(frozen=True)
+class InitialiseConfig:
+    """How the first Gaussians are placed.
+
+    Attributes:
+        max_gaussians: Gaussians to start from, all together.
+        far_fraction: Share of them spent on what LiDAR does not reach.
+        max_node_gaussians: Most Gaussians of one moving vehicle.
+        max_dense_points: LiDAR points kept for thinning and visibility tests.
+        num_neighbours: Neighbours that decide the size and orientation of a LiDAR Gaussian.
+        opacity: First opacity of LiDAR Gaussians.
+        far_opacity: First opacity of seeds, whose depth is a guess.
+        scale_factor: Standard deviation over the distance to the neighbours.
+        num_frames: Training frames that colours, seeds and the sky are taken from, spread over the clip.
+        sky_height: Rows of the sky's texture; it has twice as many columns.
+        sh_degree: Degree of the spherical harmonics of colour, 0 to 3.
+        seed: Seed of the random choices.
+    """
+
+    max_gaussians: int = 36_000
+    far_fraction: float = 0.3
+    max_node_gaussians: int = 1_500
+    max_dense_points: int = 200_000
+    num_neighbours: int = 8
+    opacity: float = 0.6
+    far_opacity: float = 0.2
+    scale_factor: float = 0.75
+    num_frames: int = 24
+    sky_height: int = 128
+    sh_degree: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_gaussians < 1 or not 0 <= self.far_fraction <= 1:
+            found = f"max_gaussians = {self.max_gaussians}, far_fraction = {self.far_fraction}"
+            raise InputError("initialise", found, "at least 1 Gaussian and a share between 0 and 1")
+        if not 0 <= self.sh_degree <= 3:
+            raise InputError("initialise.sh_degree", self.sh_degree, "0 to 3")
+
+
+def initialise_scene(clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig) -> GaussianScene:
+    """A scene to start fitting from: background, one rigid node per moving track, sky.
+
+    Copes with clips without LiDAR, boxes or masks, and says what it does instead.
+    """
+    if not train_frames:
+        raise InputError(clip.root, "no training frames", "at least one")
+    nodes = make_nodes(clip)
+    generator = make_generator(config.seed, "initialise")
+    dense = _dense_cloud(clip, train_frames, nodes, config, generator)
+    _say_what_is_missing(clip, len(dense.points))
+    far_frames = _spread(train_frames, config.num_frames)
+    num_far = round(config.max_gaussians * (config.far_fraction if len(dense.points) else 1.0))
+    centres = torch.stack([frame.camera.world_from_camera[:3, 3] for frame in train_frames])
+    cloud = _thin(dense, nodes, centres, config.max_gaussians - num_far, config.max_node_gaussians)
+    colors, seen = color_points(cloud, nodes, _spread(train_frames, 2 * config.num_frames))
+    near = _lidar_gaussians(cloud.select(seen), colors[seen], config)
+    far = _seed_gaussians(seed_uncovered(dense, nodes, far_frames, train_frames, num_far, generator), config)
+    node_ids = torch.cat([cloud.node_ids[seen], torch.zeros(far.num, dtype=torch.long)])
+    sky = initial_sky(
+        dense, nodes, _spread(train_frames, 2 * config.num_frames), config.sky_height, 2 * config.sky_height
+    )
+    return GaussianScene(concatenate(near, far), node_ids, nodes, sky)
+
+
+def concatenate(*parts: Gaussians) -> Gaussians:
+    """All Gaussians in one, in order."""
+    names = [field.name for field in dataclasses.fields(Gaussians)]
+    return Gaussians(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
+def _dense_cloud(
+    clip: DriveClip,
+    train_frames: Sequence[Frame],
+    nodes: tuple[RigidNode, ...],
+    config: InitialiseConfig,
+    generator: torch.Generator,
+) -> PointCloud:
+    times = sorted({frame.time_index for frame in train_frames})
+    cloud = accumulate_lidar(clip, times, nodes)
+    background = cloud.points[cloud.node_ids == 0]
+    background = background[torch.randperm(len(background), generator=generator)[: 2 * config.max_dense_points]]
+    background = background[_in_some_image(background, _spread(train_frames, config.num_frames))]
+    background = background[: config.max_dense_points]
+    empty = [index for index in range(1, len(nodes) + 1) if not (cloud.node_ids == index).any()]
+    surfaces = [_box_surface(nodes[index - 1], index, config.max_node_gaussians, generator) for index in empty]
+    static = PointCloud(background, torch.zeros(len(background), dtype=torch.long))
+    parts = [static, cloud.select(cloud.node_ids > 0), *surfaces]
+    return PointCloud(torch.cat([part.points for part in parts]), torch.cat([part.node_ids for part in parts]))
+
+
+def _in_some_image(points: Float[Tensor, "n 3"], frames: Sequence[Frame]) -> Bool[Tensor, " n"]:
+    seen = torch.zeros(len(points), dtype=torch.bool)
+    for frame in frames:
+        seen |= project_points(points, frame.camera)[2]
+    return seen
+
+
+def _box_surface(node: RigidNode, node_id: int, num: int, generator: torch.Generator) -> PointCloud:
+    """Random points on the faces of a box: the start of a vehicle that no scan hit."""
+    points = torch.rand(num, 3, generator=generator) - 0.5
+    axis = torch.randint(3, (num,), generator=generator)
+    points[torch.arange(num), axis] = points[torch.arange(num), axis].sign() * 0.5
+    return PointCloud(points * node.size_m, torch.full((num,), node_id))
+
+
+def _thin(
+    dense: PointCloud, nodes: tuple[RigidNode, ...], centres: Float[Tensor, "c 3"], budget: int, node_budget: int
+) -> PointCloud:
+    node_budget = min(node_budget, budget // (2 * len(nodes))) if nodes else 0
+    chosen = []
+    for node_id in range(1, len(nodes) + 1):
+        members = torch.nonzero(dense.node_ids == node_id).squeeze(1)
+        chosen.append(members[thin_to_budget(dense.points[members], torch.zeros(1, 3), node_budget)])
+    background = torch.nonzero(dense.node_ids == 0).squeeze(1)
+    room = budget - sum(map(len, chosen))
+    chosen.append(background[thin_to_budget(dense.points[background], centres, room)])
+    return dense.select(torch.cat(chosen))
+
+
+def _lidar_gaussians(cloud: PointCloud, colors: Float[Tensor, "n 3"], config: InitialiseConfig) -> Gaussians:
+    """Discs in the surface their neighbours span: flat on the road and on facades, round in foliage."""
+    if len(cloud.points) == 0:
+        return _seed_gaussians(Seeds(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0)), config)
+    shape: LocalShape = shape_of_nodes(cloud, config.num_neighbours)
+    spacing_m = shape.spacing_m.clamp(0.02, 5.0) * config.scale_factor
+    ratios = torch.ones(len(spacing_m), 3)
+    ratios[:, 0] = shape.flatness.clamp_min(THINNEST)
+    return Gaussians(
+        means=cloud.points.clone(),
+        quats=quaternions_from_rotations(shape.axes),
+        log_scales=(spacing_m[:, None] * ratios).log(),
+        opacity_logits=torch.full_like(spacing_m, math.log(config.opacity / (1 - config.opacity))),
+        colors=_harmonics(colors, config.sh_degree),
+    )
+
+
+def _seed_gaussians(seeds: Seeds, config: InitialiseConfig) -> Gaussians:
+    num = len(seeds.points)
+    return Gaussians(
+        means=seeds.points,
+        quats=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(num, 1),
+        log_scales=(seeds.spacing_m * config.scale_factor).log()[:, None].repeat(1, 3),
+        opacity_logits=torch.full((num,), math.log(config.far_opacity / (1 - config.far_opacity))),
+        colors=_harmonics(seeds.colors, config.sh_degree),
+    )
+
+
+def _harmonics(rgb: Float[Tensor, "n 3"], sh_degree: int) -> Float[Tensor, "n k 3"]:
+    colors = torch.zeros(len(rgb), (sh_degree + 1) ** 2, 3)
+    colors[:, 0] = (rgb - 0.5) / SH_C0
+    return colors
+
+
+def _spread(frames: Sequence[Frame], count: int) -> list[Frame]:
+    """About `count` frames, evenly spread over time, all cameras of a chosen time stamp."""
+    times = sorted({frame.time_index for frame in frames})
+    per_time = max(len(frames) // len(times), 1)
+    stride = max(1, len(times) * per_time // max(count, 1))
+    chosen = set(times[::stride])
+    return [frame for frame in frames if frame.time_index in chosen]
+
+
+def _say_what_is_missing(clip: DriveClip, num_points: int) -> None:
+    if num_points == 0:
+        say(f"{clip.name}: no LiDAR, starting from a random cloud in the cameras' frusta")
+    if "sky masks" in clip.missing:
+        say(f"{clip.name}: no sky masks, the sky starts from what lies above the LiDAR returns")
+    if "boxes" in clip.missing:
+        say(f"{clip.name}: no boxes, everything is fitted as static")
