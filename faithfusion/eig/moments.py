@@ -37,7 +37,9 @@ POWERS_X = wp.constant(wp.types.vector(length=6, dtype=int)(*(i for i, _ in QUAD
 POWERS_Y = wp.constant(wp.types.vector(length=6, dtype=int)(*(j for _, j in QUADRATIC_POWERS)))
 
 vec5 = wp.types.vector(length=5, dtype=float)
-vec34 = wp.types.vector(length=34, dtype=float)
+vec9 = wp.types.vector(length=9, dtype=float)
+mat55 = wp.types.matrix(shape=(5, 5), dtype=float)
+mat39 = wp.types.matrix(shape=(3, 9), dtype=float)
 
 
 def offset_moments(
@@ -157,24 +159,18 @@ def count_alive(transmittance: wp.array2d(dtype=float), x: int, y: int, x_end: i
 
 
 @wp.func
-def add_row(moments: vec34, y: float, quartic: vec5, cross: wp.mat33) -> vec34:
-    """Adds a pixel row's sums of powers of x, each times the powers of the row's y."""
-    result = moments
-    slot = wp.int32(0)
-    power = wp.float32(1.0)
+def add_slot(moments: wp.array2d(dtype=float), slot: int, quartic: mat55, cross: mat39, squares: float):
+    """Adds the moments of a block: quartic[j, i] of x^i y^j, cross[j, 3 i + c] of x^i y^j and channel c."""
     for j in range(5):
-        for i in range(5 - j):
-            result[slot] = result[slot] + power * quartic[i]
-            slot += 1
-        power *= y
-    for c in range(3):
-        power = wp.float32(1.0)
-        for j in range(3):
-            for i in range(3 - j):
-                result[slot] = result[slot] + power * cross[i, c]
-                slot += 1
-            power *= y
-    return result
+        for i in range(5):
+            if i + j < 5:
+                wp.atomic_add(moments, slot, 5 * j - (j * (j - 1)) // 2 + i, quartic[j, i])
+    for j in range(3):
+        for i in range(3):
+            if i + j < 3:
+                for c in range(3):
+                    wp.atomic_add(moments, slot, 15 + 6 * c + 3 * j - (j * (j - 1)) // 2 + i, cross[j, 3 * i + c])
+    wp.atomic_add(moments, slot, 33, squares)
 
 
 @wp.kernel(enable_backward=False)
@@ -204,13 +200,14 @@ def _accumulate_moments(
         rgb = splats.rgb[k]
         edge = reach(opacity)
         rows = rows_of(mean, conic, edge, corner[1], y_end)
-        sums = vec34()
+        quartic = mat55()
+        cross = mat39()
         squares = wp.float32(0.0)
         for row in range(rows[0], rows[1]):
             dy = float(row) + 0.5 - mean[1]
             columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
-            quartic = vec5()
-            cross = wp.mat33()
+            row_quartic = vec5()
+            row_cross = vec9()
             for column in range(columns[0], columns[1]):
                 before = transmittance[row, column]
                 if before > 0.0:
@@ -231,14 +228,25 @@ def _accumulate_moments(
                             if raw < ALPHA_CAP:
                                 d = alpha * (before * rgb - rest / (1.0 - alpha))
                                 x = -dx
-                                quartic += wp.dot(d, d) * vec5(1.0, x, x * x, x * x * x, x * x * x * x)
-                                cross += wp.outer(wp.vec3(1.0, x, x * x), weight * d)
-            sums = add_row(sums, -dy, quartic, cross)
-        sums[33] = squares
+                                x2 = x * x
+                                wd = weight * d
+                                row_quartic += wp.dot(d, d) * vec5(1.0, x, x2, x2 * x, x2 * x2)
+                                row_cross += vec9(
+                                    wd[0],
+                                    wd[1],
+                                    wd[2],
+                                    x * wd[0],
+                                    x * wd[1],
+                                    x * wd[2],
+                                    x2 * wd[0],
+                                    x2 * wd[1],
+                                    x2 * wd[2],
+                                )
+            y2 = dy * dy
+            quartic += wp.outer(vec5(1.0, -dy, y2, -y2 * dy, y2 * y2), row_quartic)
+            cross += wp.outer(wp.vec3(1.0, -dy, y2), row_cross)
         if squares > 0.0:
-            slot = slots[entry - first_entry]
-            for i in range(34):
-                wp.atomic_add(moments, slot, i, sums[i])
+            add_slot(moments, slots[entry - first_entry], quartic, cross, squares)
 
 
 @wp.kernel(enable_backward=False)

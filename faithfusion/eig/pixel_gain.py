@@ -21,7 +21,7 @@ from faithfusion.eig.jacobian import (
     point_slopes,
     scene_gaussians,
 )
-from faithfusion.eig.moments import count_alive, num_blocks, quartic_slot, splats_of, vec5
+from faithfusion.eig.moments import count_alive, mat39, mat55, num_blocks, quartic_slot, splats_of, vec5
 from faithfusion.eig.posterior import EigConfig, Posterior, prior_precision
 from faithfusion.render.view import render_view
 from faithfusion.render.warp_kernels import (
@@ -42,7 +42,8 @@ from faithfusion.utils.errors import InputError
 NUM_COEFFICIENTS = 39
 
 vec6 = wp.types.vector(length=6, dtype=float)
-vec39d = wp.types.vector(length=39, dtype=wp.float64)
+vec9d = wp.types.vector(length=9, dtype=wp.float64)
+mat99d = wp.types.matrix(shape=(9, 9), dtype=wp.float64)
 mat13d = wp.types.matrix(shape=(13, 13), dtype=wp.float64)
 mat13x9d = wp.types.matrix(shape=(13, 9), dtype=wp.float64)
 
@@ -123,26 +124,26 @@ def information_gain(scaled: Float[Tensor, "*hw 6"]) -> Float[Tensor, "*hw"]:
 
 @wp.func
 def cholesky(precision: wp.array2d(dtype=float), prior: wp.array2d(dtype=float), k: int) -> mat13d:
-    """Lower factor of H_k in float64."""
-    L = mat13d()
-    size = precision.shape[1]
-    if size == 13:
-        for i in range(size):
-            L[i, i] = wp.sqrt(wp.float64(precision[k, i]))
-        return L
+    """R with H_k = R^T R in float64; only the upper triangle means anything."""
+    R = mat13d()
     n = prior.shape[1]
-    for j in range(n):
-        pivot = wp.float64(precision[k, j * 13 - (j * (j - 1)) // 2])
-        for m in range(j):
-            pivot -= L[j, m] * L[j, m]
-        pivot = wp.max(pivot, wp.float64(prior[k, j]))
-        L[j, j] = wp.sqrt(pivot)
-        for i in range(j + 1, n):
-            total = wp.float64(precision[k, j * 13 - (j * (j - 1)) // 2 + i - j])
-            for m in range(j):
-                total -= L[i, m] * L[j, m]
-            L[i, j] = total / L[j, j]
-    return L
+    if precision.shape[1] == 13:
+        for i in range(n):
+            R[i, i] = wp.sqrt(wp.float64(precision[k, i]))
+        return R
+    slot = wp.int32(0)
+    for i in range(n):
+        for j in range(i, n):
+            R[i, j] = wp.float64(precision[k, slot])
+            slot += 1
+    for i in range(n):
+        pivot = wp.sqrt(wp.max(R[i, i], wp.float64(prior[k, i])))
+        row = R[i] / pivot
+        row[i] = pivot
+        R[i] = row
+        for j in range(i + 1, n):
+            R[j] = R[j] - row[j] * row
+    return R
 
 
 @wp.kernel(enable_backward=False)
@@ -155,72 +156,63 @@ def _variance_coefficients(
     prior: wp.array2d(dtype=float),
     coefficients: wp.array2d(dtype=float),
 ):
-    """One thread per Gaussian: X = L^-1 U^T with U in offset form, S = X^T X. Bounds read from arrays do not unroll."""
-    row = first + wp.tid()
-    k = ids[row]
+    """One thread per Gaussian: X = R^-T U^T with U in offset form, S = X^T X. Bounds read from arrays do not unroll."""
+    thread = first + wp.tid()
+    k = ids[thread]
     W = offset_block(geometry_block(camera, scene, k), scene.conics[k])
     slopes = point_slopes(scene, k)
     slopes[0] = slopes[0] / scene.opacities[k]
-    L = cholesky(precision, prior, k)
+    R = cholesky(precision, prior, k)
     X = mat13x9d()
-    n = prior.shape[1]
-    for column in range(n - 4):
-        for i in range(n):
-            total = wp.float64(0.0)
-            if column == 0 and i == 9:
-                total = wp.float64(slopes[0])
-            elif column > 0 and column < 6 and i < 9:
-                total = wp.float64(W[column - 1, i])
-            elif column >= 6 and i == column + 4:
-                total = wp.float64(slopes[column - 5])
-            for m in range(i):
-                total -= L[i, m] * X[m, column]
-            X[i, column] = total / L[i, i]
-    result = vec39d()
+    S = mat99d()
+    for i in range(prior.shape[1]):
+        row = vec9d()
+        if i < 9:
+            for column in range(5):
+                row[1 + column] = wp.float64(W[column, i])
+        elif i == 9:
+            row[0] = wp.float64(slopes[0])
+        else:
+            row[i - 4] = wp.float64(slopes[i - 9])
+        for m in range(i):
+            row -= R[m, i] * X[m]
+        row = row / R[i, i]
+        X[i] = row
+        S += wp.outer(row, row)
+    for i in range(6):
+        for j in range(6):
+            at = quartic_slot(i, j)
+            coefficients[thread, at] = coefficients[thread, at] + float(S[i, j])
+        for c in range(3):
+            coefficients[thread, 15 + 6 * c + i] = float(S[i, 6 + c])
     slot = wp.int32(33)
-    for i in range(n - 4):
-        for j in range(i, n - 4):
-            total = wp.float64(0.0)
-            for m in range(n):
-                total += X[m, i] * X[m, j]
-            if j < 6:
-                at = quartic_slot(i, j)
-                result[at] = result[at] + total * wp.where(i == j, wp.float64(1.0), wp.float64(2.0))
-            elif i < 6:
-                result[15 + 6 * (j - 6) + i] = total
-            else:
-                result[slot] = total
+    for c in range(3):
+        for e in range(3):
+            if e >= c:
+                coefficients[thread, slot] = float(S[6 + c, 6 + e])
                 slot += 1
-    for i in range(coefficients.shape[1]):
-        coefficients[row, i] = float(result[i])
 
 
 @wp.func
-def quartic_row(coefficients: wp.array2d(dtype=float), k: int, y: float) -> vec5:
-    """The degree-4 polynomial at one y, as coefficients of the powers of x."""
-    result = vec5()
-    slot = wp.int32(0)
-    power = wp.float32(1.0)
+def quartic_of(coefficients: wp.array2d(dtype=float), thread: int) -> mat55:
+    """The degree-4 polynomial with entry [j, i] for x^i y^j."""
+    result = mat55()
     for j in range(5):
-        for i in range(5 - j):
-            result[i] = result[i] + power * coefficients[k, slot]
-            slot += 1
-        power *= y
+        for i in range(5):
+            if i + j < 5:
+                result[j, i] = coefficients[thread, 5 * j - (j * (j - 1)) // 2 + i]
     return result
 
 
 @wp.func
-def cross_row(coefficients: wp.array2d(dtype=float), k: int, y: float) -> wp.mat33:
-    """The three degree-2 polynomials at one y: row i holds the coefficients of x^i."""
-    result = wp.mat33()
-    slot = wp.int32(15)
-    for c in range(3):
-        power = wp.float32(1.0)
-        for j in range(3):
-            for i in range(3 - j):
-                result[i, c] = result[i, c] + power * coefficients[k, slot]
-                slot += 1
-            power *= y
+def cross_of(coefficients: wp.array2d(dtype=float), thread: int) -> mat39:
+    """The three degree-2 polynomials with entry [j, 3 i + c] for x^i y^j in channel c."""
+    result = mat39()
+    for j in range(3):
+        for i in range(3):
+            if i + j < 3:
+                for c in range(3):
+                    result[j, 3 * i + c] = coefficients[thread, 15 + 6 * c + 3 * j - (j * (j - 1)) // 2 + i]
     return result
 
 
@@ -254,11 +246,14 @@ def _pixel_variance(
         color = vec6()
         for i in range(6):
             color[i] = coefficients[own_row, 33 + i]
+        quartic = quartic_of(coefficients, own_row)
+        cross = cross_of(coefficients, own_row)
         for row in range(rows[0], rows[1]):
             dy = float(row) + 0.5 - mean[1]
             columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
-            quartic = quartic_row(coefficients, own_row, -dy)
-            cross = cross_row(coefficients, own_row, -dy)
+            y2 = dy * dy
+            p = vec5(1.0, -dy, y2, -y2 * dy, y2 * y2) * quartic
+            r = wp.vec3(1.0, -dy, y2) * cross
             for column in range(columns[0], columns[1]):
                 before = transmittance[row, column]
                 if before > 0.0:
@@ -279,8 +274,12 @@ def _pixel_variance(
                             if raw < ALPHA_CAP:
                                 d = alpha * (before * rgb - rest / (1.0 - alpha))
                                 x = -dx
-                                q = quartic[0] + x * (quartic[1] + x * (quartic[2] + x * (quartic[3] + x * quartic[4])))
-                                h = weight * (cross[0] + x * (cross[1] + x * cross[2]))
+                                q = p[0] + x * (p[1] + x * (p[2] + x * (p[3] + x * p[4])))
+                                h = weight * wp.vec3(
+                                    r[0] + x * (r[3] + x * r[6]),
+                                    r[1] + x * (r[4] + x * r[7]),
+                                    r[2] + x * (r[5] + x * r[8]),
+                                )
                                 V += vec6(
                                     d[0] * (q * d[0] + 2.0 * h[0]),
                                     q * d[0] * d[1] + d[0] * h[1] + d[1] * h[0],
