@@ -1,0 +1,97 @@
+"""The progressive loop: render at a shift, ask EIG what is unknown there, regenerate that, distil, shift further."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.distill.assess import Assessment, scene_posterior, shifted_window
+from faithfusion.distill.fit import choose_device, drive_extent_m
+from faithfusion.distill.optimiser import SceneOptimiser
+from faithfusion.distill.refine_config import DistillConfig, RefineConfig
+from faithfusion.distill.schedule import plan_views
+from faithfusion.distill.views import SupervisedView, ViewLoader, to_device
+from faithfusion.eig.calibrate import Calibration
+from faithfusion.render.view import render_view
+from faithfusion.scene.checkpoint import detach_scene, scene_to
+from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
+from faithfusion.utils.progress import say, track
+from faithfusion.utils.seed import make_generator
+from faithfusion.video.editor import EditedClip, Editor
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the loop: what was rendered at `shift_m`, what the editor made of it, the scene after distilling."""
+
+    shift_m: float
+    window: Window
+    edited: EditedClip
+    scene: GaussianScene
+
+
+def refine_stage(
+    scene: GaussianScene,
+    clip: DriveClip,
+    train_frames: Sequence[Frame],
+    calibration: Calibration,
+    editor: Editor,
+    config: RefineConfig,
+    shift_m: float,
+) -> Stage:
+    """Renders, regenerates and distils the clip of `config.camera` at one shift."""
+    camera_name = config.camera or clip.camera_names[0]
+    posterior = scene_posterior(scene, clip, train_frames[:: config.posterior_stride], config.eig)
+    window = shifted_window(scene, Assessment(posterior, calibration), clip, camera_name, shift_m, config.eig)
+    say(f"shift {shift_m:+.2f} m: regenerating {window.render.shape[0]} frames")
+    edited = editor.edit(window)
+    cameras = shifted_cameras(clip, camera_name, shift_m)
+    novel = novel_views(cameras, edited, config.distill)
+    distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, shift_m)
+    return Stage(shift_m, window, edited, distilled)
+
+
+def novel_views(cameras: Sequence[Camera], edited: EditedClip, config: DistillConfig) -> list[SupervisedView]:
+    """The edited clip as supervision: per-pixel weight is the Kalman gain, so what the scene knows better stays."""
+    targets = edited.edit if config.target == "edit" else edited.frames
+    weights = edited.gain if config.weight == "kalman" else torch.ones_like(edited.gain)
+    return [
+        SupervisedView(camera, time_index, target, weight)
+        for time_index, (camera, target, weight) in enumerate(zip(cameras, targets, weights, strict=True))
+    ]
+
+
+def distill(
+    scene: GaussianScene,
+    recorded: ViewLoader,
+    novel: Sequence[SupervisedView],
+    config: RefineConfig,
+    shift_m: float,
+) -> GaussianScene:
+    """Fits the scene to the edited views while the recorded ones keep being fitted (equation L_novel of the paper)."""
+    schedule = config.distill.schedule
+    optimiser = SceneOptimiser(
+        scene_to(scene, choose_device(config.fit.device)),
+        dataclasses.replace(config.distill.optimise, decay_steps=schedule.steps_per_stage),
+        extent_m=drive_extent_m(recorded.frames),
+        densify=config.distill.densify,
+    )
+    random = make_generator(config.seed, "distill", shift_m)
+    plan = list(plan_views(schedule, len(recorded), len(novel), random))
+    for planned in track(plan, f"distil {shift_m:+.2f} m"):
+        view = recorded.view(planned.index) if planned.is_original else novel[planned.index]
+        optimiser.step(to_device(view, optimiser.sky.device))
+    return scene_to(detach_scene(optimiser.scene()), "cpu")
+
+
+def render_clip(scene: GaussianScene, cameras: Sequence[Camera]) -> Float[Tensor, "t h w 3"]:
+    """Colours of a scene along a trajectory, camera t at time stamp t."""
+    with torch.no_grad():
+        views = [render_view(scene, camera, t).color for t, camera in enumerate(track(cameras, "render"))]
+    return torch.stack(views).clamp(0.0, 1.0)

@@ -1,0 +1,74 @@
+"""The configuration of a whole refinement run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from faithfusion.data.street.config import StreetConfig
+from faithfusion.distill.fit import FitConfig
+from faithfusion.distill.optimiser import OptimiserConfig
+from faithfusion.distill.schedule import ScheduleConfig
+from faithfusion.eig.posterior import EigConfig
+from faithfusion.scene.densify import DensifyConfig
+from faithfusion.video.editor import EditorConfig
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How a regenerated clip is pulled back into the Gaussians.
+
+    Attributes:
+        schedule: shifts, steps per stage, share of recorded views.
+        target: what the shifted views are fitted to: the editor's frames or their soft composite with the render.
+        weight: per-pixel weight of the photometric loss: the Kalman gain w = V / (V + E), or 1 everywhere.
+        optimise: learning rates and losses of the distillation.
+        densify: density control during the distillation, counted in steps of one stage.
+    """
+
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    target: Literal["edit", "composite"] = "edit"
+    weight: Literal["kalman", "uniform"] = "kalman"
+    optimise: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(
+            means_lr=5e-5, scales_lr=5e-3, opacities_lr=2e-2, colors_lr=5e-3, sky_lr=2e-3
+        )
+    )
+    densify: DensifyConfig | None = None
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """A drive in, a lane-shift video, an improved scene and a report out.
+
+    Attributes:
+        out: folder of the run; the same command continues there.
+        scene: folder of a drive in DriveStudio's layout; none makes the procedural street.
+        street: the procedural street, used without `scene`.
+        cameras: cameras to fit; empty takes all.
+        camera: camera whose shifted clip is refined; empty takes the first.
+        num_frames: time stamps to use from the start; 0 takes all.
+        held_out_every: every how many time stamps one is kept back for calibration and evaluation.
+        weights: generator file, or "wan-tiny" for the one that is shipped.
+        posterior_stride: every how many training frames one enters the EIG posterior; each then counts that often.
+        seed: seed of the run.
+        fit: reconstruction.
+        eig: expected information gain.
+        editor: video model.
+        distill: distillation.
+    """
+
+    out: str = "output/refine"
+    scene: str | None = None
+    street: StreetConfig = field(default_factory=StreetConfig)
+    cameras: tuple[str, ...] = ()
+    camera: str = ""
+    num_frames: int = 0
+    held_out_every: int = 8
+    weights: str = "wan-tiny"
+    posterior_stride: int = 1
+    seed: int = 0
+    fit: FitConfig = field(default_factory=FitConfig)
+    eig: EigConfig = field(default_factory=EigConfig)
+    editor: EditorConfig = field(default_factory=EditorConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)

@@ -1,0 +1,154 @@
+"""A refinement run from drive to distilled scene, in stages that are skipped when they are done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import torch
+
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.images import load_image
+from faithfusion.data.splits import split_frames
+from faithfusion.data.street.writer import make_street
+from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.distill.assess import calibrate_scene, scene_posterior
+from faithfusion.distill.fit import fit_scene
+from faithfusion.distill.loop import refine_stage
+from faithfusion.distill.refine_config import RefineConfig
+from faithfusion.distill.stage_files import StageClip, load_stage_clip, save_stage_clip
+from faithfusion.eig.calibrate import calibration_from_plain
+from faithfusion.render.view import render_view
+from faithfusion.scene.checkpoint import load_scene, save_scene
+from faithfusion.types import DriveClip, Frame, GaussianScene
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.image_math import psnr_db
+from faithfusion.utils.stages import StageLog
+from faithfusion.video.editor import VideoEditor
+from faithfusion.video.weights import load_generator
+
+SHIPPED_WEIGHTS = "wan-tiny"
+
+
+@dataclass(frozen=True)
+class RefineRun:
+    """What a finished run knows: the drive, the scenes before and after, the last clip that was regenerated."""
+
+    clip: DriveClip
+    camera_name: str
+    held_out: tuple[Frame, ...]
+    before: GaussianScene
+    after: GaussianScene
+    first: StageClip
+    last: StageClip
+    regenerate_rms: float
+
+
+def open_drive(config: RefineConfig, log: StageLog) -> DriveClip:
+    """The drive of the run; the procedural street is made if no drive is given. Raises InputError for a bad one."""
+    root = Path(config.scene) if config.scene is not None else Path(config.out) / "drive"
+    if config.scene is None:
+        log.run("street", config.street, [root], lambda: make_street(config.street, root))
+    return read_clip(root, camera_names=config.cameras or None, num_frames=config.num_frames or None)
+
+
+def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
+    """Drive -> fit -> calibrated EIG -> per shift: render, regenerate, distil. Raises InputError before any work."""
+    out = Path(config.out)
+    weights = weights_path(config.weights)
+    generator, profile, _ = load_generator(weights)
+    editor = VideoEditor(generator, config.editor, profile)
+    clip = open_drive(config, log)
+    camera_name = require_camera(config, clip)
+    shifts_m = config.distill.schedule.stage_shifts_m()
+    shifted_cameras(clip, camera_name, shifts_m[-1])
+    train, held_out = split_frames(clip, config.held_out_every)
+
+    fitted, state = out / "scene_fitted.safetensors", out / "fit_state.safetensors"
+    inputs = (str(clip.root), clip.camera_names, clip.num_frames, config.held_out_every, config.fit)
+    log.run("fit", inputs, [fitted], lambda: _fit(clip, train, config, fitted, state))
+    before, _ = load_scene(fitted)
+    known = out / "scene_calibrated.safetensors"
+    inputs = (config.eig, config.posterior_stride)
+    log.run("calibrate", inputs, [known], lambda: _calibrate(before, clip, train, held_out, config, known))
+    scene, metadata = load_scene(known)
+    calibration = calibration_from_plain(metadata["calibration"])
+
+    clips = []
+    inputs = (config.distill, config.editor, camera_name, config.seed, file_hash(weights))
+    for number, shift_m in enumerate(shifts_m, 1):
+        scene_path, clip_path = out / f"scene_stage_{number}.safetensors", out / f"clip_stage_{number}.safetensors"
+
+        def refine(scene=scene, shift_m=shift_m, scene_path=scene_path, clip_path=clip_path) -> None:
+            stage = refine_stage(scene, clip, train, calibration, editor, config, shift_m)
+            save_stage_clip(clip_path, StageClip(stage.shift_m, stage.window, stage.edited))
+            save_scene(scene_path, stage.scene, metadata | {"shift_m": shift_m})
+
+        log.run(f"shift {shift_m:+.2f} m", inputs, [scene_path, clip_path], refine)
+        scene, _ = load_scene(scene_path)
+        clips.append(clip_path)
+    return RefineRun(
+        clip=clip,
+        camera_name=camera_name,
+        held_out=tuple(held_out),
+        before=before,
+        after=scene,
+        first=load_stage_clip(clips[0]),
+        last=load_stage_clip(clips[-1]),
+        regenerate_rms=generator.config.conditioning.regenerate_rms,
+    )
+
+
+def lane_psnr_db(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, float]:
+    """PSNR of recorded frames per camera and over all, "camera 0", ..., "all"."""
+    scores: dict[str, list[float]] = {}
+    for frame in frames:
+        with torch.no_grad():
+            color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
+        scores.setdefault(f"camera {frame.camera_name}", []).append(psnr_db(color, load_image(frame)))
+    everything = [score for row in scores.values() for score in row]
+    means = {name: sum(row) / len(row) for name, row in scores.items()}
+    return {**means, "all": sum(everything) / len(everything)} if everything else {}
+
+
+def require_camera(config: RefineConfig, clip: DriveClip) -> str:
+    """The camera whose shifted clip is refined."""
+    name = config.camera or clip.camera_names[0]
+    if name not in clip.camera_names:
+        raise InputError("camera", name, f"one of {', '.join(clip.camera_names)}")
+    return name
+
+
+def weights_path(name: str) -> Path:
+    """A generator file, or the one shipped with the package."""
+    if name != SHIPPED_WEIGHTS:
+        return Path(name)
+    with as_file(files("faithfusion.video") / "assets" / "wan_tiny.safetensors") as path:
+        return Path(path)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _fit(clip: DriveClip, train: Sequence[Frame], config: RefineConfig, path: Path, state: Path) -> None:
+    scene, log = fit_scene(clip, train, config.fit, state_path=state)
+    save_scene(path, scene, {"clip": clip.name, "fit_seconds": log.seconds})
+    state.unlink(missing_ok=True)
+
+
+def _calibrate(
+    scene: GaussianScene,
+    clip: DriveClip,
+    train: Sequence[Frame],
+    held_out: Sequence[Frame],
+    config: RefineConfig,
+    path: Path,
+) -> None:
+    posterior = scene_posterior(scene, clip, train[:: config.posterior_stride], config.eig)
+    calibration = calibrate_scene(scene, posterior, clip, held_out, config.eig)
+    save_scene(path, scene, {"clip": clip.name, "calibration": calibration.to_plain()})

@@ -1,0 +1,44 @@
+"""The regenerated clip of one stage on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from faithfusion.scene.checkpoint import load_tensors, save_tensors
+from faithfusion.types import EigVolume, Window
+from faithfusion.video.editor import EditedClip
+
+COLORS = ("render", "references", "frames", "edit")
+
+
+@dataclass(frozen=True)
+class StageClip:
+    """What was rendered at `shift_m`, with its EIG, and what the editor made of it."""
+
+    shift_m: float
+    window: Window
+    edited: EditedClip
+
+
+def save_stage_clip(path: Path, clip: StageClip) -> None:
+    """Colours as bytes, EIG and depth as float16, expected error and gain as float32."""
+    window, edited = clip.window, clip.edited
+    colors = dict(zip(COLORS, (window.render, window.references, edited.frames, edited.edit), strict=True))
+    tensors: dict[str, Tensor] = {name: (value.clamp(0, 1) * 255.0 + 0.5).byte() for name, value in colors.items()}
+    fields = {"eig_nats": window.eig.eig_nats, "alpha": window.eig.alpha, "depth": window.depth}
+    tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
+    tensors |= {"expected_sq_error": window.eig.expected_sq_error.float(), "gain": edited.gain.float()}
+    save_tensors(path, tensors | {"known": window.known}, {"shift_m": clip.shift_m})
+
+
+def load_stage_clip(path: Path) -> StageClip:
+    """Inverse of `save_stage_clip`. InputError if the file is missing or damaged."""
+    tensors, header = load_tensors(path)
+    values = {name: value.float() / 255.0 if name in COLORS else value.float() for name, value in tensors.items()}
+    eig = EigVolume(*(values[name] for name in ("eig_nats", "expected_sq_error", "alpha")))
+    window = Window(values["render"], eig, values["depth"], values["references"], tensors["known"].to(torch.bool))
+    return StageClip(header["shift_m"], window, EditedClip(values["frames"], values["edit"], values["gain"]))

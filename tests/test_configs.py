@@ -1,0 +1,35 @@
+"""Every file in configs/ and ds_configs/ is one that its program accepts; a mistyped key is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from faithfusion.config import parse_config
+from faithfusion.distill.fit import FitConfig
+from faithfusion.distill.refine_config import RefineConfig
+from faithfusion.utils.errors import InputError
+from train_video.config import TrainConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES = {"scene": FitConfig, "refine": RefineConfig, "train_video": TrainConfig}
+FILES = [path for name in CLASSES for path in sorted((ROOT / "configs" / name).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_config_is_accepted(path: Path) -> None:
+    config_class = CLASSES[path.parent.name]
+    assert isinstance(parse_config(config_class, ["--config", str(path)]), config_class)
+
+
+@pytest.mark.parametrize("config_class", [FitConfig, RefineConfig])
+def test_unknown_key_is_refused(config_class: type, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("stepz: 3\n")
+    with pytest.raises(InputError, match="stepz"):
+        parse_config(config_class, ["--config", str(path)])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "ds_configs").glob("*.json")), ids=lambda path: path.name)
+def test_ds_config_is_json(path: Path) -> None:
+    assert "zero_optimization" in json.loads(path.read_text())
