@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.clips.windows import Span, pad_window, plan_windows, slice_window
+from faithfusion.clips.windows import pad_window, plan_windows, slice_window
 from faithfusion.types import Window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
@@ -23,11 +23,20 @@ if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model import Generator
 
 
+@dataclass(frozen=True)
+class EditedClip:
+    """What an editor makes of a clip, colours in [0, 1]. `frames` = (1 - gain) render + gain edit."""
+
+    frames: Float[Tensor, "t h w 3"]  # the finished clip: the render where it is known, the edit where it is not
+    edit: Float[Tensor, "t h w 3"]  # the editor's own content everywhere
+    gain: Float[Tensor, "t h w"]  # Kalman gain of the edit
+
+
 class Editor(Protocol):
     """Anything that improves a rendered clip of any length and size."""
 
-    def edit(self, window: Window) -> Float[Tensor, "t h w 3"]:
-        """The finished clip in [0, 1]: the render where it is known, the editor's content where it is not."""
+    def edit(self, window: Window) -> EditedClip:
+        """The finished clip, the editor's own content and its weight."""
         ...
 
 
@@ -56,20 +65,23 @@ class VideoEditor:
     def __init__(self, generator: Generator, config: EditorConfig, profile: ErrorProfile) -> None:
         self.generator, self.config, self.profile = generator, config, profile
 
-    def edit(self, window: Window) -> Float[Tensor, "t h w 3"]:
+    def edit(self, window: Window) -> EditedClip:
         """See `Editor.edit`. Known frames and the best known pixels are the render's own values."""
         frames, height, width = window.render.shape[:3]
         floor = faithful_floor(window.eig.expected_sq_error, self.config.composite)
         padded = pad_window(window, PATCH * DOWNSAMPLING)
-        spans = plan_windows(padded.render.shape[0], self.config.window_frames, self.config.overlap_frames)
-        result = padded.render.clone()
+        gain = kalman_gain(padded.eig.expected_sq_error, self.profile, floor)
+        gain = torch.where(padded.known[:, None, None], 0.0, gain)
+        result, content = padded.render.clone(), padded.render.clone()
         done = 0
-        for span in spans:
+        for span in plan_windows(padded.render.shape[0], self.config.window_frames, self.config.overlap_frames):
             piece = _with_history(slice_window(padded, span), result[span.start : done])
-            fused = self._fuse(piece, self.generate(piece, name=str(span.start)), padded, span, floor)
+            edit = self.generate(piece, name=str(span.start))
+            fused = composite(piece.render, edit, gain[span.start : span.stop])
             result[span.start : span.stop] = _ramp(result[span.start : done], fused)
+            content[span.start : span.stop] = _ramp(content[span.start : done], edit)
             done = span.stop
-        return result[:frames, :height, :width]
+        return EditedClip(*(values[:frames, :height, :width] for values in (result, content, gain)))
 
     def generate(self, window: Window, name: str = "0") -> Float[Tensor, "t h w 3"]:
         """The generator's own frames for one window (4k + 1 frames, sides multiples of 16), before the composite.
@@ -88,14 +100,6 @@ class VideoEditor:
             coded = to_frames(generator.codec.decode(conditions.render_latent))[0].to(window.render)
         trust = 1.0 - noise_level(window.eig.expected_sq_error, generator.config.conditioning)
         return (edit + trust[..., None] * (window.render - coded)).clamp(0.0, 1.0)
-
-    def _fuse(
-        self, piece: Window, edit: Float[Tensor, "t h w 3"], clip: Window, span: Span, floor: float
-    ) -> Float[Tensor, "t h w 3"]:
-        """Composite of one window; frames the caller marked as known stay the render."""
-        gain = kalman_gain(piece.eig.expected_sq_error, self.profile, floor)
-        known = clip.known[span.start : span.stop]
-        return composite(piece.render, edit, torch.where(known[:, None, None], 0.0, gain))
 
 
 def _with_history(piece: Window, history: Float[Tensor, "o h w 3"]) -> Window:

@@ -24,16 +24,16 @@ def untrained_editor(**changes: object) -> VideoEditor:
 @pytest.mark.parametrize(("frames", "height", "width"), [(1, 16, 16), (7, 37, 50), (14, 20, 33)])
 def test_any_length_and_size_comes_back_as_it_went_in(frames: int, height: int, width: int) -> None:
     window = tiny_window(frames, height, width)
-    output = untrained_editor().edit(window)
+    output = untrained_editor().edit(window).frames
     assert output.shape == window.render.shape
     assert output.min() >= 0 and output.max() <= 1 and torch.isfinite(output).all()
-    assert torch.equal(output, untrained_editor().edit(window))
+    assert torch.equal(output, untrained_editor().edit(window).frames)
 
 
 @pytest.mark.parametrize("frames", [9, 21])
 def test_the_lowest_eig_decile_is_faithful_and_the_highest_is_edited(frames: int) -> None:
     window = tiny_window(frames, 32, 64)
-    output = untrained_editor().edit(window)
+    output = untrained_editor().edit(window).frames
     eig = window.eig.eig_nats
     assert psnr_db(output, window.render, eig <= eig.flatten().quantile(0.1)) >= 45.0
     assert psnr_db(output, window.render, eig >= eig.flatten().quantile(0.9)) < 30.0
@@ -42,7 +42,7 @@ def test_the_lowest_eig_decile_is_faithful_and_the_highest_is_edited(frames: int
 def test_known_frames_are_returned_untouched() -> None:
     window = tiny_window(9, 32, 32)
     window.known[:5] = True
-    output = untrained_editor().edit(window)
+    output = untrained_editor().edit(window).frames
     assert torch.equal(output[:5], window.render[:5])
     assert not torch.equal(output[5:], window.render[5:])
 
@@ -56,7 +56,7 @@ def test_later_windows_see_the_finished_frames_of_earlier_ones_as_known() -> Non
     seen: list[tuple[str, Window]] = []
     window = tiny_window(13, 32, 32)
     Recorder(tiny_generator(trained=True), CONFIG, ErrorProfile()).edit(window)
-    first = untrained_editor().edit(slice_window(window, Span(0, 9)))
+    first = untrained_editor().edit(slice_window(window, Span(0, 9))).frames
     assert [name for name, _ in seen] == ["0", "4"]
     second = seen[1][1]
     assert second.known.tolist() == [True] * 5 + [False] * 4
