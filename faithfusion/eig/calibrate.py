@@ -18,7 +18,7 @@ from faithfusion.utils.errors import InputError
 
 LOWEST_NATS, HIGHEST_NATS = 1e-4, 1e2
 NUM_BINS = 120  # 20 per decade
-PRIOR_PIXELS_PER_BIN = 500.0
+PRIOR_PIXELS_PER_BIN = 50.0
 
 
 @dataclass(frozen=True)

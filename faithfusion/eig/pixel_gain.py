@@ -58,6 +58,7 @@ def eig_map(
     """
     if posterior.precision.shape[0] != scene.gaussians.num:
         raise InputError("posterior", f"{posterior.precision.shape[0]} Gaussians", f"the scene's {scene.gaussians.num}")
+    camera = camera.to(scene.gaussians.means.device)
     with torch.no_grad():
         rendering = render_view(scene, camera, time_index)
         variance = predictive_variance(scene, posterior, camera, time_index, rendering, config)

@@ -152,7 +152,7 @@ def _add_information(
         if mask is not None and tuple(mask.shape) != size:
             raise InputError(f"mask of time index {view.time_index}", tuple(mask.shape), f"the image size {size}")
     with torch.no_grad():
-        rendering = render_view(scene, view.camera, view.time_index)
+        rendering = render_view(scene, view.camera.to(precision.device), view.time_index)
     counted = view.mask if view.sky_mask is None else view.mask & ~view.sky_mask
     moments = offset_moments(rendering, counted.to(precision.device), max_entries=config.max_entries)
     ids = torch.nonzero(moments[:, -1] > 0).flatten()
@@ -168,7 +168,7 @@ def _add_sky_information(
     """A texel gains sigma^-2 times the sum over pixels of T_p^2 and the texel's interpolation weight, in place."""
     with torch.enable_grad():
         texture = torch.zeros_like(sky.texture, requires_grad=True)
-        looked_up = sky_background(Sky(texture), view.camera)
+        looked_up = sky_background(Sky(texture), view.camera.to(texture.device))
     seen_through = (1.0 - rendering.alpha.detach()).square() / config.noise_std**2
     weight = torch.where(view.mask.to(seen_through.device), seen_through, 0.0)
     (information,) = torch.autograd.grad(looked_up[..., 0], texture, weight)
