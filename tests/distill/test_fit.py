@@ -1,0 +1,168 @@
+"""The fit: it learns, it resumes bit for bit, it survives numbers that are not finite."""
+
+import dataclasses
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_clip import write_tiny_clip
+
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.distill.fit import FitConfig, choose_device, drive_extent_m, fit_scene, view_order
+from faithfusion.distill.optimiser import OptimiserConfig, SceneOptimiser
+from faithfusion.distill.scores import score_frames
+from faithfusion.distill.views import ViewLoader, halve_view, load_view
+from faithfusion.scene.checkpoint import load_scene, scene_tensors
+from faithfusion.scene.densify import DensifyConfig
+from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.types import DriveClip
+from faithfusion.utils.errors import InputError
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "reconstruct.py"
+CONFIG = FitConfig(
+    steps=40,
+    half_resolution_steps=10,
+    checkpoint_every=15,
+    device="cpu",
+    initialise=InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4),
+    densify=DensifyConfig(start_step=10, stop_step=35, every_steps=10, max_gaussians=260, grow_gradient=1e-6),
+)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
+    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("drive") / "clip", num_frames=5))
+
+
+def make_optimiser(clip: DriveClip, **kwargs: object) -> SceneOptimiser:
+    scene = initialise_scene(clip, clip.frames, CONFIG.initialise)
+    return SceneOptimiser(scene, OptimiserConfig(), extent_m=10.0, **kwargs)
+
+
+def test_fit_learns_grows_and_keeps_the_ceiling(clip: DriveClip) -> None:
+    start = initialise_scene(clip, clip.frames, CONFIG.initialise)
+    scene, log = fit_scene(clip, clip.frames, CONFIG)
+    before, after = (score_frames(s, clip.frames)["all"]["psnr_db"] for s in (start, scene))
+    assert after > before + 1.5
+    assert start.gaussians.num < scene.gaussians.num <= 260
+    assert len(log.losses) == 40 and log.num_gaussians == scene.gaussians.num
+    assert {"photometric", "depth", "sky"} == set(log.losses[-1])
+    assert len(scene.node_ids) == scene.gaussians.num and not scene.gaussians.means.requires_grad
+
+
+def test_a_killed_fit_ends_with_the_same_scene(clip: DriveClip, tmp_path: Path, monkeypatch) -> None:
+    whole, _ = fit_scene(clip, clip.frames, CONFIG)
+    state = tmp_path / "state.safetensors"
+    step = SceneOptimiser.step
+
+    def dying_step(self: SceneOptimiser, view: object) -> dict[str, float]:
+        if self.num_steps == 32:
+            raise KeyboardInterrupt
+        return step(self, view)
+
+    monkeypatch.setattr(SceneOptimiser, "step", dying_step)
+    with pytest.raises(KeyboardInterrupt):
+        fit_scene(clip, clip.frames, CONFIG, state_path=state)
+    monkeypatch.setattr(SceneOptimiser, "step", step)
+    resumed, log = fit_scene(clip, clip.frames, CONFIG, state_path=state)
+    assert log.resumed_at == 30
+    expected = scene_tensors(whole)
+    for name, tensor in scene_tensors(resumed).items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_a_state_of_another_run_is_not_taken(clip: DriveClip, tmp_path: Path) -> None:
+    optimiser = make_optimiser(clip)
+    optimiser.save(tmp_path / "state.safetensors", "run a")
+    assert not make_optimiser(clip).resume(tmp_path / "state.safetensors", "run b")
+    assert not make_optimiser(clip).resume(tmp_path / "none.safetensors", "run a")
+    assert make_optimiser(clip).resume(tmp_path / "state.safetensors", "run a")
+
+
+def test_a_step_that_is_not_finite_changes_nothing(clip: DriveClip, capsys: pytest.CaptureFixture[str]) -> None:
+    optimiser = make_optimiser(clip)
+    view = load_view(clip, clip.frames[2])
+    bad = dataclasses.replace(view, image=torch.full_like(view.image, torch.nan))
+    before = {name: tensor.clone() for name, tensor in scene_tensors(optimiser.scene()).items()}
+    assert optimiser.step(bad) == {} and optimiser.num_steps == 0
+    for name, tensor in scene_tensors(optimiser.scene()).items():
+        assert torch.equal(tensor, before[name])
+    assert f"time {view.time_index}: loss not finite" in capsys.readouterr().err
+    assert optimiser.step(view)["photometric"] > 0
+    with pytest.raises(FloatingPointError, match="in a row"):
+        for _ in range(optimiser.config.max_skipped + 1):
+            optimiser.step(bad)
+
+
+def test_weight_zero_moves_no_gaussian(clip: DriveClip) -> None:
+    optimiser = make_optimiser(clip)
+    view = load_view(clip, clip.frames[0])
+    before = optimiser.scene().gaussians.means.detach().clone()
+    optimiser.step(dataclasses.replace(view, pixel_weight=torch.zeros_like(view.pixel_weight)))
+    assert torch.equal(before, optimiser.scene().gaussians.means)
+
+
+def test_views_leave_out_the_ego_vehicle_and_halve(clip: DriveClip) -> None:
+    view = load_view(clip, clip.frames[3])
+    assert (view.pixel_weight[-2:] == 0).all() and (view.pixel_weight[:-2] == 1).all()
+    assert view.lidar_depth_m is not None and view.sky_mask is not None
+    half = halve_view(view)
+    assert half.image.shape == (12, 16, 3) and (half.camera.width, half.camera.height) == (16, 12)
+    torch.testing.assert_close(half.image[3, 5], view.image[6:8, 10:12].mean((0, 1)))
+    torch.testing.assert_close(half.camera.intrinsics[:2], view.camera.intrinsics[:2] / 2)
+    block = view.lidar_depth_m.reshape(12, 2, 16, 2).transpose(1, 2).flatten(2)
+    for values, nearest in zip(block.reshape(-1, 4), half.lidar_depth_m.reshape(-1), strict=True):
+        hits = values[values > 0]
+        assert nearest == (hits.min() if len(hits) else 0)
+    assert ViewLoader(clip, clip.frames).view(3, half=True).image.shape == half.image.shape
+
+
+def test_dynamic_pixels_count_only_where_boxes_carry_them(clip: DriveClip) -> None:
+    without = dataclasses.replace(clip, tracks=())
+    assert load_view(clip, clip.frames[0]).pixel_weight[14, 2] == 1
+    assert load_view(without, clip.frames[0]).pixel_weight[14, 2] == 0
+
+
+def test_order_of_views_is_a_permutation_per_epoch() -> None:
+    order = [view_order(7, step, seed=3) for step in range(14)]
+    assert sorted(order[:7]) == sorted(order[7:]) == list(range(7)) and order[:7] != order[7:]
+
+
+def test_extent_and_device(clip: DriveClip) -> None:
+    assert drive_extent_m(clip.frames) == 10.0
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="toaster"):
+        choose_device("toaster")
+
+
+def test_reconstruct_tool_writes_everything_and_resumes(
+    clip: DriveClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = runpy.run_path(str(TOOL))["main"]
+    small = ["--steps", "12", "--initialise.max_gaussians", "120", "--initialise.sky_height", "8"]
+    arguments = ["--scene", str(clip.root), "--out", str(tmp_path / "run"), *small]
+    main(arguments)
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        *("scene.safetensors", "scene.ply", "metrics.json", "held_out.png", "state.json")
+    }
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert set(metrics["held_out"]) >= {"all", "camera 0", "camera 1"}
+    scene, metadata = load_scene(tmp_path / "run" / "scene.safetensors")
+    assert metadata["fit"]["steps"] == 12 and scene.gaussians.num == metrics["gaussians"]
+    written_ns = (tmp_path / "run" / "scene.safetensors").stat().st_mtime_ns
+    capsys.readouterr()
+    main(arguments)
+    assert "resumed" in capsys.readouterr().err
+    assert (tmp_path / "run" / "scene.safetensors").stat().st_mtime_ns == written_ns
+
+
+def test_reconstruct_tool_refuses_in_one_line(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--scene", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["reconstruct.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()

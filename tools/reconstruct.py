@@ -1,0 +1,80 @@
+"""Fits a Gaussian scene to a drive: python tools/reconstruct.py --scene DIR --out RUN [--config FILE.yaml]
+
+Writes scene.safetensors, scene.ply (the first time stamp), held_out.png and metrics.json: scores on the frames that
+were kept back from the fit, of all cameras. Options of the fit can follow, e.g. --steps 1500. A killed run continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from faithfusion.config import parse_config, to_plain
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.images import load_image
+from faithfusion.data.splits import split_frames
+from faithfusion.distill.fit import FitConfig, fit_scene
+from faithfusion.distill.scores import score_frames
+from faithfusion.render.view import render_view
+from faithfusion.scene.checkpoint import load_scene, save_scene
+from faithfusion.scene.graph import gaussians_at
+from faithfusion.scene.ply import export_ply
+from faithfusion.types import Frame, GaussianScene
+from faithfusion.utils.atomic import atomic_file, require_writable
+from faithfusion.utils.errors import run_tool
+from faithfusion.utils.media import write_image
+from faithfusion.utils.progress import say
+from faithfusion.utils.stages import StageLog
+
+
+def main(argv: list[str]) -> None:
+    """Parses the options and runs the stages that are not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--scene", type=Path, required=True, help="drive in DriveStudio's layout")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--cameras", nargs="+", help="cameras to fit (default: all)")
+    parser.add_argument("--held_out_every", type=int, default=8, help="keep one of so many time stamps back")
+    options, rest = parser.parse_known_args(argv)
+    config = parse_config(FitConfig, rest, description=__doc__)
+    clip = read_clip(options.scene, camera_names=options.cameras)
+    train, _ = split_frames(clip, options.held_out_every)
+    _, held_out = split_frames(read_clip(options.scene), options.held_out_every)
+    require_writable(options.out)
+    path, state = options.out / "scene.safetensors", options.out / "fit_state.safetensors"
+
+    def fit() -> None:
+        scene, log = fit_scene(clip, train, config, state_path=state)
+        save_scene(path, scene, {"clip": clip.name, "fit": to_plain(config), "fit_seconds": log.seconds})
+        state.unlink(missing_ok=True)
+
+    inputs = (str(clip.root.resolve()), clip.camera_names, options.held_out_every, config)
+    StageLog(options.out).run("fit", inputs, [path], fit)
+    scene, metadata = load_scene(path)
+    export_ply(options.out / "scene.ply", gaussians_at(scene, 0))
+    scores = score_frames(scene, held_out)
+    metrics = {"held_out": scores, "gaussians": scene.gaussians.num, "fit_seconds": metadata["fit_seconds"]}
+    with atomic_file(options.out / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=1))
+    first = [frame for frame in held_out if frame.camera_name == clip.camera_names[0]]
+    if first:
+        write_image(options.out / "held_out.png", contact_sheet(scene, first[:: max(len(first) // 3, 1)][:3]))
+    for name, row in scores.items():
+        say(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
+
+
+def contact_sheet(scene: GaussianScene, frames: list[Frame]) -> torch.Tensor:
+    """Rows of truth, render and four times the absolute error."""
+    rows = []
+    for frame in frames:
+        image = load_image(frame)
+        with torch.no_grad():
+            color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
+        rows.append(torch.cat([image, color, (4.0 * (color - image).abs()).clamp(0, 1)], dim=1))
+    return torch.cat(rows)
+
+
+if __name__ == "__main__":
+    run_tool(main)
