@@ -4,7 +4,14 @@ import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from faithfusion.distill.losses import inverse_depth_loss, l1_loss, photometric_loss, sky_alpha_loss, ssim_loss
+from faithfusion.distill.losses import (
+    inverse_depth_loss,
+    l1_loss,
+    photometric_loss,
+    sky_alpha_loss,
+    ssim_loss,
+    structural_similarity,
+)
 
 
 def test_l1_weights_pixels() -> None:
@@ -13,11 +20,17 @@ def test_l1_weights_pixels() -> None:
     assert l1_loss(image, truth, weight) == pytest.approx(1.5 / 4)
 
 
-def test_ssim_with_unit_weight_is_the_library_value() -> None:
-    image, truth = torch.rand(24, 30, 3), torch.rand(24, 30, 3)
+def test_structural_similarity_and_its_gradient_are_the_library_ones() -> None:
+    image, truth = torch.rand(24, 31, 3, requires_grad=True), torch.rand(24, 31, 3)
+    weight = torch.rand(24, 31)
     batches = image.permute(2, 0, 1)[None], truth.permute(2, 0, 1)[None]
     _, full = structural_similarity_index_measure(*batches, data_range=1.0, return_full_image=True)
-    torch.testing.assert_close(ssim_loss(image, truth, torch.ones(24, 30)), 1 - full.mean())
+    torch.testing.assert_close(structural_similarity(image, truth), full[0].mean(0), rtol=1e-4, atol=1e-5)
+    library = ((1 - full[0].mean(0)) * weight).mean()
+    ours = ssim_loss(image, truth, weight)
+    torch.testing.assert_close(ours, library)
+    gradients = [torch.autograd.grad(loss, image)[0] for loss in (ours, library)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-8)
 
 
 @pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
