@@ -175,6 +175,7 @@ class SceneOptimiser:
         tensors, header = load_tensors(path)
         if header.get("key") != key:
             return False
+        tensors = {name: tensor.to(self.sky.device) for name, tensor in tensors.items()}
         scene = scene_from_tensors(path, _under("scene.", tensors), header)
         self._nodes = scene.nodes
         self._set_parameters(scene)

@@ -14,6 +14,9 @@ from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image
 from faithfusion.data.lidar import lidar_depth, load_points_world
 from faithfusion.types import Camera, DriveClip, Frame
 
+BYTES_PER_PIXEL = 4 * (3 + 1 + 1) + 1
+"""Of a view in memory: colour, weight and depth as float32, one bool."""
+
 
 @dataclass(frozen=True)
 class SupervisedView:
@@ -62,10 +65,12 @@ def halve_view(view: SupervisedView) -> SupervisedView:
 
 
 class ViewLoader:
-    """Views of training frames by index, the most recent ones kept in memory."""
+    """Views of training frames by index; the most recent ones stay in memory, `max_megabytes` of them."""
 
-    def __init__(self, clip: DriveClip, frames: Sequence[Frame], *, max_kept: int = 400) -> None:
+    def __init__(self, clip: DriveClip, frames: Sequence[Frame], *, max_megabytes: int = 4_000) -> None:
         self.frames = tuple(frames)
+        pixels = max((frame.camera.width * frame.camera.height for frame in frames), default=1)
+        max_kept = max(2, max_megabytes * 1_000_000 // (pixels * BYTES_PER_PIXEL))
 
         @functools.lru_cache(maxsize=max_kept)
         def load(index: int, half: bool) -> SupervisedView:
