@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ import torch
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_image
 from faithfusion.data.splits import split_frames
+from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.writer import make_street
-from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.data.trajectories import MAX_SHIFT_M
 from faithfusion.distill.assess import calibrate_scene, scene_posterior
 from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.loop import refine_stage
@@ -47,11 +49,42 @@ class RefineRun:
     regenerate_rms: float
 
 
+def check_inputs(config: RefineConfig) -> None:
+    """Reads what the user gave without writing anything. Raises InputError for weights, a drive, a camera, a shift or a
+    number of frames that cannot work."""
+    path = weights_path(config.weights)
+    load_generator(path)
+    shift_m = config.distill.schedule.target_shift_m
+    if abs(shift_m) > MAX_SHIFT_M:
+        expected = f"at most {MAX_SHIFT_M:g} m to either side"
+        raise InputError("distill.schedule.target_shift_m", f"{shift_m} m", expected)
+    if config.scene is None:
+        check_config(street_config(config))
+        _require_window(config, config.num_frames or config.street.num_frames)
+        return
+    clip = read_clip(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
+    require_camera(config, clip)
+    split_frames(clip, config.held_out_every)
+    _require_window(config, clip.num_frames)
+
+
+def _require_window(config: RefineConfig, num_frames: int) -> None:
+    if config.editor.window_frames > num_frames:
+        raise InputError("editor.window_frames", config.editor.window_frames, f"at most the clip's {num_frames} frames")
+
+
+def street_config(config: RefineConfig) -> StreetConfig:
+    """The procedural street with truth at every stage's shift."""
+    shifts_m = set(config.street.shifts_m) | {config.distill.schedule.target_shift_m}
+    return dataclasses.replace(config.street, shifts_m=tuple(sorted(shifts_m)))
+
+
 def open_drive(config: RefineConfig, log: StageLog) -> DriveClip:
     """The drive of the run; the procedural street is made if no drive is given. Raises InputError for a bad one."""
     root = Path(config.scene) if config.scene is not None else Path(config.out) / "drive"
     if config.scene is None:
-        log.run("street", config.street, [root], lambda: make_street(config.street, root))
+        street = street_config(config)
+        log.run("street", street, [root], lambda: make_street(street, root))
     return read_clip(root, camera_names=config.cameras or None, num_frames=config.num_frames or None)
 
 
@@ -64,7 +97,6 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip)
     shifts_m = config.distill.schedule.stage_shifts_m()
-    shifted_cameras(clip, camera_name, shifts_m[-1])
     train, held_out = split_frames(clip, config.held_out_every)
 
     fitted, state = out / "scene_fitted.safetensors", out / "fit_state.safetensors"

@@ -40,7 +40,7 @@ class _Blend(torch.autograd.Function):
         height, width = background.shape[:2]
         screen = (means2d, conics, opacities, rgb, depths)
         splats = _splats(screen, tiles, width, height)
-        color, depth = torch.zeros_like(background), background.new_zeros(height, width)
+        color, depth = background.new_zeros(background.shape), background.new_zeros(height, width)
         alpha, transmittance = torch.zeros_like(depth), torch.ones_like(depth)
         images = [as_warp(background, wp.vec3), as_warp(color, wp.vec3)]
         images += [as_warp(image, wp.float32) for image in (depth, alpha, transmittance)]

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.clips.windows import pad_window, plan_windows, slice_window
+from faithfusion.clips.windows import CHUNK_FRAMES, pad_window, plan_windows, slice_window
 from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
 from faithfusion.video.conditioning import noise_level
@@ -54,9 +55,16 @@ class EditorConfig:
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     composite: CompositeConfig = field(default_factory=CompositeConfig)
-    window_frames: int = 49
-    overlap_frames: int = 5
+    window_frames: int = 17
+    overlap_frames: int = 1
     keep_detail: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("window_frames", "overlap_frames"):
+            if getattr(self, name) < 1 or getattr(self, name) % CHUNK_FRAMES != 1:
+                raise InputError(f"editor.{name}", getattr(self, name), "4k + 1 frames (1, 5, 9, ..., 49, ...)")
+        if self.overlap_frames >= self.window_frames:
+            raise InputError("editor.overlap_frames", self.overlap_frames, f"less than a window's {self.window_frames}")
 
 
 class VideoEditor:

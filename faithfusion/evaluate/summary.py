@@ -1,0 +1,112 @@
+"""What a refinement run leaves for people: videos, pictures, metrics and one report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import yaml
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.config import to_plain
+from faithfusion.data.street.truth import has_truth, load_truth
+from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.distill.loop import render_clip
+from faithfusion.distill.refine_config import RefineConfig
+from faithfusion.distill.run import RefineRun, lane_psnr_db
+from faithfusion.evaluate.panels import colorize_eig, side_by_side, with_color_bar
+from faithfusion.evaluate.report import Report, write_report
+from faithfusion.evaluate.views import (
+    RunViews,
+    decile_curves,
+    error_reliability,
+    save_views,
+    shift_metrics,
+    uncertainty_metrics,
+)
+from faithfusion.scene.checkpoint import save_scene
+from faithfusion.scene.graph import gaussians_at
+from faithfusion.scene.ply import export_ply
+from faithfusion.utils.media import write_image, write_video
+from faithfusion.utils.stages import StageLog
+
+EIG_RANGE_NATS = 10.0
+"""Top of the colour scale of every EIG picture, so that pictures of different scenes compare."""
+
+
+def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, command: str) -> Path:
+    """Writes scene.safetensors and .ply, views.safetensors, videos, stills, metrics and the report; its path."""
+    out = Path(config.out)
+    shift_m = run.last.shift_m
+    cameras = shifted_cameras(run.clip, run.camera_name, shift_m)
+    views = final_views(run, shift_m)
+    save_scene(out / "scene.safetensors", run.after, {"clip": run.clip.name, "shift_m": shift_m})
+    export_ply(out / "scene.ply", gaussians_at(run.after, 0))
+    save_views(out / "views.safetensors", views)
+    panels = write_videos(out, views, run.clip.frame_rate_hz)
+    metrics = {f"at {shift_m:+.2f} m: {name}": row for name, row in shift_metrics(views, cameras).items()}
+    metrics |= {f"uncertainty: {name}": row for name, row in uncertainty_metrics(views).items()}
+    metrics["recorded lane, held-out PSNR in dB: before"] = lane_psnr_db(run.before, run.held_out)
+    metrics["recorded lane, held-out PSNR in dB: after"] = lane_psnr_db(run.after, run.held_out)
+    report = Report(
+        title=f"{run.clip.name}, camera {run.camera_name}, {shift_m:+.1f} m",
+        metrics=metrics,
+        videos={"before, EIG, after": out / "comparison.mp4"},
+        stills=tuple((f"frame {t}", panels[t]) for t in still_frames(len(panels))),
+        reliability=error_reliability(views) if views.truth is not None else None,
+        psnr_by_decile=decile_curves(views) if views.truth is not None else {},
+        stage_seconds=log.seconds,
+        notes=scene_notes(run),
+        config_yaml=yaml.safe_dump(to_plain(config), sort_keys=False),
+        command=command,
+    )
+    return write_report(out, report)
+
+
+def final_views(run: RefineRun, shift_m: float) -> RunViews:
+    """The clip at the target shift: the fitted scene, the last edit, the distilled scene, and truth if there is any.
+
+    EIG belongs to the render that the last edit started from.
+    """
+    cameras = shifted_cameras(run.clip, run.camera_name, shift_m)
+    truth = None
+    if has_truth(run.clip.root, shift_m):
+        times = range(run.clip.num_frames)
+        truth = torch.stack([load_truth(run.clip.root, shift_m, run.camera_name, t).color for t in times])
+    return RunViews(
+        before=render_clip(run.before, cameras),
+        edit=run.last.edited.frames,
+        after=render_clip(run.after, cameras),
+        eig=run.last.window.eig,
+        depth=run.last.window.depth,
+        truth=truth,
+        regenerate_rms=run.regenerate_rms,
+    )
+
+
+def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tensor, "t h w 3"]:
+    """before.mp4, edit.mp4, after.mp4, eig.mp4, comparison.mp4; three stills. Returns the comparison."""
+    eig = colorize_eig(views.eig.eig_nats, EIG_RANGE_NATS)
+    panels = {"before": views.before, "EIG": with_color_bar(eig, EIG_RANGE_NATS), "regenerated": views.edit}
+    panels["after: distilled scene"] = views.after
+    if views.truth is not None:
+        panels["truth"] = views.truth
+    comparison = side_by_side(panels)
+    for name in ("before", "edit", "after"):
+        write_video(out / f"{name}.mp4", getattr(views, name), frame_rate_hz)
+    write_video(out / "eig.mp4", panels["EIG"], frame_rate_hz)
+    write_video(out / "comparison.mp4", comparison, frame_rate_hz)
+    for t in still_frames(len(comparison)):
+        write_image(out / "stills" / f"{t:03d}.png", comparison[t])
+    return comparison
+
+
+def still_frames(num_frames: int) -> list[int]:
+    """Three time stamps spread over a clip."""
+    return sorted({num_frames // 6, num_frames // 2, num_frames - 1 - num_frames // 6})
+
+
+def scene_notes(run: RefineRun) -> tuple[str, ...]:
+    """What the reader of the report must know about this drive."""
+    return tuple(f"This drive has no {part}." for part in run.clip.missing)

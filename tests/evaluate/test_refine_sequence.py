@@ -1,0 +1,84 @@
+"""The main program, whole, on a street small enough for a test: it ends, resumes and refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_generator import tiny_generator
+
+from faithfusion.video.composite import ErrorProfile
+from faithfusion.video.weights import save_generator
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = """
+seed: 1
+street: {seed: 1, num_frames: 9, width: 64, height: 48, samples_per_pixel: 1, lidar_beams: 16, lidar_columns: 120,
+  camera_names: ["0"], num_moving_cars: 1, num_workers: 1}
+fit: {steps: 12, half_resolution_steps: 4, initialise: {max_gaussians: 1500}}
+distill: {schedule: {target_shift_m: 1.0, step_m: 0.5, steps_per_stage: 4}}
+editor: {window_frames: 9, overlap_frames: 1, sampler: {steps: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("refine")
+    (folder / "small.yaml").write_text(SMALL)
+    save_generator(folder / "weights.safetensors", tiny_generator(trained=True), ErrorProfile(), {})
+    return folder
+
+
+def refine(workspace: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "tools" / "refine_sequence.py"), "--config", str(workspace / "small.yaml")]
+    command += ["--weights", str(workspace / "weights.safetensors"), "--out", str(workspace / "run"), *options]
+    return subprocess.run(command, capture_output=True, text=True, cwd=workspace, timeout=600)
+
+
+def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) -> None:
+    first = refine(workspace)
+    assert first.returncode == 0, first.stderr
+    assert " left" in first.stderr
+    out = workspace / "run"
+    for name in ("before.mp4", "edit.mp4", "after.mp4", "eig.mp4", "comparison.mp4", "scene.safetensors", "scene.ply"):
+        assert (out / name).stat().st_size > 0, name
+    assert "<video" in (out / "report.html").read_text()
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics
+    again = refine(workspace)
+    assert again.returncode == 0
+    assert again.stderr.count("resumed") == 5  # street, fit, calibrate and two shifts
+    changed = refine(workspace, "--distill.schedule.steps_per_stage", "5")
+    assert changed.returncode == 0
+    assert changed.stderr.count("resumed") == 3  # only the shifts are made again
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--distill.schedule.target_shift_m", "50"), "50"),
+        (("--fit.stepz", "3"), "stepz"),
+        (("--scene", "nowhere"), "nowhere"),
+        (("--weights", "nothing.safetensors"), "nothing.safetensors"),
+        (("--editor.window_frames", "10"), "4k + 1"),
+        (("--editor.window_frames", "49"), "49"),
+        (("--camera", "7"), "7"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(workspace: Path, options: tuple[str, ...], message: str) -> None:
+    out = workspace / "bad"
+    result = refine(workspace, *options, "--out", str(out))
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("Warp")]
+    assert result.returncode == 2, result.stderr
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0], result.stderr
+    assert not out.exists()
+
+
+def test_an_unwritable_output_folder_is_refused(workspace: Path) -> None:
+    (workspace / "file").write_text("not a folder")
+    result = refine(workspace, "--out", str(workspace / "file" / "run"))
+    assert result.returncode == 2
+    assert "can be created and written to" in result.stderr
