@@ -10,9 +10,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from jaxtyping import UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -48,12 +49,31 @@ class WindowShard:
         except (OSError, SafetensorError, KeyError) as error:
             raise InputError(self.path, f"window {index} cannot be read ({error})", "an intact shard") from None
 
+    def has_truth(self, index: int) -> bool:
+        """Whether the true clip of a window is stored."""
+        with safe_open(self.path, framework="pt") as file:
+            return f"{index}/truth" in file.keys()  # noqa: SIM118
+
+    def size(self, index: int) -> tuple[int, int, int]:
+        """Frames, height and width of a window, without reading it."""
+        with safe_open(self.path, framework="pt") as file:
+            frames, height, width, _ = file.get_slice(f"{index}/render").get_shape()
+        return frames, height, width
+
+    def colors(
+        self, index: int, name: Literal["render", "truth"], region: tuple[slice, slice, slice]
+    ) -> UInt8[Tensor, "t h w 3"]:
+        """The 8-bit colours in `region` (frames, rows, columns), read without the rest of the window."""
+        with safe_open(self.path, framework="pt") as file:
+            return file.get_slice(f"{index}/{name}")[(*region, slice(None))]
+
 
 class ShardFolder:
     """All shards of a folder, in name order, as one indexed collection of windows."""
 
     def __init__(self, folder: Path) -> None:
-        paths = sorted(folder.glob("*.safetensors"))
+        # a name that starts with a dot is a shard that is being written
+        paths = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
         if not paths:
             raise InputError(folder, "no shards" if folder.is_dir() else "no such folder", "*.safetensors shards")
         self.shards = [read_shard(path) for path in paths]

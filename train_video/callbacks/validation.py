@@ -1,0 +1,146 @@
+"""Samples of held-out windows with averaged weights: numbers to `validation.jsonl` and TensorBoard, clips to mp4."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.image_math import psnr_db
+from faithfusion.utils.media import write_video
+from faithfusion.utils.progress import say
+from faithfusion.video.composite import ErrorProfile, measure_profile
+from faithfusion.video.editor import EditorConfig, VideoEditor
+from faithfusion.video.model import Generator, to_frames, to_video
+from faithfusion.video.sample import SamplerConfig
+from train_video.callbacks.base import Run, SilentCallback, StepRecord
+from train_video.callbacks.ema import Ema, copy_weights
+from train_video.callbacks.log import append_line, keep_until
+from train_video.data import WindowRef
+
+VALIDATION_FILE = "validation.jsonl"
+FRAME_RATE_HZ = 10.0
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Samples of held-out windows while training.
+
+    Attributes:
+        every_steps: Steps between validations; 0 for none before the export.
+        num_windows: Windows, evenly spaced over the held-out ones.
+        profile_windows: Windows on which the exported error profile is measured.
+        sampler_steps: Steps of the sampler.
+        high_error_quantile: Pixels above this quantile of the window's expected error make up `high`.
+        videos: Write render | result | truth as mp4.
+    """
+
+    every_steps: int = 1000
+    num_windows: int = 4
+    profile_windows: int = 12
+    sampler_steps: int = 6
+    high_error_quantile: float = 0.8
+    videos: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_windows < 1 or self.profile_windows < 1 or self.sampler_steps < 1:
+            raise InputError("validation", self, "num_windows, profile_windows and sampler_steps of at least 1")
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A window, what the generator makes of it before any composite, and its PSNR in dB."""
+
+    window: Window
+    result: Float[Tensor, "t h w 3"]
+    values: dict[str, float]
+
+
+class Validation(SilentCallback):
+    """Runs on the first process with `twin`, a copy of the generator that gets the averaged weights."""
+
+    def __init__(self, config: ValidationConfig, windows: Sequence[WindowRef], ema: Ema, twin: Generator) -> None:
+        self._config, self._windows, self._ema, self._twin = config, windows, ema, twin
+
+    def start(self, run: Run) -> None:
+        """Drops lines of steps that will be done again."""
+        if run.is_first:
+            keep_until(run.folder / VALIDATION_FILE, run.step)
+
+    def step_done(self, run: Run, record: StepRecord) -> None:
+        """Validates when due; the other processes wait at their next collective operation."""
+        due = self._config.every_steps > 0 and run.step % self._config.every_steps == 0
+        if not (due and run.is_first and self._windows):
+            return
+        start = time.monotonic()
+        copy_weights(self._twin, self._ema.weights)
+        samples = [self._sample(run, ref) for ref in evenly_spaced(self._windows, self._config.num_windows)]
+        values = {key: sum(sample.values[key] for sample in samples) / len(samples) for key in samples[0].values}
+        append_line(run.folder / VALIDATION_FILE, {"step": run.step, **values})
+        if run.config.log.tensorboard:
+            with SummaryWriter(run.folder / "tensorboard") as writer:
+                for name, value in values.items():
+                    writer.add_scalar(f"validation/{name}", value, run.step)
+        if self._config.videos:
+            panels = [torch.cat([s.window.render, s.result, s.window.truth], dim=2) for s in samples]
+            video = run.folder / "validation" / f"step_{run.step:08d}.mp4"
+            write_video(video, torch.cat(panels), FRAME_RATE_HZ)
+        text = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+        say(f"validation after step {run.step} ({time.monotonic() - start:.0f} s): {text}")
+
+    def _sample(self, run: Run, ref: WindowRef) -> Sampled:
+        window = ref.read()
+        make = reconstruct if run.config.method == "codec" else generate
+        result = make(self._twin, window, self._config)
+        return Sampled(window, result, compare(window, result, self._config.high_error_quantile))
+
+
+def evenly_spaced(windows: Sequence[WindowRef], count: int) -> list[WindowRef]:
+    """At most `count` of `windows`, spread over all of them."""
+    step = max(1.0, len(windows) / count)
+    return [windows[int(number * step)] for number in range(min(count, len(windows)))]
+
+
+def generate(generator: Generator, window: Window, config: ValidationConfig) -> Float[Tensor, "t h w 3"]:
+    """The generator's own frames, before the composite."""
+    editor = VideoEditor(generator, EditorConfig(sampler=SamplerConfig(steps=config.sampler_steps)), ErrorProfile())
+    return editor.generate(window)
+
+
+@torch.no_grad()
+def reconstruct(generator: Generator, window: Window, config: ValidationConfig) -> Float[Tensor, "t h w 3"]:
+    """The true clip through the codec and back."""
+    del config
+    video = to_video(window.truth[None]).to(generator.prompt.device)
+    return to_frames(generator.codec.decode(generator.codec.encode(video)))[0].to(window.render)
+
+
+def compare(window: Window, result: Float[Tensor, "t h w 3"], quantile: float) -> dict[str, float]:
+    """PSNR against the truth of render and result, over all pixels and where the render's expected error is high."""
+    error = window.eig.expected_sq_error
+    threshold = error.flatten()[:: max(1, error.numel() // 500_000)].quantile(quantile)
+    high = error >= threshold
+    return {
+        "render_psnr_db": psnr_db(window.render, window.truth),
+        "result_psnr_db": psnr_db(result, window.truth),
+        "render_high_psnr_db": psnr_db(window.render, window.truth, high),
+        "result_high_psnr_db": psnr_db(result, window.truth, high),
+    }
+
+
+def measured_profile(generator: Generator, windows: Sequence[WindowRef], config: ValidationConfig) -> ErrorProfile:
+    """The generator's squared colour error by the render's expected one, on `profile_windows` of `windows`."""
+    expected, found = [], []
+    for ref in evenly_spaced(windows, config.profile_windows):
+        window = ref.read()
+        squared = (generate(generator, window, config) - window.truth).square().mean(-1)
+        expected.append(window.eig.expected_sq_error.flatten())
+        found.append(squared.flatten())
+    return measure_profile(torch.cat(expected), torch.cat(found))

@@ -1,0 +1,71 @@
+"""The configuration of a training run: one YAML file of `configs/train_video`, command line options on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from faithfusion.utils.errors import InputError
+from faithfusion.video.model import GeneratorConfig
+from train_video.callbacks.checkpoint import CheckpointConfig
+from train_video.callbacks.ema import EmaConfig
+from train_video.callbacks.log import LogConfig
+from train_video.callbacks.validation import ValidationConfig
+from train_video.codec import CodecMethodConfig
+from train_video.data import DataConfig
+from train_video.flow import FlowConfig
+from train_video.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run depends on; `run` may move, `log`, `validation` and `checkpoint` may change on resuming.
+
+    Attributes:
+        run: Folder of the run: checkpoints, logs, exported weights.
+        method: "codec" trains the video codec, "flow" the generator on a trained codec's latents.
+        init_from: Weights file to start from (`video.weights`); empty for random weights.
+        codec_from: Weights file whose codec is taken; empty for the codec of `init_from`.
+        num_steps: Optimiser steps of the whole run.
+        max_minutes: If positive, the learning rate decays by time too and training ends after so many minutes in all;
+            such a run is not exactly repeatable.
+        seed: Seed of every random draw.
+        precision: Of the trained weights: auto = bf16 with an fp32 master copy on CUDA, fp32 on CPU.
+        deepspeed: DeepSpeed configuration file; see ds_configs/README.md.
+        generator: Architecture (a weights file given by `init_from` must have the same).
+        data: Shards and micro-batches.
+        optimizer: AdamW and learning rate.
+        flow: Settings of the method "flow".
+        codec: Settings of the method "codec".
+        ema: Moving average of the weights.
+        log: What is written while training.
+        validation: Samples of held-out windows.
+        checkpoint: How often state is saved.
+    """
+
+    run: str = "runs/train_video"
+    method: Literal["flow", "codec"] = "flow"
+    init_from: str = ""
+    codec_from: str = ""
+    num_steps: int = 1000
+    max_minutes: float = 0.0
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    deepspeed: str = "ds_configs/cpu.json"
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    codec: CodecMethodConfig = field(default_factory=CodecMethodConfig)
+    ema: EmaConfig = field(default_factory=EmaConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise InputError("num_steps", self.num_steps, "at least 1")
+        if self.max_minutes < 0:
+            raise InputError("max_minutes", self.max_minutes, "0 (no limit) or a number of minutes")
+        if self.method == "flow" and not (self.init_from or self.codec_from):
+            raise InputError("codec_from", "empty", "a weights file with a trained codec, because method is flow")

@@ -1,0 +1,68 @@
+"""Noise-level fields phi to train on: mostly the window's own EIG, else families that keep the model honest off it.
+
+With phi from EIG alone the network would learn one fixed relation between EIG and noise; all ones is plain generation,
+all zeros teaches that nothing may change, smooth random fields cover every other mix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from faithfusion.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class PhiConfig:
+    """Shares of the families; the rest of the windows keep their own phi.
+
+    Attributes:
+        ones: Share of windows with phi = 1 everywhere.
+        zeros: Share with phi = 0 everywhere.
+        smooth: Share with a random smooth field.
+        history: Share whose first one or two latent frames are exact history: true content, phi = 0.
+    """
+
+    ones: float = 0.10
+    zeros: float = 0.05
+    smooth: float = 0.15
+    history: float = 0.20
+
+    def __post_init__(self) -> None:
+        if min(self.ones, self.zeros, self.smooth, self.history) < 0 or self.ones + self.zeros + self.smooth > 1:
+            raise InputError("flow.phi", self, "shares from 0 with ones + zeros + smooth at most 1")
+
+
+def draw_phi(
+    own: Float[Tensor, "b t th tw"], config: PhiConfig, generator: torch.Generator
+) -> Float[Tensor, "b t th tw"]:
+    """Replaces the phi of randomly chosen windows by another family."""
+    smooth = smooth_field(own.shape, generator)
+    chance = torch.rand(own.shape[0], 1, 1, 1, generator=generator, device=own.device)
+    bounds = torch.tensor([config.ones, config.zeros, config.smooth]).cumsum(0)
+    families = torch.where(chance < bounds[1], torch.zeros_like(own), smooth)
+    families = torch.where(chance < bounds[0], torch.ones_like(own), families)
+    return torch.where(chance < bounds[2], families, own)
+
+
+def smooth_field(shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "b t th tw"]:
+    """Fields in (0, 1): noise on a coarse 2x3x4 grid, interpolated, through a sigmoid of random gain and offset."""
+    batch = shape[0]
+    draw = {"generator": generator, "device": generator.device}
+    coarse = torch.randn(batch, 1, 2, 3, 4, **draw)
+    field = F.interpolate(coarse, size=tuple(shape[1:]), mode="trilinear", align_corners=True)[:, 0]
+    gain = 1.0 + 5.0 * torch.rand(batch, 1, 1, 1, **draw)
+    offset = 2.0 * torch.randn(batch, 1, 1, 1, **draw)
+    return torch.sigmoid(gain * field + offset)
+
+
+def draw_history(batch: int, latent_frames: int, share: float, generator: torch.Generator) -> Tensor:
+    """Which latent frames [B, T'] are exact history: the first one or two of a `share` of the windows."""
+    draw = {"generator": generator, "device": generator.device}
+    length = torch.randint(1, 3, (batch, 1), **draw)
+    chosen = torch.rand(batch, 1, **draw) < share
+    return chosen & (torch.arange(latent_frames, device=generator.device) < length)

@@ -1,0 +1,93 @@
+"""Trains the generator or its codec on shards of windows, in one process or many.
+
+python train_video/train.py --config configs/train_video/wan_tiny.yaml
+deepspeed --num_gpus 8 train_video/train.py --config configs/train_video/wan_tiny.yaml --deepspeed ds_configs/zero2.json
+
+Run the same command again to continue. `--dry-run` checks everything and trains nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from faithfusion.config import parse_config, save_config
+from faithfusion.utils.atomic import require_writable
+from faithfusion.utils.errors import run_tool
+from faithfusion.utils.progress import say
+from faithfusion.video.model import Generator
+from train_video.callbacks.base import Callback, Run
+from train_video.callbacks.checkpoint import load_checkpoint, run_identity, save_checkpoint
+from train_video.callbacks.ema import Ema
+from train_video.callbacks.log import Log
+from train_video.callbacks.validation import Validation
+from train_video.config import TrainConfig
+from train_video.data import Sampler, WindowRef, training_windows, validation_windows
+from train_video.engine import Engine, Topology, merged_deepspeed_config, start_processes, stop_processes
+from train_video.export import export
+from train_video.loop import train_step
+from train_video.method import build_dataset, build_method
+from train_video.start import starting_generator, twin_of
+
+
+def main(argv: list[str]) -> None:
+    """Parses, starts the processes, trains or only checks."""
+    dry_run = "--dry-run" in argv
+    # the launcher adds --local_rank; the environment says the same
+    argv = [option for option in argv if option != "--dry-run" and not option.startswith("--local_rank")]
+    config = parse_config(TrainConfig, argv, description=__doc__)
+    topology = start_processes()
+    try:
+        merged_deepspeed_config(config, topology)
+        windows = training_windows(config.data)
+        held_out = validation_windows(config.data)
+        generator = starting_generator(config).to(topology.device)
+        if topology.is_first:
+            say(f"{config.method}: {len(windows)} windows to train on, {len(held_out)} held out, on {topology.device}")
+        if not dry_run:
+            train(config, topology, generator, held_out)
+    finally:
+        stop_processes()
+
+
+def train(config: TrainConfig, topology: Topology, generator: Generator, held_out: Sequence[WindowRef]) -> None:
+    """Trains until the last step or the end of the time, then exports."""
+    folder = Path(config.run)
+    require_writable(folder)
+    dataset = build_dataset(config, generator, topology)
+    method = build_method(config, generator)
+    twin = twin_of(generator)
+    run = Run(config, folder, Engine(method, config, topology), generator)
+    ema = Ema(config.ema)
+    callbacks: list[Callback] = [ema, Log(config.log), Validation(config.validation, held_out, ema, twin)]
+    identity = run_identity(config, world_size=topology.world_size, windows=len(dataset))
+    load_checkpoint(run, callbacks, identity)
+    if run.is_first:
+        save_config(config, folder / "config.yaml")
+    for callback in callbacks:
+        callback.start(run)
+    sampler = Sampler(len(dataset), config.data.micro_batch, seed=config.seed, flip=config.data.horizontal_flip)
+    begin = time.monotonic() - run.elapsed_s
+    while not is_finished(run):
+        record = train_step(run, sampler, dataset)
+        for callback in callbacks:
+            callback.step_done(run, record)
+        run.elapsed_s = run.engine.agree(time.monotonic() - begin)
+        if run.step % config.checkpoint.every_steps == 0 or is_finished(run):
+            save_checkpoint(run, callbacks, identity)
+    for callback in callbacks:
+        callback.close(run)
+    if run.is_first:
+        export(run, twin, ema.weights)
+    run.engine.wait_for_all()
+
+
+def is_finished(run: Run) -> bool:
+    """Whether the steps are done or the time is over."""
+    limit_s = 60.0 * run.config.max_minutes
+    return run.step >= run.config.num_steps or 0 < limit_s <= run.elapsed_s
+
+
+if __name__ == "__main__":
+    run_tool(main)
