@@ -68,7 +68,7 @@ SHAPES: dict[str, CarShape] = {
     ),
 }  # fmt: skip
 CLEARANCE_M = 0.2
-RING = 40  # points around a section
+RING = 28  # points around a section
 
 
 def car_size(kind: str) -> tuple[float, float, float]:
@@ -121,7 +121,7 @@ def _loft(
 
 def _lower_body(shape: CarShape, color: Color) -> Patch:
     profile = np.array(shape.body) * [shape.length, shape.height]
-    u = 0.5 * (1 - np.cos(np.linspace(0, np.pi, 46)))
+    u = 0.5 * (1 - np.cos(np.linspace(0, np.pi, 34)))
     x = (u - 0.5) * shape.length
     high = PchipInterpolator(*profile.T)(x)
     low = CLEARANCE_M + 0.16 * np.abs(2 * x / shape.length) ** 6
@@ -143,11 +143,11 @@ def _greenhouse(shape: CarShape, color: Color) -> list[Patch]:
     back, foot = profile[0, 0], profile[-1, 0]
     posts = [edge for pillar in shape.pillars for edge in (pillar * length - 0.05, pillar * length + 0.05)]
     rear_edge = shape.glass_until * length
-    x = np.unique(np.concatenate([np.linspace(back, foot, 34), posts, [rear_edge]]))
+    x = np.unique(np.concatenate([np.linspace(back, foot, 24), posts, [rear_edge]]))
     top = PchipInterpolator(*profile.T)(x)
     belt = PchipInterpolator(*(np.array(shape.body) * [length, height]).T)(x) - 0.02
     top = np.maximum(top, belt + 0.005)
-    angles = np.linspace(0, np.pi, 33)
+    angles = np.linspace(0, np.pi, 25)
     half_width = _half_width(shape, x) * 0.955
     points = _loft(x, half_width, 2 * belt - top, top, 3.6, angles)
     lean = np.clip((points[..., 2] - belt[:, None]) / (height - belt[:, None]), 0, 1)

@@ -12,19 +12,21 @@ from faithfusion.data.street.meshes import Color, Material, Patch, Surface, box,
 from faithfusion.data.street.road import SIDE_STREET_LENGTH_M, open_ranges
 
 WALL_COLORS: tuple[Color, ...] = (
-    (0.62, 0.55, 0.42), (0.66, 0.6, 0.52), (0.45, 0.17, 0.11), (0.5, 0.25, 0.15), (0.7, 0.68, 0.64), (0.58, 0.42, 0.22),
-    (0.38, 0.43, 0.47), (0.55, 0.32, 0.24), (0.42, 0.46, 0.36), (0.68, 0.55, 0.33), (0.33, 0.3, 0.29), (0.6, 0.47, 0.42),
+    (0.52, 0.46, 0.36), (0.55, 0.51, 0.45), (0.33, 0.15, 0.11), (0.38, 0.22, 0.15), (0.6, 0.58, 0.55),
+    (0.46, 0.36, 0.22), (0.33, 0.36, 0.38), (0.42, 0.28, 0.22), (0.36, 0.38, 0.31), (0.55, 0.46, 0.3),
+    (0.28, 0.26, 0.25), (0.48, 0.4, 0.36),
 )  # fmt: skip
 TRIMS: tuple[Color, ...] = ((0.75, 0.74, 0.7), (0.5, 0.48, 0.45), (0.14, 0.13, 0.13), (0.3, 0.2, 0.13))
 BRIGHT: tuple[Color, ...] = (
-    (0.5, 0.06, 0.05), (0.05, 0.16, 0.35), (0.06, 0.28, 0.12), (0.65, 0.42, 0.06), (0.08, 0.08, 0.09), (0.4, 0.1, 0.28),
+    (0.34, 0.06, 0.05), (0.05, 0.12, 0.25), (0.05, 0.17, 0.09), (0.45, 0.3, 0.08), (0.08, 0.08, 0.09),
+    (0.25, 0.09, 0.13),
 )  # fmt: skip
 WALL_STYLES = 3  # plaster, brick, stone courses
 
 
 @dataclass(frozen=True)
 class Facade:
-    """A wall rectangle and how it is divided; `right` and `outward` are unit vectors, `origin` its lower left corner."""
+    """A wall rectangle and how it is divided; `right`, `outward` are unit vectors, `origin` the lower left corner."""
 
     origin: np.ndarray
     right: np.ndarray
@@ -63,11 +65,11 @@ def building_patches(plan: StreetPlan) -> list[Patch]:
                 s += width
         patches += _back_row(plan, side, rng)
     rng = numpy_stream(plan.seed, "ends")
-    for s_end, offset in ((S_END + 12, 0.0), (S_START - 12, 0.0)):
+    for s_end in (S_END + 12, S_START - 12):
         laterals = np.arange(-60.0, 61.0, 15.0)
         for low, high in zip(laterals[:-1], laterals[1:], strict=True):
-            near, far = line.at(s_end, low + offset), line.at(s_end, high + offset)
-            ends = (near, far) if s_end < 0 else (far, near)
+            near, far = line.at(s_end, low), line.at(s_end, high)
+            ends = (near, far) if s_end > 0 else (far, near)  # both rows face the street
             patches += building(rng, ends[0], ends[1], depth=12.0, left_of_road=False)
     return patches
 
@@ -102,7 +104,7 @@ def _design(
     rng: np.random.Generator, origin: np.ndarray, right: np.ndarray, outward: np.ndarray, width: float
 ) -> Facade:
     color = WALL_COLORS[rng.integers(len(WALL_COLORS))]
-    style = int(rng.integers(WALL_STYLES)) if color[0] < 0.56 else int(rng.choice([0, 0, 2]))
+    style = int(rng.integers(WALL_STYLES)) if color[0] < 0.5 else int(rng.choice([0, 0, 2]))
     wall = Surface(Material.WALL, color, tuple(0.55 * c + 0.06 for c in color), (style, float(rng.integers(1000))))
     trim = Surface(Material.PLAIN, TRIMS[rng.integers(len(TRIMS))])
     window = (rng.uniform(0.95, 1.7), rng.uniform(1.4, 1.9))
@@ -230,9 +232,8 @@ def _sides_and_roof(facade: Facade, depth: float, rng: np.random.Generator) -> l
         quad(far, back, up, facade.wall),
         quad(far + back, -facade.width * facade.right, up, facade.wall),
     ]
-    tile = Surface(
-        Material.WALL, (0.3, 0.13, 0.09) if rng.random() < 0.5 else (0.13, 0.14, 0.16), (0.1, 0.1, 0.1), (1.0,)
-    )
+    tile_color = (0.3, 0.13, 0.09) if rng.random() < 0.5 else (0.13, 0.14, 0.16)
+    tile = Surface(Material.WALL, tile_color, (0.1, 0.1, 0.1), (1.0,))
     eaves, ridge = _at(facade, 0, facade.height, 0.0), rng.choice([0.0, 2.0, 3.2])
     rise = back / 2 + np.array([0.0, 0.0, ridge])
     side = facade.width * facade.right

@@ -1,6 +1,6 @@
 """The seeded plan of a street: its course, lanes, markings, side streets, buildings, trees, cars and light.
 
-Everything is placed in road coordinates (s, lateral): s in metres along the ego lane's centre line, lateral to its left.
+Everything is placed in road coordinates (s, lateral): metres along the ego lane's centre line, metres to its left.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _plan_traffic(rng: np.random.Generator, sides: tuple[Side, Side], config: St
         lateral, direction = lanes[attempt % len(lanes)]
         speed = direction * config.speed_m_s * rng.uniform(0.85, 1.25)
         near = 14.0 if lateral == 0 else 9.0
-        reach = 45.0 if direction > 0 else 60.0
+        reach = 32.0 if direction > 0 else 60.0
         s0 = near + rng.uniform(0, reach) + (0.0 if direction > 0 else duration * (config.speed_m_s - speed))
         car = CarPlan(
             str(rng.choice(["sedan", "hatch", "suv", "van"])), int(rng.integers(12)), s0, lateral, speed,

@@ -24,7 +24,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Look:
-    """Diffuse albedo [n, 3], mirror reflectance at normal incidence [n], offset of the shading normal [n, 3] or None."""
+    """Diffuse albedo [n, 3], mirror reflectance at normal incidence [n], offset of the normal [n, 3] or None."""
 
     albedo: np.ndarray
     gloss: np.ndarray
@@ -45,7 +45,7 @@ def look_of(material: int, samples: Samples, plan: StreetPlan) -> Look:
     special = {Material.GLASS: _window, Material.CAR: _car, Material.LEAF: _leaf}
     if material in special:
         return special[Material(material)](samples)
-    return Look(samples.color, np.full(len(samples.coords), 0.015, np.float32))
+    return Look(samples.color, np.zeros(len(samples.coords), np.float32))
 
 
 def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -75,19 +75,21 @@ def _asphalt(samples: Samples, plan: StreetPlan) -> Look:
     wear = np.clip(0.86 + 0.3 * fractal(s, lateral, 0.4, f, 2, 8), 0, 1)
     paint = _paint_share(plan, s, lateral, fs, fl)
     albedo = _mix(albedo, samples.accent, paint * wear)
-    return Look(np.maximum(albedo, 0.01), np.full(len(s), 0.01, np.float32))
+    return Look(np.maximum(albedo, 0.01), np.zeros(len(s), np.float32))
 
 
 def _paint_share(plan: StreetPlan, s: np.ndarray, lateral: np.ndarray, fs: np.ndarray, fl: np.ndarray) -> np.ndarray:
     """Share of the pixel covered by road paint: lines, zebra crossings, arrows."""
     share = np.zeros(len(s), np.float32)
     for line in plan.markings:
-        near = interval(lateral, line.lateral_m - line.width_m / 2, line.lateral_m + line.width_m / 2, fl)
+        at = np.flatnonzero(np.abs(lateral - line.lateral_m) < 0.5 * (line.width_m + fl))
+        half = 0.5 * line.width_m
+        cover = interval(lateral[at], line.lateral_m - half, line.lateral_m + half, fl[at])
         if line.period_m > 0:
-            near = near * pulses(s, line.period_m, line.dash_m, fs)
+            cover *= pulses(s[at], line.period_m, line.dash_m, fs[at])
         for a, b in line.gaps:
-            near = near * (1 - interval(s, a, b, fs))
-        share = np.maximum(share, near)
+            cover *= 1 - interval(s[at], a, b, fs[at])
+        share[at] = np.maximum(share[at], cover)
     half = min(side.kerb_m for side in plan.sides) - 0.5
     for a, b in plan.crossings:
         bars = pulses(lateral - 0.25, 1.0, 0.5, fl) * interval(s, a, b, fs)
@@ -149,8 +151,24 @@ def _window(samples: Samples) -> Look:
     covered = np.where(has_curtain, curtain, np.where(has_blind, blind, 0.0))
     inside = samples.color * (0.6 + 0.9 * cell_random(seed, seed + 4))[:, None]
     albedo = _mix(inside, curtain_color * folds[:, None], 0.8 * covered)
+    albedo = np.where((width > 2.0)[:, None], _display(samples, inside), albedo)
     albedo = _mix(albedo, samples.accent, frame)
     return Look(albedo, (0.1 * (1 - frame)).astype(np.float32))
+
+
+def _display(samples: Samples, inside: np.ndarray) -> np.ndarray:
+    """What stands in a shop window: rows of goods on shelves, dark above."""
+    u, v, fu, fv, f = _uv(samples)
+    seed = samples.params[:, 2]
+    column, row = np.floor(u / 0.37), np.floor(v / 0.45)
+    hue = np.stack([cell_random(column, row, seed + k) for k in range(3)], -1)
+    present = (cell_random(column, row, seed + 3) > 0.35) & (v < 1.5)
+    block = pulses(u, 0.37, 0.29, fu) * pulses(v, 0.45, 0.36, fv) * present
+    mean = np.float32([0.15, 0.14, 0.13])
+    tones = 0.5 * hue + 0.5 * hue.mean(-1, keepdims=True)
+    goods = mean + (0.03 + 0.3 * tones**2 - mean) * fade(f, 0.4)[:, None]
+    shelf = pulses(v + 0.05, 0.45, 0.05, fv) * (v < 1.6)
+    return _mix(_mix(inside, goods, block), np.full_like(inside, 0.2), shelf)
 
 
 def _door(samples: Samples) -> np.ndarray:
@@ -210,12 +228,13 @@ def _leaf(samples: Samples) -> Look:
     x, y, z = samples.coords.T
     f = samples.footprint.max(1)
     seed = samples.params[:, 0]
-    a, b, c = x + 0.8 * z + seed, y - 0.6 * z + 2 * seed, 0.9 * x - 0.7 * y + z
-    clumps = fractal(a, b, 0.34, f, 3, 2) + 0.5 * noise(b, c, 0.13, f, 6)
-    tone = np.clip(1 + 0.75 * clumps, 0.25, 2.0)
-    warm = 0.25 * noise(c, a, 0.5, f, 5)
+    planes = ((x + seed, y), (y + seed, z), (z + seed, x))  # three flat noises: none of their streaks shows
+    fine = [noise(a, b, 0.11, f, 2 + k) + 0.6 * noise(a, b, 0.26, f, 5 + k) for k, (a, b) in enumerate(planes)]
+    clumps = (fine[0] + fine[1] + fine[2]) / 1.5
+    tone = np.clip(1 + 0.8 * clumps, 0.2, 2.2)
+    warm = 0.2 * fine[0]
     albedo = samples.color * tone[:, None] * np.stack([1 + warm, np.ones_like(warm), 1 - warm], -1)
-    bump = 0.75 * np.stack([noise(a, c, 0.16, f, 7), noise(b, a, 0.16, f, 8), noise(c, b, 0.16, f, 9)], -1)
+    bump = 0.9 * np.stack([fine[1], fine[2], fine[0]], -1)
     return Look(albedo, np.zeros(len(x), np.float32), bump)
 
 

@@ -157,32 +157,42 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def quad(origin: Sequence[float], side_u: Sequence[float], side_v: Sequence[float], surface: Surface,
-         *, uv_origin: tuple[float, float] = (0.0, 0.0)) -> Patch:  # fmt: skip
+def quad(
+    origin: Sequence[float],
+    side_u: Sequence[float],
+    side_v: Sequence[float],
+    surface: Surface,
+    *,
+    uv_origin: tuple[float, float] = (0.0, 0.0),
+) -> Patch:
     """A rectangle; texture coordinates are metres along its two sides, the normal is side_u x side_v."""
-    origin, side_u, side_v = (np.asarray(v, float) for v in (origin, side_u, side_v))
-    points = np.array([[origin, origin + side_v], [origin + side_u, origin + side_u + side_v]])
-    u, v = np.linalg.norm(side_u), np.linalg.norm(side_v)
-    u0, v0 = uv_origin
-    coords = np.array([[[u0, v0, 0], [u0, v0 + v, 0]], [[u0 + u, v0, 0], [u0 + u, v0 + v, 0]]])
-    return grid_patch(points, coords, surface)
+    return _quads(*(np.asarray(v, np.float64)[None] for v in (origin, side_u, side_v)), surface, uv_origin)
+
+
+_TWO_TRIANGLES = np.array([[[0, 0], [1, 0], [1, 1]], [[0, 0], [1, 1], [0, 1]]], np.float64)  # [2, 3 corners, (u, v)]
+
+
+def _quads(
+    origins: np.ndarray, sides_u: np.ndarray, sides_v: np.ndarray, surface: Surface, uv_origin: tuple[float, float]
+) -> Patch:
+    """Q rectangles, every argument [Q, 3]."""
+    u, v = _TWO_TRIANGLES[..., 0, None], _TWO_TRIANGLES[..., 1, None]
+    corners = origins[:, None, None] + u * sides_u[:, None, None] + v * sides_v[:, None, None]  # [Q, 2, 3, 3]
+    normals = np.empty_like(corners)
+    normals[:] = _unit(np.cross(sides_u, sides_v))[:, None, None]
+    lengths = np.stack([np.sqrt((sides_u**2).sum(-1)), np.sqrt((sides_v**2).sum(-1))], -1)
+    coords = np.zeros_like(corners)
+    coords[..., :2] = np.asarray(uv_origin) + _TWO_TRIANGLES * lengths[:, None, None]
+    return Patch(*(array.reshape(-1, 3, 3).astype(np.float32) for array in (corners, normals, coords)), surface)
 
 
 def box(centre: Sequence[float], half: Sequence[float], axes: np.ndarray, surface: Surface) -> list[Patch]:
     """A cuboid with unit `axes` [3, 3] (rows) and half extents along them; outward normals."""
-    centre, half = np.asarray(centre, float), np.asarray(half, float)
-    patches = []
-    for k in range(3):
-        i, j = (k + 1) % 3, (k + 2) % 3
-        u, v, w = 2 * half[i] * axes[i], 2 * half[j] * axes[j], half[k] * axes[k]
-        patches.append(quad(centre + w - u / 2 - v / 2, u, v, surface))
-        patches.append(quad(centre - w - u / 2 - v / 2, v, u, surface))
-    return [_concat(patches)]
-
-
-def _concat(patches: list[Patch]) -> Patch:
-    arrays = (np.concatenate([getattr(p, name) for p in patches]) for name in ("corners", "normals", "coords"))
-    return Patch(*arrays, patches[0].surface)
+    arms = np.asarray(half, float)[:, None] * axes  # [3, 3]
+    first, second = arms[[1, 2, 0]], arms[[2, 0, 1]]
+    origins = np.asarray(centre, float) + np.concatenate([arms, -arms]) - np.tile(first + second, (2, 1))
+    sides_u, sides_v = 2 * np.concatenate([first, second]), 2 * np.concatenate([second, first])
+    return [_quads(origins, sides_u, sides_v, surface, (0.0, 0.0))]
 
 
 def tube(path: np.ndarray, radii: Sequence[float], surface: Surface, *, sides: int = 10) -> Patch:

@@ -7,7 +7,7 @@ import numpy as np
 from faithfusion.data.street.layout import Light
 from faithfusion.data.street.textures import fractal
 
-ZENITH = np.float32([0.16, 0.33, 0.72])
+ZENITH = np.float32([0.2, 0.38, 0.74])
 HORIZON = np.float32([0.78, 0.86, 0.95])
 CLOUD = np.float32([1.02, 1.0, 0.98])
 SUN_COLOR = np.float32([1.0, 0.93, 0.8])

@@ -14,6 +14,7 @@ from faithfusion.data.street.sky import GROUND_BOUNCE, SUN_COLOR, sky_radiance, 
 
 MAX_DEPTH_M = 500.0
 SURFACE_OFFSET_M = 4e-3  # start of secondary rays above the surface, beyond float32 error
+LENS_BLUR_PX = 0.45  # standard deviation
 SUN_RADIUS = 0.012  # tangent of the half angle; soft shadow edges
 AMBIENT_RAYS = 2  # per sample
 AMBIENT_REACH_M = 9.0
@@ -31,7 +32,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class Picture:
-    """One rendered view: display colour, camera z in metres (0 = sky) and instance ids (0 = static) at pixel centres."""
+    """One view: display colour; camera z in metres (0 = sky) and instance ids (0 = static) at pixel centres."""
 
     color: np.ndarray  # [H, W, 3] float32
     depth: np.ndarray  # [H, W] float32
@@ -80,6 +81,24 @@ def sample_offsets(count: int) -> np.ndarray:
     return np.stack([(index + 0.5) / count, reverse + 0.5 / count], -1)
 
 
+def reconstruct(samples: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Image [H, W, 3] from samples [H, W, K, 3] at `offsets` [K, 2] in their pixels: a Gaussian over 3x3 pixels.
+
+    It stands for the lens's blur and more than doubles the samples that share in a pixel, against crawling edges.
+    """
+    height, width = samples.shape[:2]
+    padded = np.pad(samples, [(1, 1), (1, 1), (0, 0), (0, 0)], mode="edge")
+    total, weights = np.zeros((height, width, samples.shape[-1]), np.float32), 0.0
+    for row in range(3):
+        for column in range(3):
+            for k, (x, y) in enumerate(offsets):
+                squared = (column - 1.5 + x) ** 2 + (row - 1.5 + y) ** 2
+                weight = np.exp(-0.5 * squared / LENS_BLUR_PX**2)
+                total += np.float32(weight) * padded[row : row + height, column : column + width, k]
+                weights += weight
+    return total / np.float32(weights)
+
+
 def pixel_rays(view: View, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Origins and directions [H * W * K, 3], pixel-major; directions have camera z = 1, so distance is depth."""
     u, v = np.meshgrid(np.arange(view.width), np.arange(view.height))
@@ -94,10 +113,10 @@ def pixel_rays(view: View, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def render_view(scene: TracedScene, plan: StreetPlan, view: View, samples_per_pixel: int) -> Picture:
     """Renders one view; colour from all samples, depth and instances from the ray through the pixel's centre."""
     origins, directions = pixel_rays(view, sample_offsets(samples_per_pixel))
-    pixel_width = 0.8 / view.intrinsics[0, 0]
-    radiance = shade(scene, plan, origins, directions, pixel_width, samples_per_pixel)
+    radiance = shade(scene, plan, origins, directions, 1.0 / view.intrinsics[0, 0], samples_per_pixel)
     # tone mapping before averaging keeps bright edges smooth
-    color = tone_map(radiance).reshape(view.height, view.width, samples_per_pixel, 3).mean(2)
+    display = tone_map(radiance).reshape(view.height, view.width, samples_per_pixel, 3)
+    color = reconstruct(display, sample_offsets(samples_per_pixel))
     centre = scene.first_hits(*pixel_rays(view, np.array([[0.5, 0.5]])))
     ids = np.where(centre.face >= 0, scene.mesh.instances[scene.mesh.surface_ids[centre.face]], 0)
     shape = (view.height, view.width)
@@ -150,7 +169,7 @@ def _interpolate(values: np.ndarray, bary: np.ndarray) -> np.ndarray:
 
 
 def _footprint(gradients: np.ndarray, normals: np.ndarray, unit: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Width of the pixel's elliptic footprint in each texture coordinate [n, 3]; `across` is its minor axis in metres."""
+    """Width of the pixel's elliptic footprint in each texture coordinate [n, 3]; `across` = minor axis, metres."""
     cosine = np.abs((normals * unit).sum(-1, keepdims=True))
     along = unit + normals * cosine
     along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-6)
@@ -217,7 +236,8 @@ def _ambient(
     """Sky light through a few fixed directions per stratum, plus light from the ground."""
     directions = ambient_directions(strata)
     colors = sky_radiance(directions.reshape(-1, 3), light, with_clouds=False).reshape(directions.shape)
-    colors = 0.5 * colors + 0.5 * colors.mean((0, 1))
+    grey = colors.mean(-1, keepdims=True)
+    colors = 0.35 * colors + 0.3 * colors.mean((0, 1)) + 0.35 * grey  # light from opposite walls is less blue
     total = np.zeros_like(starts)
     for ray in range(AMBIENT_RAYS):
         towards = directions[:, ray][stratum]

@@ -43,7 +43,12 @@ class StreetWorld:
     plan: StreetPlan
     world_from_ego: np.ndarray  # [T, 4, 4]
     cars: tuple[LabelledCar, ...]
-    standing: Mesh
+
+    @functools.cached_property
+    def standing(self) -> Mesh:
+        """All that never moves; built when first asked for (seconds)."""
+        patches = road_patches(self.plan) + building_patches(self.plan) + furniture_patches(self.plan)
+        return merge(patches + [patch for car in self.cars if not car.is_moving for patch in placed_car(self, car, 0)])
 
     def scene_at(self, t: int) -> TracedScene:
         """The whole street at time stamp t."""
@@ -52,14 +57,10 @@ class StreetWorld:
 
 
 def build_world(config: StreetConfig) -> StreetWorld:
-    """Plans and builds the street of `config`."""
+    """Plans the street of `config`; its triangles are built on first use."""
     plan = plan_street(config)
     poses = ego_poses(config, plan)
-    cars = _label(config, plan, poses)
-    bare = StreetWorld(config, plan, poses, cars, merge(road_patches(plan)))
-    patches = road_patches(plan) + building_patches(plan) + furniture_patches(plan)
-    patches += [patch for car in cars if not car.is_moving for patch in placed_car(bare, car, 0)]
-    return StreetWorld(config, plan, poses, cars, merge(patches))
+    return StreetWorld(config, plan, poses, _label(config, plan, poses))
 
 
 def _label(config: StreetConfig, plan: StreetPlan, poses: np.ndarray) -> tuple[LabelledCar, ...]:

@@ -160,7 +160,7 @@ def _write_rig_and_labels(world: StreetWorld, folder: Path) -> None:
 
 
 def _lanes(world: StreetWorld) -> list[dict]:
-    """Middle lines of the painted lane markings as world polylines, one point per metre; side streets interrupt them."""
+    """Middle lines of the painted lane markings as world polylines, one point per metre."""
     s = np.arange(S_START, S_END + 0.5)
     return [
         {
