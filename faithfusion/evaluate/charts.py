@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from faithfusion.evaluate.metric_names import COLUMN_LABELS
 from faithfusion.evaluate.panels import color_table, nice_ticks
 
 WIDTH, HEIGHT = 560, 360
@@ -19,13 +20,15 @@ Points = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class LineChart:
-    """Lines over common axes. `identity`: both axes share one range from 0, with the diagonal drawn."""
+    """Lines over common axes. `identity`: both axes share one range from 0, with the diagonal drawn. `x_ticks`: where
+    the x axis is labelled; round numbers if empty."""
 
     title: str
     x_label: str
     y_label: str
     lines: Mapping[str, Points]
     identity: bool = False
+    x_ticks: tuple[float, ...] = ()
 
 
 def reliability_chart(predicted_rms: Sequence[float], actual_rms: Sequence[float]) -> LineChart:
@@ -41,8 +44,13 @@ def reliability_chart(predicted_rms: Sequence[float], actual_rms: Sequence[float
 
 def decile_chart(psnr_by_decile: Mapping[str, Sequence[float]]) -> LineChart:
     """PSNR of each clip in ten groups of equally many pixels, lowest EIG first."""
-    lines = {name: (list(range(1, len(values) + 1)), values) for name, values in psnr_by_decile.items()}
-    return LineChart("Quality by EIG", "EIG decile (1 = best known)", "PSNR to the truth (dB)", lines)
+    lines = {
+        COLUMN_LABELS.get(name, name): (list(range(1, len(values) + 1)), values)
+        for name, values in psnr_by_decile.items()
+    }
+    num_groups = max(map(len, psnr_by_decile.values()))
+    ticks = tuple(float(group) for group in range(1, num_groups + 1))
+    return LineChart("Quality by EIG", "EIG decile (1 = best known)", "PSNR to the truth (dB)", lines, x_ticks=ticks)
 
 
 def sparsification_chart(curves: Mapping[str, Points]) -> LineChart:
@@ -79,7 +87,7 @@ def draw_chart(chart: LineChart) -> str:
         xs = ys = [0.0, *xs, *ys]
     x_axis = _Axis(*_padded(xs, chart.identity), LEFT, WIDTH - RIGHT)
     y_axis = _Axis(*_padded(ys, chart.identity), HEIGHT - BOTTOM, TOP)
-    parts = [_grid(x_axis, y_axis), _labels(chart)]
+    parts = [_grid(x_axis, y_axis, chart.x_ticks), _labels(chart)]
     if chart.identity:
         corners = [(axis_value, axis_value) for axis_value in (x_axis.low, x_axis.high)]
         parts.append(f'<path class="diagonal" d="{_path(corners, x_axis, y_axis)}"/>')
@@ -99,9 +107,9 @@ def _padded(values: Sequence[float], from_zero: bool) -> tuple[float, float]:
     return (0.0 if from_zero else low - pad), high + pad
 
 
-def _grid(x_axis: _Axis, y_axis: _Axis) -> str:
+def _grid(x_axis: _Axis, y_axis: _Axis, x_ticks: Sequence[float]) -> str:
     parts = []
-    for tick in nice_ticks(x_axis.low, x_axis.high, 8):
+    for tick in x_ticks or nice_ticks(x_axis.low, x_axis.high, 8):
         x = x_axis.pixel(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{tick:g}</text>')

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+COLUMN_LABELS = {"eig": "EIG", "alpha": "1 − alpha", "edit": "edited"}
 EXACT_DB = 99.9
 """`psnr_db` is capped at 100 dB: above this two pictures are the same."""
 
@@ -50,7 +51,7 @@ KNOWN_METRICS = {
     "regenerated_ssim": MetricName("SSIM, regenerated region", better="higher"),
     "regenerated_mae": MetricName("Mean absolute error, regenerated region", better="lower", decimals=4),
     "kept_mae": MetricName(
-        "Mean absolute error, kept region", better="lower", decimals=4, meaning="all other pixels: no harm done there"
+        "Mean absolute error, kept region", better="lower", decimals=4, meaning="all other pixels; should not grow"
     ),
     "flicker": MetricName(
         "Warp error",

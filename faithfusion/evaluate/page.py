@@ -32,12 +32,12 @@ ul { padding-left: 1.2rem; }
 figure { margin: 0 0 1.25rem; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .3rem; }
 video, img { display: block; max-width: 100%; height: auto; border-radius: 6px; }
-video { width: 100%; }
+video { width: 100%; max-height: 85vh; background: #18181b; }
 .notes { background: var(--note); border-radius: 6px; padding: .6rem 1rem; max-width: 46rem; margin: 1rem 0; }
 .notes p { margin: .15rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-thead th { color: var(--soft); font-weight: 600; }
+thead th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 th, td { padding: .4rem .9rem; border-bottom: 1px solid var(--rule); text-align: right; vertical-align: top; }
 th[scope=row] { text-align: left; font-weight: 400; padding-left: 0; min-width: 16rem; }
 th small { display: block; color: var(--soft); font-size: .8rem; line-height: 1.35; max-width: 24rem; }

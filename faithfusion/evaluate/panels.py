@@ -85,28 +85,29 @@ def side_by_side(
     if len(set(lengths.values())) != 1:
         raise InputError("side_by_side", f"frames per panel {lengths}", "at least one panel, all of one length")
     videos = {label: to_uint8(_enlarge(video.detach().float().cpu())) for label, video in panels.items()}
-    cell_height, cell_width = (max(video.shape[axis] for video in videos.values()) for axis in (1, 2))
-    columns = columns or _best_columns(len(videos), cell_width / cell_height)
+    cell_height, max_width = (max(video.shape[axis] for video in videos.values()) for axis in (1, 2))
+    columns = columns or _best_columns(len(videos), max_width / cell_height)
     strip = max(20, cell_height // 12)
-    rows = math.ceil(len(videos) / columns)
-    shape = (rows * (cell_height + strip + GAP) + GAP, columns * (cell_width + GAP) + GAP)
+    grid = [list(videos.items())[start : start + columns] for start in range(0, len(videos), columns)]
+    widths = [max(row[c][1].shape[2] for row in grid if c < len(row)) for c in range(min(columns, len(videos)))]
+    shape = (len(grid) * (cell_height + strip + GAP) + GAP, sum(widths) + (len(widths) + 1) * GAP)
     canvas = np.empty((next(iter(lengths.values())), *shape, 3), np.uint8)
     canvas[:] = BACKGROUND
-    for index, (label, video) in enumerate(videos.items()):
-        top = GAP + index // columns * (cell_height + strip + GAP)
-        left = GAP + index % columns * (cell_width + GAP)
-        canvas[:, top : top + strip, left : left + cell_width] = _draw_label(label, cell_width, strip)
-        canvas[:, top + strip : top + strip + video.shape[1], left : left + video.shape[2]] = video
+    for r, row in enumerate(grid):
+        top, left = GAP + r * (cell_height + strip + GAP), GAP
+        for (label, video), width in zip(row, widths, strict=False):
+            canvas[:, top : top + strip, left : left + width] = _draw_label(label, width, strip)
+            canvas[:, top + strip : top + strip + video.shape[1], left : left + video.shape[2]] = video
+            left += width + GAP
     return torch.from_numpy(canvas).float() / 255.0
 
 
 def _best_columns(count: int, aspect: float) -> int:
-    def mismatch(columns: int) -> float:
-        return abs(math.log(columns * aspect / math.ceil(count / columns) / TARGET_ASPECT))
+    def cost(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        return abs(math.log(columns * aspect / rows / TARGET_ASPECT)) + 1.0 - count / (columns * rows)
 
-    return min(
-        range(1, count + 1), key=lambda columns: (columns * math.ceil(count / columns) - count, mismatch(columns))
-    )
+    return min(range(1, count + 1), key=cost)
 
 
 def _draw_label(text: str, width: int, height: int) -> np.ndarray:

@@ -7,9 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from faithfusion.evaluate.metric_names import MetricName, metric_name, metric_rank
+from faithfusion.evaluate.metric_names import COLUMN_LABELS, MetricName, metric_name, metric_rank
 
-COLUMN_LABELS = {"eig": "EIG", "alpha": "1 − alpha", "edit": "edited"}
 Metrics = Mapping[str, Mapping[str, float]]
 
 
