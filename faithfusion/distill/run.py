@@ -135,15 +135,15 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
 
 
 def lane_psnr_db(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, float]:
-    """PSNR of recorded frames per camera and over all, "camera 0", ..., "all"."""
+    """Mean PSNR of recorded frames: "psnr_db" of all, "psnr_db camera 0" and so on; empty without frames."""
     scores: dict[str, list[float]] = {}
     for frame in frames:
         with torch.no_grad():
             color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
-        scores.setdefault(f"camera {frame.camera_name}", []).append(psnr_db(color, load_image(frame)))
+        scores.setdefault(f"psnr_db camera {frame.camera_name}", []).append(psnr_db(color, load_image(frame)))
     everything = [score for row in scores.values() for score in row]
     means = {name: sum(row) / len(row) for name, row in scores.items()}
-    return {**means, "all": sum(everything) / len(everything)} if everything else {}
+    return {"psnr_db": sum(everything) / len(everything), **means} if everything else {}
 
 
 def require_camera(config: RefineConfig, clip: DriveClip) -> str:

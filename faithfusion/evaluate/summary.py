@@ -47,11 +47,12 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
     panels = write_videos(out, views, run.clip.frame_rate_hz)
     metrics = {f"at {shift_m:+.2f} m: {name}": row for name, row in shift_metrics(views, cameras).items()}
     metrics |= {f"uncertainty: {name}": row for name, row in uncertainty_metrics(views).items()}
-    metrics["recorded lane, held-out PSNR in dB: before"] = lane_psnr_db(run.before, run.held_out)
-    metrics["recorded lane, held-out PSNR in dB: after"] = lane_psnr_db(run.after, run.held_out)
+    metrics["recorded lane, held-out: before"] = lane_psnr_db(run.before, run.held_out)
+    metrics["recorded lane, held-out: after"] = lane_psnr_db(run.after, run.held_out)
     report = Report(
         title=f"{run.clip.name}, camera {run.camera_name}, {shift_m:+.1f} m",
         metrics=metrics,
+        summary=findings(views, metrics, shift_m),
         videos={"before, EIG, after": out / "comparison.mp4"},
         stills=tuple((f"frame {t}", panels[t]) for t in still_frames(len(panels))),
         reliability=error_reliability(views) if views.truth is not None else None,
@@ -60,6 +61,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
         notes=scene_notes(run),
         config_yaml=yaml.safe_dump(to_plain(config), sort_keys=False),
         command=command,
+        eig_range_nats=EIG_RANGE_NATS,
     )
     return write_report(out, report)
 
@@ -100,6 +102,23 @@ def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tens
     for t in still_frames(len(comparison)):
         write_image(out / "stills" / f"{t:03d}.png", comparison[t])
     return comparison
+
+
+def findings(views: RunViews, metrics: dict[str, dict[str, float]], shift_m: float) -> tuple[str, ...]:
+    """The result in sentences."""
+    before, edit, after = (metrics[f"at {shift_m:+.2f} m: {name}"] for name in ("before", "edit", "after"))
+    share = 100.0 * metrics["uncertainty: eig"]["regenerated_share"]
+    lines = [f"{share:.1f} % of the pixels at {shift_m:+.1f} m are uncertain enough to be regenerated."]
+    if views.truth is not None:
+        rows = {"as fitted": before, "regenerated": edit, "after distillation": after}
+        lines.append("PSNR to the truth: " + ", ".join(f"{row['psnr_db']:.2f} dB {name}" for name, row in rows.items()))
+        errors = (f"{row['regenerated_mae']:.4f} {name}" for name, row in rows.items())
+        lines.append("Mean absolute error inside that region: " + ", ".join(errors))
+    lane = [metrics[f"recorded lane, held-out: {name}"].get("psnr_db") for name in ("before", "after")]
+    if None not in lane:
+        lines.append(f"Held-out frames of the recorded lane: {lane[0]:.2f} dB before, {lane[1]:.2f} dB after.")
+    known = edit["psnr_to_render_lowest_eig_decile_db"]
+    return (*lines, f"The best known tenth of the pixels keeps the render: {known:.1f} dB.")
 
 
 def still_frames(num_frames: int) -> list[int]:

@@ -58,7 +58,7 @@ def write_video(path: Path, video: Float[Tensor, "t h w 3"] | np.ndarray, frame_
             fps=frame_rate_hz,
             codec="libx264",
             macro_block_size=1,
-            output_params=["-crf", "18", "-pix_fmt", "yuv420p"],
+            output_params=["-crf", "18"],
         ) as writer,
     ):
         for frame in frames:
