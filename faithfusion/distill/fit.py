@@ -40,8 +40,8 @@ class FitConfig:
         densify: Density control.
     """
 
-    steps: int = 900
-    half_resolution_steps: int = 300
+    steps: int = 700
+    half_resolution_steps: int = 250
     checkpoint_every: int = 250
     device: str = "auto"
     seed: int = 0

@@ -54,7 +54,7 @@ class OptimiserConfig:
 
     means_lr: float = 3e-4
     means_lr_end: float = 0.02
-    decay_steps: int = 900
+    decay_steps: int = 700
     lr_end: float = 0.2
     quats_lr: float = 2e-3
     scales_lr: float = 1e-2

@@ -35,7 +35,7 @@ class DensifyConfig:
     """
 
     start_step: int = 150
-    stop_step: int = 700
+    stop_step: int = 600
     every_steps: int = 100
     max_gaussians: int = 60_000
     max_growth: float = 0.2
