@@ -30,9 +30,7 @@ def cache_latents(windows: Sequence[WindowRef], folder: Path, generator: Generat
     Every process encodes its share and waits for the others. The generator is used where it is (on the device).
     """
     place = folder / f"latents_{_encoder_hash(generator)}"
-    files = [
-        place / f"{ref.shard.path.stem}_{_file_hash(ref.shard.path)}_{ref.index:03d}.safetensors" for ref in windows
-    ]
+    files = [place / _file_name(ref) for ref in windows]
     missing = [number for number in range(len(files)) if not _is_whole(files[number])]
     share = missing[topology.rank :: topology.world_size]
     for number in track(share, "latents") if topology.is_first else share:

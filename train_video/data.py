@@ -17,6 +17,7 @@ from faithfusion.clips.store import ShardFolder, WindowShard
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.schedule import PATCH
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class DataConfig:
         cache: Folder for latents, reused between runs; empty for `cache` in the run's folder.
         horizontal_flip: Mirror every second sample at random.
         micro_batch: Windows (or crops) per process and forward pass.
+        crop_tokens: Height and width in tokens of 16 pixels of the crops that the generator is trained on; 0 = whole.
+        whole_share: Share of micro-batches of whole windows if `crop_tokens` cuts, so that attention also learns the
+            distances between tokens that only occur there.
     """
 
     train: str = "data/pairs/train"
@@ -39,6 +43,8 @@ class DataConfig:
     cache: str = ""
     horizontal_flip: bool = True
     micro_batch: int = 4
+    crop_tokens: tuple[int, int] = (0, 0)
+    whole_share: float = 0.25
 
     def __post_init__(self) -> None:
         if self.micro_batch < 1 or self.held_out_shards < 0:
@@ -140,11 +146,9 @@ class ClipDataset:
         window = self._windows[pick.item]
         rendered = torch.rand((), generator=generator) < 0.5 or not window.shard.has_truth(window.index)
         full = window.shard.size(window.index)
-        start = [
-            int(torch.rand((), generator=generator) * (n - min(n, m) + 1))
-            for n, m in zip(full, self._size, strict=True)
-        ]
-        t, y, x = (slice(s, s + min(n, m)) for s, n, m in zip(start, full, self._size, strict=True))
+        part = [min(n, m) for n, m in zip(full, self._size, strict=True)]
+        start = [int(torch.rand((), generator=generator) * (n - m + 1)) for n, m in zip(full, part, strict=True)]
+        t, y, x = (slice(s, s + m) for s, m in zip(start, part, strict=True))
         crop = window.shard.colors(window.index, "render" if rendered else "truth", (t, y, x))
         video = rearrange(crop, "t h w c -> c t h w").float() / 127.5 - 1.0
         return video.flip(-1) if pick.flip else video
@@ -167,20 +171,38 @@ class LatentBatch:
 class LatentDataset:
     """Cached latents of whole windows, mirrored ones cached too because the codec is not exactly mirror symmetric."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = list(files)
+    def __init__(self, files: Sequence[Path], *, crop_tokens: tuple[int, int], whole_share: float) -> None:
+        self._files, self._crop_tokens, self._whole_share = list(files), crop_tokens, whole_share
 
     def __len__(self) -> int:
         return len(self._files)
 
     def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> LatentBatch:
-        """The windows of `picks`; `generator` is not used, every draw of this method is made on the device."""
-        del generator
+        """The windows of `picks`, whole or cut; which, and where, is drawn from `generator`."""
         names = [field.name for field in fields(LatentBatch)]
         rows = [self._read(pick, names) for pick in picks]
+        if torch.rand((), generator=generator) >= self._whole_share:
+            rows = [cropped_latents(row, self._crop_tokens, generator) for row in rows]
         return LatentBatch(**{name: torch.stack([row[name] for row in rows]) for name in names})
 
     def _read(self, pick: Pick, names: Sequence[str]) -> dict[str, Tensor]:
         side = "mirrored" if pick.flip else "plain"
         with safe_open(self._files[pick.item], framework="pt") as file:
             return {name: file.get_tensor(f"{side}.{name}").float() for name in names}
+
+
+def cropped_latents(
+    row: dict[str, Tensor], crop_tokens: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """A random part of one window, cut between tokens in all its tensors alike; a size of 0 is the whole side."""
+    regions = []
+    for full, wanted in zip(row["phi"].shape[-2:], crop_tokens, strict=True):
+        size = min(wanted, full) or full
+        start = int(torch.rand((), generator=generator) * (full - size + 1))
+        regions.append((start, start + size))
+    cells = {name: 1 if name == "phi" else PATCH for name in row}
+    (top, bottom), (left, right) = regions
+    return {
+        name: value[..., top * cells[name] : bottom * cells[name], left * cells[name] : right * cells[name]]
+        for name, value in row.items()
+    }

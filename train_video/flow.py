@@ -85,8 +85,12 @@ def draw_conditions(batch: LatentBatch, config: PhiConfig, generator: torch.Gene
 def draw_times(
     phi: Float[Tensor, "b t th tw"], schedule: ScheduleConfig, generator: torch.Generator
 ) -> Float[Tensor, " b"]:
-    """Flow times between the schedule's smallest and the window's largest phi: the sampler evaluates no others."""
+    """Flow times between the schedule's smallest and the window's largest phi: the sampler evaluates no others.
+
+    A window with phi = 0 everywhere is never released; its times run up to 1, as if more were to come.
+    """
     largest = phi.flatten(1).amax(1)
+    largest = torch.where(largest > 0.0, largest, 1.0)
     smallest = largest.clamp_max(schedule.min_time)
     return smallest + (largest - smallest) * sample_training_times(phi.shape[0], schedule, generator)
 

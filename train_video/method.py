@@ -42,4 +42,5 @@ def build_dataset(config: TrainConfig, generator: Generator, topology: Topology)
         crop = config.codec
         return ClipDataset(windows, num_frames=crop.crop_frames, height=crop.crop_height, width=crop.crop_width)
     folder = Path(config.data.cache or Path(config.run) / "cache")
-    return LatentDataset(cache_latents(windows, folder, generator, topology))
+    files = cache_latents(windows, folder, generator, topology)
+    return LatentDataset(files, crop_tokens=config.data.crop_tokens, whole_share=config.data.whole_share)

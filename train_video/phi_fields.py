@@ -22,8 +22,8 @@ class PhiConfig:
 
     Attributes:
         ones: Share of windows with phi = 1 everywhere.
-        zeros: Share with phi = 0 everywhere.
-        smooth: Share with a random smooth field.
+        zeros: Share with phi = 0 everywhere; teaches nothing where the render prior already gives the render exactly.
+        smooth: Share with a random smooth field where that is above the window's own.
         history: Share whose first one or two latent frames are exact history: true content, phi = 0.
     """
 
@@ -40,10 +40,13 @@ class PhiConfig:
 def draw_phi(
     own: Float[Tensor, "b t th tw"], config: PhiConfig, generator: torch.Generator
 ) -> Float[Tensor, "b t th tw"]:
-    """Replaces the phi of randomly chosen windows by another family."""
-    smooth = smooth_field(own.shape, generator)
+    """Replaces the phi of randomly chosen windows by another family.
+
+    Smooth fields only raise phi: claiming more certainty than EIG does would contradict the render prior.
+    """
+    smooth = torch.maximum(own, smooth_field(own.shape, generator))
     chance = torch.rand(own.shape[0], 1, 1, 1, generator=generator, device=own.device)
-    bounds = torch.tensor([config.ones, config.zeros, config.smooth]).cumsum(0)
+    bounds = torch.tensor([config.ones, config.zeros, config.smooth], device=own.device).cumsum(0)
     families = torch.where(chance < bounds[1], torch.zeros_like(own), smooth)
     families = torch.where(chance < bounds[0], torch.ones_like(own), families)
     return torch.where(chance < bounds[2], families, own)

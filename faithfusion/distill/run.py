@@ -17,7 +17,7 @@ from faithfusion.data.splits import split_frames
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.writer import make_street
 from faithfusion.data.trajectories import MAX_SHIFT_M
-from faithfusion.distill.assess import calibrate_scene, scene_posterior
+from faithfusion.distill.assess import Assessment, calibrate_scene, scene_posterior, shifted_window
 from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.loop import refine_stage
 from faithfusion.distill.refine_config import RefineConfig
@@ -37,14 +37,14 @@ SHIPPED_WEIGHTS = "wan-tiny"
 
 @dataclass(frozen=True)
 class RefineRun:
-    """What a finished run knows: the drive, the scenes before and after, the last clip that was regenerated."""
+    """What a finished run knows: drive, scenes before and after, the unrefined and the last regenerated clip."""
 
     clip: DriveClip
     camera_name: str
     held_out: tuple[Frame, ...]
     before: GaussianScene
     after: GaussianScene
-    first: StageClip
+    unrefined: StageClip
     last: StageClip
     regenerate_rms: float
 
@@ -104,8 +104,10 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     log.run("fit", inputs, [fitted], lambda: _fit(clip, train, config, fitted, state))
     before, _ = load_scene(fitted)
     known = out / "scene_calibrated.safetensors"
-    inputs = (config.eig, config.posterior_stride)
-    log.run("calibrate", inputs, [known], lambda: _calibrate(before, clip, train, held_out, config, known))
+    inputs = (config.eig, config.posterior_stride, camera_name, shifts_m[-1])
+    unrefined = out / "clip_unrefined.safetensors"
+    outputs = [known, unrefined]
+    log.run("calibrate", inputs, outputs, lambda: _calibrate(before, clip, train, held_out, config, outputs))
     scene, metadata = load_scene(known)
     calibration = calibration_from_plain(metadata["calibration"])
 
@@ -128,7 +130,7 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
         held_out=tuple(held_out),
         before=before,
         after=scene,
-        first=load_stage_clip(clips[0]),
+        unrefined=load_stage_clip(unrefined),
         last=load_stage_clip(clips[-1]),
         regenerate_rms=generator.config.conditioning.regenerate_rms,
     )
@@ -179,8 +181,13 @@ def _calibrate(
     train: Sequence[Frame],
     held_out: Sequence[Frame],
     config: RefineConfig,
-    path: Path,
+    paths: Sequence[Path],
 ) -> None:
+    """Writes the scene with its calibration, and its clip at the target shift with EIG."""
     posterior = scene_posterior(scene, clip, train[:: config.posterior_stride], config.eig)
     calibration = calibrate_scene(scene, posterior, clip, held_out, config.eig)
-    save_scene(path, scene, {"clip": clip.name, "calibration": calibration.to_plain()})
+    shift_m = config.distill.schedule.target_shift_m
+    camera_name = require_camera(config, clip)
+    window = shifted_window(scene, Assessment(posterior, calibration), clip, camera_name, shift_m, config.eig)
+    save_stage_clip(paths[1], StageClip(shift_m, window))
+    save_scene(paths[0], scene, {"clip": clip.name, "calibration": calibration.to_plain()})

@@ -17,22 +17,25 @@ COLORS = ("render", "references", "frames", "edit")
 
 @dataclass(frozen=True)
 class StageClip:
-    """What was rendered at `shift_m`, with its EIG, and what the editor made of it."""
+    """What was rendered at `shift_m`, with its EIG, and what the editor made of it, if it was asked."""
 
     shift_m: float
     window: Window
-    edited: EditedClip
+    edited: EditedClip | None = None
 
 
 def save_stage_clip(path: Path, clip: StageClip) -> None:
     """Colours as bytes, EIG and depth as float16, expected error and gain as float32."""
     window, edited = clip.window, clip.edited
-    colors = dict(zip(COLORS, (window.render, window.references, edited.frames, edited.edit), strict=True))
-    tensors: dict[str, Tensor] = {name: (value.clamp(0, 1) * 255.0 + 0.5).byte() for name, value in colors.items()}
+    colors = {"render": window.render, "references": window.references}
     fields = {"eig_nats": window.eig.eig_nats, "alpha": window.eig.alpha, "depth": window.depth}
+    exact = {"expected_sq_error": window.eig.expected_sq_error, "known": window.known}
+    if edited is not None:
+        colors |= {"frames": edited.frames, "edit": edited.edit}
+        exact |= {"gain": edited.gain}
+    tensors: dict[str, Tensor] = {name: (value.clamp(0, 1) * 255.0 + 0.5).byte() for name, value in colors.items()}
     tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
-    tensors |= {"expected_sq_error": window.eig.expected_sq_error.float(), "gain": edited.gain.float()}
-    save_tensors(path, tensors | {"known": window.known}, {"shift_m": clip.shift_m})
+    save_tensors(path, tensors | exact, {"shift_m": clip.shift_m})
 
 
 def load_stage_clip(path: Path) -> StageClip:
@@ -41,4 +44,5 @@ def load_stage_clip(path: Path) -> StageClip:
     values = {name: value.float() / 255.0 if name in COLORS else value.float() for name, value in tensors.items()}
     eig = EigVolume(*(values[name] for name in ("eig_nats", "expected_sq_error", "alpha")))
     window = Window(values["render"], eig, values["depth"], values["references"], tensors["known"].to(torch.bool))
-    return StageClip(header["shift_m"], window, EditedClip(values["frames"], values["edit"], values["gain"]))
+    edited = EditedClip(values["frames"], values["edit"], values["gain"]) if "gain" in values else None
+    return StageClip(header["shift_m"], window, edited)

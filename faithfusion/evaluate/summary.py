@@ -69,7 +69,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
 def final_views(run: RefineRun, shift_m: float) -> RunViews:
     """The clip at the target shift: the fitted scene, the last edit, the distilled scene, and truth if there is any.
 
-    EIG belongs to the render that the last edit started from.
+    EIG is that of the fitted scene, before anything was refined.
     """
     cameras = shifted_cameras(run.clip, run.camera_name, shift_m)
     truth = None
@@ -77,11 +77,12 @@ def final_views(run: RefineRun, shift_m: float) -> RunViews:
         times = range(run.clip.num_frames)
         truth = torch.stack([load_truth(run.clip.root, shift_m, run.camera_name, t).color for t in times])
     return RunViews(
-        before=render_clip(run.before, cameras),
+        before=run.unrefined.window.render,
+        render=run.last.window.render,
         edit=run.last.edited.frames,
         after=render_clip(run.after, cameras),
-        eig=run.last.window.eig,
-        depth=run.last.window.depth,
+        eig=run.unrefined.window.eig,
+        depth=run.unrefined.window.depth,
         truth=truth,
         regenerate_rms=run.regenerate_rms,
     )

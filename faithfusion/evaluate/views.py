@@ -17,16 +17,18 @@ from faithfusion.scene.checkpoint import load_tensors, save_tensors
 from faithfusion.types import Camera, EigVolume
 from faithfusion.utils.image_math import psnr_db
 
+COLORS = ("before", "render", "edit", "after", "truth")
 MAX_POINTS = 400_000
 
 
 @dataclass(frozen=True)
 class RunViews:
-    """The clip at the target shift. `before`: the scene as fitted; `edit`: the editor's finished clip; `after`: the
-    distilled scene; `eig`, `depth` and `gain` belong to `before`. `regenerate_rms`: expected RMS error, colours in
-    [0, 1], above which a pixel counts as regenerated."""
+    """The clip at the target shift. `before`: the scene as fitted, to which `eig` and `depth` belong; `render`: the
+    scene in the last stage, from which the editor made the finished clip `edit`; `after`: the distilled scene.
+    `regenerate_rms`: expected RMS error, colours in [0, 1], above which a pixel counts as to be regenerated."""
 
     before: Float[Tensor, "t h w 3"]
+    render: Float[Tensor, "t h w 3"]
     edit: Float[Tensor, "t h w 3"]
     after: Float[Tensor, "t h w 3"]
     eig: EigVolume
@@ -42,7 +44,7 @@ class RunViews:
 
 def save_views(path: Path, views: RunViews) -> None:
     """Colours as bytes, the rest as float16."""
-    colors = {name: getattr(views, name) for name in ("before", "edit", "after", "truth")}
+    colors = {name: getattr(views, name) for name in COLORS}
     tensors = {name: _bytes(value) for name, value in colors.items() if value is not None}
     fields = {"eig_nats": views.eig.eig_nats, "alpha": views.eig.alpha, "depth": views.depth}
     tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
@@ -53,7 +55,7 @@ def save_views(path: Path, views: RunViews) -> None:
 def load_views(path: Path) -> RunViews:
     """Inverse of `save_views`. InputError if the file is missing or damaged."""
     tensors, header = load_tensors(path)
-    colors = {name: tensors[name].float() / 255.0 for name in ("before", "edit", "after", "truth") if name in tensors}
+    colors = {name: tensors[name].float() / 255.0 for name in COLORS if name in tensors}
     eig = EigVolume(*(tensors[name].float() for name in ("eig_nats", "expected_sq_error", "alpha")))
     return RunViews(
         **{"truth": None, **colors}, eig=eig, depth=tensors["depth"].float(), regenerate_rms=header["regenerate_rms"]
@@ -67,7 +69,8 @@ def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[
     for name in ("before", "edit", "after"):
         video = getattr(views, name)
         row = {"flicker": warp_error(video, views.depth, cameras)}
-        row["psnr_to_render_lowest_eig_decile_db"] = psnr_db(video, views.before, known)
+        if name != "before":
+            row["psnr_to_render_lowest_eig_decile_db"] = psnr_db(video, views.render, known)
         if views.truth is not None:
             row |= score_video(video, views.truth)
             region = score_region(video, views.truth, views.region)

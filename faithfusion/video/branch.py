@@ -30,13 +30,16 @@ class BranchConfig:
 
 
 class MonotoneGate(nn.Module):
-    """w(phi) = offset + gain * phi ** exponent: monotone in phi for any parameters, 1 everywhere at the start."""
+    """w(phi) = offset + gain * phi ** exponent: monotone in phi for any parameters, 1 everywhere at the start.
+
+    Parameters have shape [1], because DeepSpeed cannot broadcast those of shape [].
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.offset = nn.Parameter(torch.ones(()))
-        self.gain = nn.Parameter(torch.zeros(()))
-        self.log_exponent = nn.Parameter(torch.zeros(()))
+        self.offset = nn.Parameter(torch.ones(1))
+        self.gain = nn.Parameter(torch.zeros(1))
+        self.log_exponent = nn.Parameter(torch.zeros(1))
 
     def forward(self, phi: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return self.offset + self.gain * phi.clamp_min(1e-4) ** self.log_exponent.exp()
