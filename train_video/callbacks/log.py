@@ -65,6 +65,8 @@ class Log(SilentCallback):
 
 def _line(run: Run, record: StepRecord) -> str:
     left_min = (run.config.num_steps - run.step) * record.seconds / 60.0
+    if run.config.max_minutes > 0:
+        left_min = min(left_min, max(0.0, run.config.max_minutes - run.elapsed_s / 60.0))
     return (
         f"step {run.step}/{run.config.num_steps}: loss {record.values['loss']:.5f}, "
         f"learning rate {record.learning_rate:.2e}, gradient {record.gradient_norm:.3f}, "
