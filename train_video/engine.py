@@ -44,7 +44,7 @@ class Topology:
 
 
 def start_processes() -> Topology:
-    """Joins the process group: NCCL with CUDA, gloo on CPU. Without a launcher the world is this process alone."""
+    """Joins the process group, once: NCCL with CUDA, gloo on CPU. Without a launcher this process is the world."""
     if "RANK" not in os.environ:  # else DeepSpeed asks mpi4py
         alone = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
         os.environ.update({key: str(value) for key, value in alone.items()})
@@ -56,7 +56,8 @@ def start_processes() -> Topology:
     else:
         # gloo alone is fast enough here, and compiling DeepSpeed's shared-memory op takes more than a minute
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    deepspeed.init_distributed("nccl" if cuda else "gloo", verbose=False)
+    if not torch.distributed.is_initialized():
+        deepspeed.init_distributed("nccl" if cuda else "gloo", verbose=False)
     return Topology(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
 
@@ -67,7 +68,7 @@ def _free_port() -> int:
 
 
 def stop_processes() -> None:
-    """Leaves the process group."""
+    """Leaves the process group, at the end of the program: DeepSpeed cannot start again after it."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -38,17 +38,14 @@ def main(argv: list[str]) -> None:
     argv = [option for option in argv if option != "--dry-run" and not option.startswith("--local_rank")]
     config = parse_config(TrainConfig, argv, description=__doc__)
     topology = start_processes()
-    try:
-        merged_deepspeed_config(config, topology)
-        windows = training_windows(config.data)
-        held_out = validation_windows(config.data)
-        generator = starting_generator(config).to(topology.device)
-        if topology.is_first:
-            say(f"{config.method}: {len(windows)} windows to train on, {len(held_out)} held out, on {topology.device}")
-        if not dry_run:
-            train(config, topology, generator, held_out)
-    finally:
-        stop_processes()
+    merged_deepspeed_config(config, topology)
+    windows = training_windows(config.data)
+    held_out = validation_windows(config.data)
+    generator = starting_generator(config).to(topology.device)
+    if topology.is_first:
+        say(f"{config.method}: {len(windows)} windows to train on, {len(held_out)} held out, on {topology.device}")
+    if not dry_run:
+        train(config, topology, generator, held_out)
 
 
 def train(config: TrainConfig, topology: Topology, generator: Generator, held_out: Sequence[WindowRef]) -> None:
@@ -90,4 +87,7 @@ def is_finished(run: Run) -> bool:
 
 
 if __name__ == "__main__":
-    run_tool(main)
+    try:
+        run_tool(main)
+    finally:
+        stop_processes()

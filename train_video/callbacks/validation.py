@@ -34,7 +34,7 @@ class ValidationConfig:
     """Samples of held-out windows while training.
 
     Attributes:
-        every_steps: Steps between validations; 0 for none before the export.
+        every_steps: Steps between validations; 0 for one at the end only.
         num_windows: Windows, evenly spaced over the held-out ones.
         profile_windows: Windows on which the exported error profile is measured.
         sampler_steps: Steps of the sampler.
@@ -68,6 +68,7 @@ class Validation(SilentCallback):
 
     def __init__(self, config: ValidationConfig, windows: Sequence[WindowRef], ema: Ema, twin: Generator) -> None:
         self._config, self._windows, self._ema, self._twin = config, windows, ema, twin
+        self._validated_step: int | None = None
 
     def start(self, run: Run) -> None:
         """Drops lines of steps that will be done again."""
@@ -76,9 +77,18 @@ class Validation(SilentCallback):
 
     def step_done(self, run: Run, record: StepRecord) -> None:
         """Validates when due; the other processes wait at their next collective operation."""
-        due = self._config.every_steps > 0 and run.step % self._config.every_steps == 0
-        if not (due and run.is_first and self._windows):
+        if self._config.every_steps > 0 and run.step % self._config.every_steps == 0:
+            self._validate(run)
+
+    def close(self, run: Run) -> None:
+        """Validates the final weights, unless the last step just did."""
+        if self._validated_step != run.step:
+            self._validate(run)
+
+    def _validate(self, run: Run) -> None:
+        if not (run.is_first and self._windows):
             return
+        self._validated_step = run.step
         start = time.monotonic()
         copy_weights(self._twin, self._ema.weights)
         samples = [self._sample(run, ref) for ref in evenly_spaced(self._windows, self._config.num_windows)]
