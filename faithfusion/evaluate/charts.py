@@ -145,8 +145,8 @@ def _legend(names: Sequence[str], last_is_diagonal: bool) -> str:
     parts, x = [], float(LEFT)
     for index, name in enumerate(names):
         diagonal = last_is_diagonal and index == len(names) - 1
-        sample = f'<path{" class=diagonal" if diagonal else ""} d="M{x:.0f} 18 h20"/>'
-        parts.append(sample if diagonal else f'<g class="series s{index % NUM_SERIES}">{sample}</g>')
+        style = "diagonal" if diagonal else f"series s{index % NUM_SERIES}"
+        parts.append(f'<g class="{style}"><path d="M{x:.0f} 18 h20"/></g>')
         parts.append(f'<text x="{x + 26:.0f}" y="22">{html.escape(name)}</text>')
         x += 26 + 6.6 * len(name) + 22
     return "".join(parts)

@@ -59,11 +59,8 @@ KNOWN_METRICS = {
         decimals=4,
         meaning="colour change of static points between neighbouring frames, colours from 0 to 1",
     ),
-    "psnr_to_render_lowest_eig_decile_db": MetricName(
-        "PSNR to the render, lowest EIG decile",
-        "dB",
-        decimals=2,
-        meaning="faithfulness where the scene is known best; the render itself is identical by definition",
+    "psnr_to_render_lowest_eig_decile_db": _psnr(
+        "PSNR to the render, lowest EIG decile", "faithfulness to the last render where the scene is known best"
     ),
     "spearman": MetricName("Spearman correlation", better="higher", meaning="with the true absolute error"),
     "ause": MetricName(

@@ -103,7 +103,7 @@ def html_table(table: Table) -> str:
     body = []
     for name, cells in table.rows:
         meaning = f"<small>{html.escape(name.meaning)}</small>" if name.meaning else ""
-        values = "".join(f"<td{' class=best' if cell.best else ''}>{html.escape(cell.text)}</td>" for cell in cells)
+        values = "".join(f'<td class="{"best" if c.best else "plain"}">{html.escape(c.text)}</td>' for c in cells)
         body.append(f'<tr><th scope="row">{html.escape(name.heading)}{meaning}</th>{values}</tr>')
     table = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<div class="scroll">{table}</div>'
