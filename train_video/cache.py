@@ -31,8 +31,9 @@ def cache_latents(windows: Sequence[WindowRef], folder: Path, generator: Generat
     """
     place = folder / f"latents_{_encoder_hash(generator)}"
     files = [place / _file_name(ref) for ref in windows]
-    missing = [number for number in range(len(files)) if not _is_whole(files[number])]
-    share = missing[topology.rank :: topology.world_size]
+    # shares do not depend on what is there already, because another process may have started writing
+    own = range(topology.rank, len(files), topology.world_size)
+    share = [number for number in own if not _is_whole(files[number])]
     for number in track(share, "latents") if topology.is_first else share:
         tensors = encode_window(windows[number], generator)
         with atomic_file(files[number]) as temporary:
