@@ -11,6 +11,7 @@ from faithfusion.clips.store import read_shard
 from faithfusion.config import parse_config
 from faithfusion.distill.pairs import PairsConfig, make_street_shard
 from faithfusion.evaluate.panels import colorize_eig, side_by_side
+from faithfusion.evaluate.summary import EIG_RANGE_NATS
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.errors import run_tool
 from faithfusion.utils.media import write_image
@@ -38,7 +39,7 @@ def write_contact_sheet(shard_path: Path) -> None:
         middle = window.render.shape[0] // 2
         frame = slice(middle, middle + 1)
         rows[f"render {index}"] = window.render[frame]
-        rows[f"EIG {index}"] = colorize_eig(window.eig.eig_nats[frame], 10.0)
+        rows[f"EIG {index}"] = colorize_eig(window.eig.eig_nats[frame], EIG_RANGE_NATS)
         rows[f"truth {index}"] = window.truth[frame]
     write_image(shard_path.with_suffix(".png"), side_by_side(rows, columns=3)[0])
 

@@ -8,7 +8,7 @@ A killed run continues with the same command.
 import sys
 from pathlib import Path
 
-from faithfusion.config import parse_config
+from faithfusion.config import parse_config, save_config
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.errors import run_tool
 from faithfusion.utils.progress import say
@@ -26,6 +26,7 @@ def main(argv: list[str]) -> None:
 
     check_inputs(config)
     require_writable(out)
+    save_config(config, out / "config.yaml")
     log = StageLog(out)
     run = run_refinement(config, log)
     report = summarise_run(run, config, log, command=" ".join(["python", *sys.argv]))

@@ -31,7 +31,7 @@ from faithfusion.scene.ply import export_ply
 from faithfusion.utils.media import write_image, write_video
 from faithfusion.utils.stages import StageLog
 
-EIG_RANGE_NATS = 10.0
+EIG_RANGE_NATS = 6.0
 """Top of the colour scale of every EIG picture, so that pictures of different scenes compare."""
 
 
