@@ -32,6 +32,10 @@ def test_region_counts_its_own_pixels_only() -> None:
     error = (video - truth)[region]
     assert inside["psnr_db"] == pytest.approx(-10 * math.log10(float(error.square().mean())), abs=1e-3)
     assert inside["mae"] == pytest.approx(float(error.abs().mean()), rel=1e-5)
+    far = torch.ones_like(region)
+    far[1, :, :14] = False  # beyond the window of SSIM from the region
+    damaged = torch.where(far[..., None], 1.0 - video, truth)
+    assert score_region(damaged, truth, region)["ssim"] == pytest.approx(1.0, abs=1e-4)
     video[~region] = 1.0 - video[~region]
     assert score_region(video, truth, region)["mae"] == pytest.approx(inside["mae"])
     assert all(math.isnan(value) for value in score_region(video, truth, torch.zeros_like(region)).values())

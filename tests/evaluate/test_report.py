@@ -12,8 +12,11 @@ import torch
 from PIL import Image
 
 from faithfusion.evaluate.charts import (
+    BOTTOM,
     HEIGHT,
     LEFT,
+    RIGHT,
+    TOP,
     WIDTH,
     LineChart,
     decile_chart,
@@ -213,7 +216,13 @@ def test_charts_label_axes_name_lines_and_skip_undefined_points() -> None:
     svg = ElementTree.fromstring(draw_chart(chart))
     texts = [node.text for node in svg.iter("text")]
     assert {"1", "2", "3", "before", "edited", chart.x_label, chart.y_label} <= set(texts)
-    assert len(list(svg.iter("circle"))) == 5
+    circles = [(float(node.get("cx")), float(node.get("cy"))) for node in svg.iter("circle")]
+    assert len(circles) == 5
+    assert all(LEFT <= x <= WIDTH - RIGHT and TOP <= y <= HEIGHT - BOTTOM for x, y in circles)
+    columns = [x for x, _ in circles]
+    assert min(columns) - LEFT == pytest.approx(WIDTH - RIGHT - max(columns), abs=0.2)  # the lines fill the width
+    tick = next(node for node in svg.iter("text") if node.text == "30")
+    assert float(tick.get("y")) - 4 == pytest.approx(circles[0][1], abs=0.2)
     assert draw_chart(LineChart("t", "x", "y", {"none": ([1.0], [float("nan")])})) == ""
     assert (
         len(list(ElementTree.fromstring(draw_chart(LineChart("t", "x", "y", {"one": ([1.0], [2.0])}))).iter("circle")))
