@@ -27,12 +27,13 @@ class FlowConfig:
     Attributes:
         trainable: "branch": backbone frozen and outside the engine (pretrained Wan); "all": backbone, branch and
             prompt embedding together (wan-tiny, which has no pretrained backbone).
-        held_weight: Loss weight of tokens that are still held at the render, relative to released ones.
+        held_weight: Loss weight of tokens that are still held at the render, relative to released ones; the sampler
+            does not use what the network says about them.
         phi: Families of noise-level fields.
     """
 
     trainable: Literal["branch", "all"] = "branch"
-    held_weight: float = 0.05
+    held_weight: float = 0.0
     phi: PhiConfig = field(default_factory=PhiConfig)
 
     def __post_init__(self) -> None:
@@ -100,11 +101,18 @@ def _measurements(
 ) -> dict[str, Tensor]:
     values = {"released_share": released.float().mean()}
     values["loss_released"] = (squared * released).sum() / released.sum().clamp_min(1)
-    return values | loss_by_decile(squared, phi)
+    return values | loss_by_decile(squared, released, phi)
 
 
-def loss_by_decile(squared: Float[Tensor, "b 1 t h w"], phi: Float[Tensor, "b t th tw"]) -> dict[str, Tensor]:
-    """Mean loss of the cells in each tenth of the EIG order (phi is monotone in calibrated EIG); 0 = most certain."""
+def loss_by_decile(
+    squared: Float[Tensor, "b 1 t h w"], released: Bool[Tensor, "b 1 t h w"], phi: Float[Tensor, "b t th tw"]
+) -> dict[str, Tensor]:
+    """Mean loss of the released cells in each tenth of the EIG order (phi is monotone in calibrated EIG).
+
+    Decile 0 is the most certain one; 0 where none of its cells was released.
+    """
     order = rearrange(token_to_latent(phi), "b 1 t h w -> (b t h w)").argsort(stable=True)
-    parts = squared.flatten()[order].tensor_split(DECILES)
-    return {f"loss_eig_decile_{index}": part.mean() for index, part in enumerate(parts)}
+    losses = (squared * released).flatten()[order].tensor_split(DECILES)
+    counts = released.flatten()[order].tensor_split(DECILES)
+    pairs = enumerate(zip(losses, counts, strict=True))
+    return {f"loss_eig_decile_{index}": loss.sum() / count.sum().clamp_min(1) for index, (loss, count) in pairs}

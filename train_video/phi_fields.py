@@ -1,7 +1,7 @@
 """Noise-level fields phi to train on: mostly the window's own EIG, else families that keep the model honest off it.
 
 With phi from EIG alone the network would learn one fixed relation between EIG and noise; all ones is plain generation,
-all zeros teaches that nothing may change, smooth random fields cover every other mix.
+smooth random fields cover every other mix.
 """
 
 from __future__ import annotations
@@ -22,19 +22,17 @@ class PhiConfig:
 
     Attributes:
         ones: Share of windows with phi = 1 everywhere.
-        zeros: Share with phi = 0 everywhere; teaches nothing where the render prior already gives the render exactly.
         smooth: Share with a random smooth field where that is above the window's own.
         history: Share whose first one or two latent frames are exact history: true content, phi = 0.
     """
 
     ones: float = 0.10
-    zeros: float = 0.05
     smooth: float = 0.15
     history: float = 0.20
 
     def __post_init__(self) -> None:
-        if min(self.ones, self.zeros, self.smooth, self.history) < 0 or self.ones + self.zeros + self.smooth > 1:
-            raise InputError("flow.phi", self, "shares from 0 with ones + zeros + smooth at most 1")
+        if min(self.ones, self.smooth, self.history) < 0 or self.ones + self.smooth > 1 or self.history > 1:
+            raise InputError("flow.phi", self, "shares from 0 to 1 with ones + smooth at most 1")
 
 
 def draw_phi(
@@ -46,10 +44,8 @@ def draw_phi(
     """
     smooth = torch.maximum(own, smooth_field(own.shape, generator))
     chance = torch.rand(own.shape[0], 1, 1, 1, generator=generator, device=own.device)
-    bounds = torch.tensor([config.ones, config.zeros, config.smooth], device=own.device).cumsum(0)
-    families = torch.where(chance < bounds[1], torch.zeros_like(own), smooth)
-    families = torch.where(chance < bounds[0], torch.ones_like(own), families)
-    return torch.where(chance < bounds[2], families, own)
+    phi = torch.where(chance < config.ones + config.smooth, smooth, own)
+    return torch.where(chance < config.ones, torch.ones_like(own), phi)
 
 
 def smooth_field(shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "b t th tw"]:

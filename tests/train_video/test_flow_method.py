@@ -12,7 +12,7 @@ from train_video.data import LatentBatch
 from train_video.flow import FlowConfig, FlowMethod, draw_conditions, draw_times, loss_by_decile
 from train_video.phi_fields import PhiConfig
 
-OWN_PHI = PhiConfig(ones=0.0, zeros=0.0, smooth=0.0, history=0.0)
+OWN_PHI = PhiConfig(ones=0.0, smooth=0.0, history=0.0)
 
 
 def batch(seed: int = 0) -> LatentBatch:
@@ -89,9 +89,11 @@ def test_names_are_the_generators_own() -> None:
 
 
 def test_certain_windows_have_no_loss_with_the_render_prior() -> None:
-    method = FlowMethod(FlowConfig(phi=PhiConfig(ones=0, zeros=1, smooth=0, history=0)), tiny_generator(trained=True))
-    loss, values = method(batch(), fixed_generator())
-    assert float(loss) < 1e-8 and float(values["released_share"]) == 0.0
+    method = FlowMethod(FlowConfig(held_weight=1.0, phi=OWN_PHI), tiny_generator(trained=True))
+    data = batch()
+    certain = dataclasses.replace(data, phi=torch.zeros_like(data.phi))
+    loss, values = method(certain, fixed_generator())
+    assert float(loss.detach()) < 1e-8 and float(values["released_share"]) == 0.0
 
 
 def test_times_lie_between_the_schedules_smallest_and_the_largest_phi() -> None:
@@ -115,6 +117,10 @@ def test_history_is_true_content_without_error() -> None:
 def test_deciles_follow_the_order_of_phi() -> None:
     phi = torch.rand(2, 1, 5, 4, generator=fixed_generator())
     squared = phi.repeat_interleave(2, -2).repeat_interleave(2, -1)[:, None]
-    values = [float(value) for value in loss_by_decile(squared, phi).values()]
+    released = torch.ones_like(squared, dtype=torch.bool)
+    values = [float(value) for value in loss_by_decile(squared, released, phi).values()]
     assert len(values) == 10 and values == sorted(values)
     assert sum(values) / 10 == pytest.approx(float(squared.mean()), rel=1e-5)
+    held = loss_by_decile(squared, squared > 0.5, phi)
+    assert float(held["loss_eig_decile_0"]) == 0.0, "nothing of it was released"
+    assert float(held["loss_eig_decile_9"]) == pytest.approx(values[9])

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -41,7 +39,6 @@ def test_first_step_is_adams() -> None:
     optimizer.step()
     expected = before - 0.1 * torch.tensor([[1.0, -1.0]])  # m / sqrt(v) is the sign at the first step
     assert torch.allclose(module.weight, expected, atol=1e-6)
-    assert math.isfinite(float(module.weight.sum()))
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "gradient_clipping", "accumulation_steps"])
