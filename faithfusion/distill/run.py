@@ -60,10 +60,11 @@ def check_inputs(config: RefineConfig) -> None:
         raise InputError("distill.schedule.target_shift_m", f"{shift_m} m", expected)
     if config.scene is None:
         check_config(street_config(config))
+        require_camera(config, config.cameras or config.street.camera_names)
         _require_window(config, config.num_frames or config.street.num_frames)
         return
     clip = read_clip(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
-    require_camera(config, clip)
+    require_camera(config, clip.camera_names)
     split_frames(clip, config.held_out_every)
     _require_window(config, clip.num_frames)
 
@@ -95,7 +96,7 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     generator, profile, _ = load_generator(weights)
     editor = VideoEditor(generator, config.editor, profile)
     clip = open_drive(config, log)
-    camera_name = require_camera(config, clip)
+    camera_name = require_camera(config, clip.camera_names)
     shifts_m = config.distill.schedule.stage_shifts_m()
     train, held_out = split_frames(clip, config.held_out_every)
 
@@ -148,11 +149,11 @@ def lane_psnr_db(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, flo
     return {"psnr_db": sum(everything) / len(everything), **means} if everything else {}
 
 
-def require_camera(config: RefineConfig, clip: DriveClip) -> str:
-    """The camera whose shifted clip is refined."""
-    name = config.camera or clip.camera_names[0]
-    if name not in clip.camera_names:
-        raise InputError("camera", name, f"one of {', '.join(clip.camera_names)}")
+def require_camera(config: RefineConfig, names: Sequence[str]) -> str:
+    """The camera whose shifted clip is refined, one of `names`."""
+    name = config.camera or names[0]
+    if name not in names:
+        raise InputError("camera", name, f"one of {', '.join(names)}")
     return name
 
 
@@ -187,7 +188,7 @@ def _calibrate(
     posterior = scene_posterior(scene, clip, train[:: config.posterior_stride], config.eig)
     calibration = calibrate_scene(scene, posterior, clip, held_out, config.eig)
     shift_m = config.distill.schedule.target_shift_m
-    camera_name = require_camera(config, clip)
+    camera_name = require_camera(config, clip.camera_names)
     window = shifted_window(scene, Assessment(posterior, calibration), clip, camera_name, shift_m, config.eig)
     save_stage_clip(paths[1], StageClip(shift_m, window))
     save_scene(paths[0], scene, {"clip": clip.name, "calibration": calibration.to_plain()})

@@ -23,6 +23,7 @@ from faithfusion.evaluate.views import (
     error_reliability,
     save_views,
     shift_metrics,
+    sparsification_curves,
     uncertainty_metrics,
 )
 from faithfusion.scene.checkpoint import save_scene
@@ -56,6 +57,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
         videos={"before, EIG, after": out / "comparison.mp4"},
         stills=tuple((f"frame {t}", panels[t]) for t in still_frames(len(panels))),
         reliability=error_reliability(views) if views.truth is not None else None,
+        sparsification=sparsification_curves(views) if views.truth is not None else {},
         psnr_by_decile=decile_curves(views) if views.truth is not None else {},
         stage_seconds=log.seconds,
         notes=scene_notes(run),
@@ -91,7 +93,7 @@ def final_views(run: RefineRun, shift_m: float) -> RunViews:
 def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tensor, "t h w 3"]:
     """before.mp4, edit.mp4, after.mp4, eig.mp4, comparison.mp4; three stills. Returns the comparison."""
     eig = colorize_eig(views.eig.eig_nats, EIG_RANGE_NATS)
-    panels = {"before": views.before, "EIG": with_color_bar(eig, EIG_RANGE_NATS), "regenerated": views.edit}
+    panels = {"before": views.before, "EIG": with_color_bar(eig, EIG_RANGE_NATS), "edited": views.edit}
     panels["after: distilled scene"] = views.after
     if views.truth is not None:
         panels["truth"] = views.truth
@@ -111,7 +113,7 @@ def findings(views: RunViews, metrics: dict[str, dict[str, float]], shift_m: flo
     share = 100.0 * metrics["uncertainty: eig"]["regenerated_share"]
     lines = [f"{share:.1f} % of the pixels at {shift_m:+.1f} m are uncertain enough to be regenerated."]
     if views.truth is not None:
-        rows = {"as fitted": before, "regenerated": edit, "after distillation": after}
+        rows = {"as fitted": before, "edited": edit, "after distillation": after}
         lines.append("PSNR to the truth: " + ", ".join(f"{row['psnr_db']:.2f} dB {name}" for name, row in rows.items()))
         errors = (f"{row['regenerated_mae']:.4f} {name}" for name, row in rows.items())
         lines.append("Mean absolute error inside that region: " + ", ".join(errors))

@@ -90,15 +90,21 @@ def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
     rows = {}
     for name, score in (("eig", views.eig.eig_nats), ("alpha", 1.0 - views.eig.alpha)):
         pairs = subsample(score.numpy(), error.numpy(), max_points=MAX_POINTS)
-        solid = subsample(score[~sky].numpy(), error[~sky].numpy(), max_points=MAX_POINTS)
-        rows[name] = {
-            "spearman": spearman(*pairs),
-            "ause": sparsification(*pairs).ause,
-            "spearman_without_sky": spearman(*solid),
-            "ause_without_sky": sparsification(*solid).ause,
-        }
+        rows[name] = {"spearman": spearman(*pairs), "ause": sparsification(*pairs).ause}
+        if not sky.all():
+            solid = subsample(score[~sky].numpy(), error[~sky].numpy(), max_points=MAX_POINTS)
+            rows[name] |= {"spearman_without_sky": spearman(*solid), "ause_without_sky": sparsification(*solid).ause}
     rows["eig"] |= share | {"covered_error_share": covered_error_share(error.numpy(), views.region.numpy())}
     return rows
+
+
+def sparsification_curves(views: RunViews) -> dict[str, tuple[list[float], list[float]]]:
+    """Removed shares and remaining errors when the most uncertain pixels go first. Needs truth."""
+    error = (views.before - views.truth).abs().mean(-1)
+    pairs = subsample(views.eig.eig_nats.numpy(), error.numpy(), max_points=MAX_POINTS)
+    result = sparsification(*pairs)
+    share = result.removed_fraction.tolist()
+    return {"EIG": (share, result.curve.tolist()), "oracle": (share, result.oracle.tolist())}
 
 
 def error_reliability(views: RunViews) -> tuple[list[float], list[float]]:

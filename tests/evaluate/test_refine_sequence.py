@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_generator import tiny_generator
 
+from faithfusion.utils.errors import InputError
 from faithfusion.video.composite import ErrorProfile
 from faithfusion.video.weights import save_generator
 
@@ -68,17 +70,22 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
         (("--camera", "7"), "7"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(workspace: Path, options: tuple[str, ...], message: str) -> None:
+def test_bad_input_is_refused_before_anything_is_written(
+    workspace: Path, options: tuple[str, ...], message: str
+) -> None:
+    main = runpy.run_path(str(ROOT / "tools" / "refine_sequence.py"))["main"]
     out = workspace / "bad"
-    result = refine(workspace, *options, "--out", str(out))
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("Warp")]
-    assert result.returncode == 2, result.stderr
-    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0], result.stderr
+    inputs = ["--config", str(workspace / "small.yaml"), "--weights", str(workspace / "weights.safetensors")]
+    with pytest.raises(InputError) as refusal:
+        main([*inputs, "--out", str(out), *options])
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
     assert not out.exists()
 
 
-def test_an_unwritable_output_folder_is_refused(workspace: Path) -> None:
+def test_refusals_are_one_line_with_exit_code_2(workspace: Path) -> None:
     (workspace / "file").write_text("not a folder")
     result = refine(workspace, "--out", str(workspace / "file" / "run"))
     assert result.returncode == 2
-    assert "can be created and written to" in result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and "can be created and written to" in lines[0]
