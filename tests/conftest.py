@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; spinning threads cost more than they give here
+
 import pytest
 import torch
 

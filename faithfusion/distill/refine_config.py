@@ -50,7 +50,7 @@ class RefineConfig:
         num_frames: time stamps to use from the start; 0 takes all.
         held_out_every: every how many time stamps one is kept back for calibration and evaluation.
         weights: generator file, or "wan-tiny" for the one that is shipped.
-        posterior_stride: every how many training frames one enters the EIG posterior; each then counts that often.
+        posterior_stride: every how many training frames one enters the EIG posterior; calibration makes up for the rest.
         seed: seed of the run.
         fit: reconstruction.
         eig: expected information gain.
@@ -66,7 +66,7 @@ class RefineConfig:
     num_frames: int = 0
     held_out_every: int = 8
     weights: str = "wan-tiny"
-    posterior_stride: int = 1
+    posterior_stride: int = 2
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)
