@@ -50,7 +50,7 @@ class RefineConfig:
         num_frames: time stamps to use from the start; 0 takes all.
         held_out_every: every how many time stamps one is kept back for calibration and evaluation.
         weights: generator file, or "wan-tiny" for the one that is shipped.
-        posterior_stride: every how many training frames one enters the EIG posterior; calibration makes up for the rest.
+        posterior_stride: every how many training frames one enters the EIG posterior (calibration makes up for it).
         seed: seed of the run.
         fit: reconstruction.
         eig: expected information gain.

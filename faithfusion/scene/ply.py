@@ -34,8 +34,10 @@ def export_ply(path: Path, gaussians: Gaussians) -> None:
         shN=colors[:, 1:],
         _format=create_ply_format(math.isqrt(colors.shape[1]) - 1),
     )
+    threads = torch.get_num_threads()
     with atomic_file(path) as temporary:
         plywrite(temporary, data)
+    torch.set_num_threads(threads)  # numba, inside gsply, resets the count of the OpenMP runtime that torch shares
 
 
 def import_ply(path: Path) -> Gaussians:

@@ -69,6 +69,12 @@ def test_ply_stores_harmonics_channel_by_channel_as_3dgs_does(tmp_path: Path) ->
     np.testing.assert_array_equal(stored, gaussians.colors[:, 1:].transpose(1, 2).numpy())
 
 
+def test_ply_export_leaves_torch_its_threads(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    export_ply(tmp_path / "scene.ply", make_scene().gaussians)
+    assert torch.get_num_threads() == threads
+
+
 def test_bad_ply_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.ply").write_text("ply?")
     with pytest.raises(InputError, match=r"bad\.ply"):
