@@ -46,7 +46,6 @@ class RefineRun:
     after: GaussianScene
     unrefined: StageClip
     last: StageClip
-    regenerate_rms: float
 
 
 def check_inputs(config: RefineConfig) -> None:
@@ -133,7 +132,6 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
         after=scene,
         unrefined=load_stage_clip(unrefined),
         last=load_stage_clip(clips[-1]),
-        regenerate_rms=generator.config.conditioning.regenerate_rms,
     )
 
 

@@ -41,7 +41,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
     out = Path(config.out)
     shift_m = run.last.shift_m
     cameras = shifted_cameras(run.clip, run.camera_name, shift_m)
-    views = final_views(run, shift_m)
+    views = final_views(run, shift_m, config.editor.regenerate_rms)
     save_scene(out / "scene.safetensors", run.after, {"clip": run.clip.name, "shift_m": shift_m})
     export_ply(out / "scene.ply", gaussians_at(run.after, 0))
     save_views(out / "views.safetensors", views)
@@ -68,7 +68,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
     return write_report(out, report)
 
 
-def final_views(run: RefineRun, shift_m: float) -> RunViews:
+def final_views(run: RefineRun, shift_m: float, regenerate_rms: float) -> RunViews:
     """The clip at the target shift: the fitted scene, the last edit, the distilled scene, and truth if there is any.
 
     EIG is that of the fitted scene, before anything was refined.
@@ -86,7 +86,7 @@ def final_views(run: RefineRun, shift_m: float) -> RunViews:
         eig=run.unrefined.window.eig,
         depth=run.unrefined.window.depth,
         truth=truth,
-        regenerate_rms=run.regenerate_rms,
+        regenerate_rms=regenerate_rms,
     )
 
 

@@ -28,12 +28,13 @@ class ConditioningConfig:
         noise_over_error: k in phi = k r / (1 + k r), r the expected RMS error of the render in [-1, 1] units.
         token_quantile: quantile of the error over a token's pixels and frames that sets its phi (1 = maximum); one
             frame of four alone is a quarter of a token, so any value above 0.75 notices it.
-        regenerate_rms: expected RMS error in [0, 1] colour units above which a pixel counts as to be regenerated.
+        marked_rms: expected RMS error, colours in [0, 1], above which a pixel counts in the channel "fraction above";
+            fixed by training (what is reported as regenerated is `EditorConfig.regenerate_rms`).
     """
 
     noise_over_error: float = 5.0
     token_quantile: float = 0.95
-    regenerate_rms: float = 0.1
+    marked_rms: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def pool_eig(
         rearrange(level.amax(1), "k (h p) (w q) -> (p q) k h w", **cells),
         reduce(level, "k f (h p) (w q) -> 1 k h w", "mean", **cells),
         reduce(level, "k f (h p) (w q) -> 1 k h w", "max", **cells),
-        reduce((chunk_frames(error) > config.regenerate_rms**2).float(), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
+        reduce((chunk_frames(error) > config.marked_rms**2).float(), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
         reduce(chunk_frames(volume.alpha.float()), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
     ]
     side = PATCH * DOWNSAMPLING

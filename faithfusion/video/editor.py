@@ -50,6 +50,7 @@ class EditorConfig:
         composite: where the render is left as it is.
         window_frames: frames generated at once, 4k + 1; longer clips are chained.
         overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
+        regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
         keep_detail: adds what the codec loses of the render to the edit, in proportion to how far it is trusted.
     """
 
@@ -57,6 +58,7 @@ class EditorConfig:
     composite: CompositeConfig = field(default_factory=CompositeConfig)
     window_frames: int = 17
     overlap_frames: int = 1
+    regenerate_rms: float = 0.05
     keep_detail: bool = True
 
     def __post_init__(self) -> None:

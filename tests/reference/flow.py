@@ -44,7 +44,7 @@ def phi_scalar(sq_error: float, noise_over_error: float) -> float:
     return noise_over_error * r / (1 + noise_over_error * r)
 
 
-def eig_block_loops(sq_error: Tensor, alpha: Tensor, noise_over_error: float, regenerate_rms: float) -> Tensor:
+def eig_block_loops(sq_error: Tensor, alpha: Tensor, noise_over_error: float, marked_rms: float) -> Tensor:
     """[68, T', H/8, W/8] by looping over latent cells and pixels."""
     frames, height, width = sq_error.shape
     chunks = chunk_of(frames - 1) + 1
@@ -58,6 +58,6 @@ def eig_block_loops(sq_error: Tensor, alpha: Tensor, noise_over_error: float, re
                 block[8 * y + x, k, i, j] = max(level[f, y, x] for f in range(len(members)))
         block[64, k, i, j] = level.mean()
         block[65, k, i, j] = level.max()
-        block[66, k, i, j] = (cell.sqrt() > regenerate_rms).float().mean()
+        block[66, k, i, j] = (cell.sqrt() > marked_rms).float().mean()
         block[67, k, i, j] = alpha[members, 8 * i : 8 * i + 8, 8 * j : 8 * j + 8].mean()
     return block

@@ -23,7 +23,7 @@ def unknown(frames: int) -> torch.Tensor:
 def test_pooling_equals_loops_over_cells_and_pixels() -> None:
     eig = volume(0.05 * torch.rand(9, 16, 32).square())
     block, _ = pool_eig(eig, unknown(9), CONFIG)
-    twin = eig_block_loops(eig.expected_sq_error, eig.alpha, CONFIG.noise_over_error, CONFIG.regenerate_rms)
+    twin = eig_block_loops(eig.expected_sq_error, eig.alpha, CONFIG.noise_over_error, CONFIG.marked_rms)
     assert block.shape == (EIG_CHANNELS, 3, 2, 4)
     torch.testing.assert_close(block, twin, atol=1e-5, rtol=1e-5)
 
