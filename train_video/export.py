@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -40,12 +41,21 @@ def export(run: Run, twin: Generator, weights: dict[str, Tensor]) -> Path:
         "minutes": round(run.elapsed_s / 60.0, 2),
         "training_windows": len(trained_on),
         "profile_measured_on": "held-out windows" if held_out else "training windows",
-        "training": to_plain(run.config),
+        "training": without_folders(to_plain(run.config)),
     }
     path = run.folder / EXPORT_FILE
     save_generator(path, twin, profile, metadata)
     say(f"wrote {path}")
     return path
+
+
+def without_folders(plain: Any) -> Any:
+    """The same settings with every path cut to its last name: a weights file tells nothing about the machine."""
+    if isinstance(plain, dict):
+        return {key: without_folders(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [without_folders(value) for value in plain]
+    return Path(plain).name if isinstance(plain, str) and "/" in plain else plain
 
 
 def _true_clip(ref: WindowRef) -> Float[Tensor, "3 t h w"]:
