@@ -25,7 +25,7 @@ class SamplerConfig:
         seed: seed of the noise.
     """
 
-    steps: int = 6
+    steps: int = 2
     seed: int = 0
 
 

@@ -45,7 +45,7 @@ class ValidationConfig:
     every_steps: int = 1000
     num_windows: int = 4
     profile_windows: int = 12
-    sampler_steps: int = 6
+    sampler_steps: int = 2
     high_error_quantile: float = 0.8
     videos: bool = True
 
