@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-import torch
-
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.images import load_image
 from faithfusion.data.splits import split_frames
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.writer import make_street
@@ -23,11 +20,9 @@ from faithfusion.distill.loop import refine_stage
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.stage_files import StageClip, load_stage_clip, save_stage_clip
 from faithfusion.eig.calibrate import calibration_from_plain
-from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.image_math import psnr_db
 from faithfusion.utils.stages import StageLog
 from faithfusion.video.editor import VideoEditor
 from faithfusion.video.weights import load_generator
@@ -133,18 +128,6 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
         unrefined=load_stage_clip(unrefined),
         last=load_stage_clip(clips[-1]),
     )
-
-
-def lane_psnr_db(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, float]:
-    """Mean PSNR of recorded frames: "psnr_db" of all, "psnr_db camera 0" and so on; empty without frames."""
-    scores: dict[str, list[float]] = {}
-    for frame in frames:
-        with torch.no_grad():
-            color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
-        scores.setdefault(f"psnr_db camera {frame.camera_name}", []).append(psnr_db(color, load_image(frame)))
-    everything = [score for row in scores.values() for score in row]
-    means = {name: sum(row) / len(row) for name, row in scores.items()}
-    return {"psnr_db": sum(everything) / len(everything), **means} if everything else {}
 
 
 def require_camera(config: RefineConfig, names: Sequence[str]) -> str:

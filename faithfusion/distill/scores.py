@@ -9,7 +9,7 @@ import torch
 from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image
 from faithfusion.render.view import render_view
 from faithfusion.types import Frame, GaussianScene
-from faithfusion.utils.image_math import psnr_db, ssim
+from faithfusion.utils.image_math import psnr_db, ssim_map
 
 MIN_DYNAMIC_PX = 100
 """Frames with fewer pixels of moving objects do not count for those."""
@@ -24,7 +24,8 @@ def score_frames(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, dic
         with torch.no_grad():
             color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
         ego = load_ego_mask(frame)
-        row = {"psnr_db": psnr_db(color, image, None if ego is None else ~ego), "ssim": float(ssim(color, image))}
+        psnr = psnr_db(color, image, None if ego is None else ~ego)
+        row = {"psnr_db": psnr, "ssim": float(ssim_map(color, image).mean())}
         rows.setdefault(f"camera {frame.camera_name}", []).append(row)
         rows.setdefault("all", []).append(row)
         moving = load_dynamic_mask(frame)

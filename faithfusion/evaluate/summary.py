@@ -14,7 +14,8 @@ from faithfusion.data.street.truth import has_truth, load_truth
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.loop import render_clip
 from faithfusion.distill.refine_config import RefineConfig
-from faithfusion.distill.run import RefineRun, lane_psnr_db
+from faithfusion.distill.run import RefineRun
+from faithfusion.distill.scores import score_frames
 from faithfusion.evaluate.panels import colorize_eig, side_by_side, with_color_bar
 from faithfusion.evaluate.report import Report, write_report
 from faithfusion.evaluate.views import (
@@ -29,6 +30,7 @@ from faithfusion.evaluate.views import (
 from faithfusion.scene.checkpoint import save_scene
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
+from faithfusion.types import GaussianScene
 from faithfusion.utils.media import write_image, write_video
 from faithfusion.utils.stages import StageLog
 
@@ -48,8 +50,8 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
     panels = write_videos(out, views, run.clip.frame_rate_hz)
     metrics = {f"at {shift_m:+.2f} m: {name}": row for name, row in shift_metrics(views, cameras).items()}
     metrics |= {f"uncertainty: {name}": row for name, row in uncertainty_metrics(views).items()}
-    metrics["recorded lane, held-out: before"] = lane_psnr_db(run.before, run.held_out)
-    metrics["recorded lane, held-out: after"] = lane_psnr_db(run.after, run.held_out)
+    metrics["recorded lane, held-out: before"] = lane_scores(run.before, run)
+    metrics["recorded lane, held-out: after"] = lane_scores(run.after, run)
     report = Report(
         title=f"{run.clip.name}, camera {run.camera_name}, {shift_m:+.1f} m",
         metrics=metrics,
@@ -105,6 +107,15 @@ def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tens
     for t in still_frames(len(comparison)):
         write_image(out / "stills" / f"{t:03d}.png", comparison[t])
     return comparison
+
+
+def lane_scores(scene: GaussianScene, run: RefineRun) -> dict[str, float]:
+    """Held-out frames of the recorded lane: "psnr_db", "ssim", and PSNR per camera and inside moving objects."""
+    scores = score_frames(scene, run.held_out)
+    everything = scores.pop("all", {})
+    return {name: everything[name] for name in ("psnr_db", "ssim") if everything} | {
+        f"psnr_db {part}": row["psnr_db"] for part, row in scores.items()
+    }
 
 
 def findings(views: RunViews, metrics: dict[str, dict[str, float]], shift_m: float) -> tuple[str, ...]:
