@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
 from torch import Tensor
 
+from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from train_video.callbacks.base import Run, StepRecord
 from train_video.data import Sampler
@@ -15,7 +17,10 @@ from train_video.optimizer import learning_rate
 
 
 def train_step(run: Run, sampler: Sampler, dataset: Dataset) -> StepRecord:
-    """Forward and backward over the micro-batches of one step, then the update; advances `run`."""
+    """Forward and backward over the micro-batches of one step, then the update; advances `run`.
+
+    Raises InputError on every process when loss or gradient is not finite, before anything of the step is kept.
+    """
     start = time.monotonic()
     rate = learning_rate(run.config.optimizer, run.step, progress(run))
     accumulation = run.config.optimizer.accumulation_steps
@@ -25,6 +30,7 @@ def train_step(run: Run, sampler: Sampler, dataset: Dataset) -> StepRecord:
         norm = run.engine.step(rate)
     means = {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
     values = run.engine.mean_over_ranks(means)
+    _require_finite(run, values["loss"], norm)
     run.step += 1
     seconds = time.monotonic() - start
     return StepRecord(values, rate, norm, seconds)
@@ -38,6 +44,13 @@ def _micro_batch(run: Run, sampler: Sampler, dataset: Dataset, micro_step: int) 
     loss, values = run.engine.forward(batch, draws)
     run.engine.backward(loss)
     return {"loss": loss.detach(), **{name: value.detach() for name, value in values.items()}}
+
+
+def _require_finite(run: Run, loss: float, gradient_norm: float) -> None:
+    if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+        found = f"loss {loss}, gradient norm {gradient_norm}"
+        expected = "finite numbers (checkpoints of earlier steps are kept; try a lower optimizer.learning_rate)"
+        raise InputError(f"{run.folder} step {run.step + 1}", found, expected)
 
 
 def progress(run: Run) -> float:

@@ -95,7 +95,8 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     train, held_out = split_frames(clip, config.held_out_every)
 
     fitted, state = out / "scene_fitted.safetensors", out / "fit_state.safetensors"
-    inputs = (str(clip.root), clip.camera_names, clip.num_frames, config.held_out_every, config.fit)
+    source = "own street" if config.scene is None else str(Path(config.scene).resolve())
+    inputs = (source, clip.camera_names, clip.num_frames, config.held_out_every, config.fit)
     log.run("fit", inputs, [fitted], lambda: _fit(clip, train, config, fitted, state))
     before, _ = load_scene(fitted)
     known = out / "scene_calibrated.safetensors"

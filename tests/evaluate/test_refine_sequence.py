@@ -53,6 +53,15 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
     again = refine(workspace)
     assert again.returncode == 0
     assert again.stderr.count("resumed") == 5  # street, fit, calibrate and two shifts
+    measured = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "evaluate.py"), "--run", "run"],
+        capture_output=True,
+        text=True,
+        cwd=workspace,
+        timeout=600,
+    )
+    assert measured.returncode == 0, measured.stderr
+    assert measured.stderr.count("resumed") == 5  # by a relative path too
     changed = refine(workspace, "--distill.schedule.steps_per_stage", "5")
     assert changed.returncode == 0
     assert changed.stderr.count("resumed") == 3  # only the shifts are made again

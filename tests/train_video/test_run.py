@@ -1,5 +1,6 @@
 """Whole runs of train.py: codec and flow, killed and continued, two processes, refused input."""
 
+import math
 import os
 import signal
 import subprocess
@@ -87,6 +88,17 @@ def test_continuing_with_another_configuration_is_refused(folder: Path) -> None:
     write_pairs(folder / "pairs", 3)
     with pytest.raises(InputError, match="windows was 4 and is 6"):
         main(debug_options(folder))
+
+
+def test_diverged_run_stops_and_keeps_earlier_checkpoints(folder: Path) -> None:
+    wild = {"optimizer__learning_rate": 1e30, "optimizer__warmup_steps": 0, "checkpoint__every_steps": 1}
+    with pytest.raises(InputError, match=r"step \d: loss .*; expected finite") as caught:
+        main(debug_options(folder, validation__every_steps=0, **wild))
+    assert "\n" not in str(caught.value)
+    finite = logged(folder / "run", "loss")
+    assert 0 < len(finite) < 4 and all(math.isfinite(loss) for loss in finite)
+    assert [path.name for path in sorted((folder / "run/checkpoints").glob("*"))][-1] == f"step_{len(finite):08d}"
+    assert not (folder / "run/generator.safetensors").exists()
 
 
 def test_time_limit_ends_a_run_with_an_export(folder: Path) -> None:
