@@ -1,4 +1,4 @@
-"""Writes a procedural street with exact truth: python tools/make_street.py --out DIR --seed 3 --shifts_m -3 3 6"""
+"""Writes a procedural street with exact truth: python tools/make_street.py --seed 3 --frames 49 --shifts_m -3 3 6"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from faithfusion.utils.progress import say
 def build_parser() -> argparse.ArgumentParser:
     """One option per field of StreetConfig; `--frames` is short for `--num_frames`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="new folder for the drive")
+    parser.add_argument("--out", type=Path, help="new folder for the drive (default: output/street_SEED)")
     hints = get_type_hints(StreetConfig)
     for field in dataclasses.fields(StreetConfig):
         names = [f"--{field.name}"] + (["--frames"] if field.name == "num_frames" else [])
@@ -31,6 +31,7 @@ def main(argv: list[str]) -> None:
     options = vars(build_parser().parse_args(argv))
     out = options.pop("out")
     config = StreetConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+    out = out or Path("output") / f"street_{config.seed:03d}"
     make_street(config, out)
     say(f"{out}: {config.num_frames} frames, {len(config.camera_names)} cameras, truth at 0 m and {config.shifts_m}")
 
