@@ -107,6 +107,10 @@ def report_data(report: Report) -> dict[str, Any]:
         "reliability": report.reliability
         and dict(zip(("expected_rms", "actual_rms"), report.reliability, strict=True)),
         "psnr_by_eig_decile_db": report.psnr_by_decile,
+        "sparsification": {
+            name: dict(zip(("removed_share", "remaining_error"), curve, strict=True))
+            for name, curve in report.sparsification.items()
+        },
         "stage_seconds": report.stage_seconds,
         "notes": report.all_notes,
         "command": report.command,

@@ -74,20 +74,29 @@ def sparsification(uncertainty: Float[np.ndarray, " n"], error: Float[np.ndarray
 
 
 def _remaining_error(key: np.ndarray, error: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    _, group, counts = np.unique(key, return_inverse=True, return_counts=True)
-    expected = np.bincount(group, weights=error.astype(np.float64)) / counts
-    kept_mean = np.cumsum(np.repeat(expected, counts)) / np.arange(1, key.size + 1)  # most certain first
+    ascending = _share_over_ties(key, error)[np.argsort(key)]  # most certain first
+    kept_mean = np.cumsum(ascending) / np.arange(1, key.size + 1)
     num_kept = key.size - np.floor(fractions * key.size).astype(int)
     mean = kept_mean[-1]
     return kept_mean[num_kept - 1] / mean if mean > 0 else np.zeros_like(fractions)
 
 
+def _share_over_ties(key: np.ndarray, values: np.ndarray) -> np.ndarray:
+    _, group, counts = np.unique(key, return_inverse=True, return_counts=True)
+    return (np.bincount(group, weights=values.astype(np.float64)) / counts)[group]
+
+
 def reliability(
     predicted_sq_error: Float[np.ndarray, " n"], sq_error: Float[np.ndarray, " n"], *, num_bins: int = 10
 ) -> Reliability:
-    """Groups pixels by predicted squared error and compares with the squared error that occurred."""
+    """Groups pixels by predicted squared error and compares with the squared error that occurred.
+
+    An isotonic calibration predicts the same error for many pixels; where a group's border cuts through them, both
+    groups get their mean.
+    """
     _require_pairs(predicted_sq_error, sq_error)
-    groups = np.array_split(np.argsort(predicted_sq_error, kind="stable"), min(num_bins, predicted_sq_error.size))
+    sq_error = _share_over_ties(predicted_sq_error, sq_error)
+    groups = np.array_split(np.argsort(predicted_sq_error), min(num_bins, predicted_sq_error.size))
     predicted, actual = (
         np.array([np.sqrt(values[group].mean(dtype=np.float64)) for group in groups])
         for values in (predicted_sq_error, sq_error)

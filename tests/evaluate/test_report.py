@@ -120,6 +120,7 @@ def test_numbers_are_plain_json(report: Report, tmp_path: Path) -> None:
     assert data["notes"] == ["This drive has no LiDAR."]
     assert data["reliability"] == {"expected_rms": [0.1, 0.2, 0.3], "actual_rms": [0.1, 0.25, 0.2]}
     assert data["psnr_by_eig_decile_db"]["before"][9] == 21.0
+    assert data["sparsification"] == {"EIG": {"removed_share": [0.0, 0.5], "remaining_error": [1.0, 0.3]}}
 
 
 def test_markdown_has_the_same_tables(report: Report, tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ def test_ties_do_not_depend_on_pixel_order() -> None:
     assert sparsification(uncertainty, error).ause == pytest.approx(
         sparsification(uncertainty[order], error[order]).ause, abs=1e-12
     )
+    pairs = reliability(uncertainty, error), reliability(uncertainty[order], error[order])
+    np.testing.assert_allclose(pairs[0].actual_rms, pairs[1].actual_rms, rtol=1e-12)
+    lowest = np.sqrt(error[uncertainty == 0].mean())
+    np.testing.assert_allclose(pairs[0].actual_rms[:2], [lowest, lowest], rtol=1e-12)  # 10 groups, 4 levels
 
 
 def test_a_faultless_render_has_flat_curves() -> None:
