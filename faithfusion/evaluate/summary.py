@@ -142,4 +142,4 @@ def still_frames(num_frames: int) -> list[int]:
 
 def scene_notes(run: RefineRun) -> tuple[str, ...]:
     """What the reader of the report must know about this drive."""
-    return tuple(f"This drive has no {part}." for part in run.clip.missing)
+    return (f"Absent in this drive: {', '.join(run.clip.missing)}.",) if run.clip.missing else ()
