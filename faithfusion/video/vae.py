@@ -5,6 +5,7 @@ Both take 4k + 1 frames to k + 1 latent frames; latent frame 0 holds frame 0, la
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -84,7 +85,7 @@ class VideoCodec(Protocol):
         ...
 
 
-class NormalisedCodec(nn.Module):
+class NormalisedCodec(nn.Module, ABC):
     """Latent statistics as buffers around `encode_raw` and `decode_raw` of a subclass."""
 
     latents_mean: Tensor
@@ -95,13 +96,13 @@ class NormalisedCodec(nn.Module):
         self.register_buffer("latents_mean", torch.zeros(latent_channels))
         self.register_buffer("latents_std", torch.ones(latent_channels))
 
+    @abstractmethod
     def encode_raw(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
         """Latents before normalisation (what a codec trainer regularises)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode_raw(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
         """Video from latents before normalisation."""
-        raise NotImplementedError
 
     def encode(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
         """See `VideoCodec.encode`."""
