@@ -54,6 +54,8 @@ def check_inputs(config: RefineConfig) -> None:
         raise InputError("distill.schedule.target_shift_m", f"{shift_m} m", expected)
     if config.scene is None:
         check_config(street_config(config))
+        if config.num_frames > config.street.num_frames:
+            raise InputError("num_frames", config.num_frames, f"at most the street's {config.street.num_frames} frames")
         require_camera(config, config.cameras or config.street.camera_names)
         _require_window(config, config.num_frames or config.street.num_frames)
         return
@@ -69,7 +71,7 @@ def _require_window(config: RefineConfig, num_frames: int) -> None:
 
 
 def street_config(config: RefineConfig) -> StreetConfig:
-    """The procedural street with truth at every stage's shift."""
+    """The procedural street with truth at the target shift."""
     shifts_m = set(config.street.shifts_m) | {config.distill.schedule.target_shift_m}
     return dataclasses.replace(config.street, shifts_m=tuple(sorted(shifts_m)))
 

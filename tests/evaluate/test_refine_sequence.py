@@ -77,6 +77,7 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
         (("--editor.window_frames", "10"), "4k + 1"),
         (("--editor.window_frames", "49"), "49"),
         (("--camera", "7"), "7"),
+        (("--num_frames", "10"), "at most the street's 9"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
