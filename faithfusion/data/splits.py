@@ -1,22 +1,79 @@
-"""Which recorded frames are fitted and which are kept back for calibration and evaluation."""
+"""Which recorded frames are fitted, which calibrate EIG and which are kept back for evaluation."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
+STRETCH_PERIOD = 50
+"""Time stamps from one withheld stretch of a camera to its next, about."""
+LARGEST_STRETCH_SHARE = 1 / 6
+"""Of a clip: shorter clips get shorter stretches."""
 
-def split_frames(clip: DriveClip, held_out_every: int) -> tuple[list[Frame], list[Frame]]:
-    """(train, held out): all cameras of every `held_out_every`-th time stamp, from the middle of the first stride on.
 
-    With 8 these are the time stamps 4, 12, 20, ...; 0 keeps nothing back. Raises InputError for 1 (nothing would be
-    left to fit) and for a stride so long that nothing of this clip is held out.
+@dataclass(frozen=True)
+class SplitConfig:
+    """What the fit does not see.
+
+    Attributes:
+        held_out_every: every how many time stamps one is kept back of all cameras, for evaluation; 0 keeps none back.
+        stretch_frames: consecutive time stamps withheld from each camera in turn, to calibrate EIG where the scene is
+            extrapolated; at most a sixth of the clip; 0 withholds none. Distillation fits them again.
     """
-    if held_out_every == 0:
-        return list(clip.frames), []
-    if held_out_every < 2 or held_out_every // 2 >= clip.num_frames:
+
+    held_out_every: int = 8
+    stretch_frames: int = 6
+
+    def __post_init__(self) -> None:
+        if self.stretch_frames < 0:
+            raise InputError("split.stretch_frames", self.stretch_frames, "0 or a number of time stamps")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The frames of a clip by what they are for, each in the order of the clip."""
+
+    train: tuple[Frame, ...]
+    calibration: tuple[Frame, ...]
+    held_out: tuple[Frame, ...]
+
+    @property
+    def recorded(self) -> tuple[Frame, ...]:
+        """Everything that may be fitted once EIG is calibrated."""
+        return self.train + self.calibration
+
+
+def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
+    """Held out are all cameras of every `held_out_every`-th time stamp, from the middle of the first stride on (with 8:
+    4, 12, 20, ...). Of the others, a stretch per camera calibrates; stretches of different cameras do not coincide, so
+    the rest of the rig still passes by.
+
+    Raises InputError for a stride of 1 (nothing would be left to fit) and for one so long that nothing is held out.
+    """
+    every = config.held_out_every
+    if every != 0 and (every < 2 or every // 2 >= clip.num_frames):
         expected = f"0, or 2 to {2 * clip.num_frames - 1} for a clip of {clip.num_frames} frames"
-        raise InputError("held_out_every", held_out_every, expected)
-    held_out = [frame.time_index % held_out_every == held_out_every // 2 for frame in clip.frames]
-    train = [frame for frame, out in zip(clip.frames, held_out, strict=True) if not out]
-    return train, [frame for frame, out in zip(clip.frames, held_out, strict=True) if out]
+        raise InputError("split.held_out_every", every, expected)
+    stretches = {name: set(stretch_times(clip, name, config.stretch_frames)) for name in clip.camera_names}
+    parts: dict[str, list[Frame]] = {"train": [], "calibration": [], "held_out": []}
+    for frame in clip.frames:
+        if every and frame.time_index % every == every // 2:
+            parts["held_out"].append(frame)
+        elif frame.time_index in stretches[frame.camera_name]:
+            parts["calibration"].append(frame)
+        else:
+            parts["train"].append(frame)
+    return Split(**{name: tuple(frames) for name, frames in parts.items()})
+
+
+def stretch_times(clip: DriveClip, camera_name: str, stretch_frames: int) -> Iterator[int]:
+    """Time stamps of the withheld stretches of one camera."""
+    length = min(stretch_frames, int(clip.num_frames * LARGEST_STRETCH_SHARE))
+    count = max(1, round(clip.num_frames / STRETCH_PERIOD))
+    turn = (clip.camera_names.index(camera_name) + 0.5) / len(clip.camera_names)
+    for number in range(count):
+        start = round((number + turn) * clip.num_frames / count - length / 2)
+        yield from range(start, start + length)

@@ -18,9 +18,7 @@ from faithfusion.data.images import (
     undistort,
 )
 from faithfusion.data.lidar import project_points
-from faithfusion.data.splits import split_frames
 from faithfusion.types import DriveClip
-from faithfusion.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +114,6 @@ def test_a_distorted_camera_is_undistorted_on_load(tmp_path: Path) -> None:
     difference = (load_image(straight.frames[0]) - load_image(bent.frames[0])).abs()
     assert difference[0, 0].max() > 0.02  # the corner moves
     assert difference[12, 16].max() < 0.02  # the centre does not
-
-
-def test_every_eighth_time_stamp_is_held_out(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "long", num_frames=13, optional=False))
-    train, held_out = split_frames(clip, 8)
-    assert [(frame.time_index, frame.camera_name) for frame in held_out] == [(4, "0"), (4, "1"), (12, "0"), (12, "1")]
-    assert len(train) + len(held_out) == len(clip.frames)
-    assert split_frames(clip, 0) == (list(clip.frames), [])
-    for stride in (1, -3, 40):
-        with pytest.raises(InputError, match="held_out_every"):
-            split_frames(clip, stride)
 
 
 def test_the_real_drive_reads_and_its_cameras_agree(shared_data: Path) -> None:

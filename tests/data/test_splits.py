@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from tiny_clip import write_tiny_clip
+
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.splits import Split, SplitConfig, split_clip
+from faithfusion.types import DriveClip, Frame
+from faithfusion.utils.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
+    folder: Path = tmp_path_factory.mktemp("splits")
+    return read_clip(write_tiny_clip(folder / "long", num_frames=26, optional=False))
+
+
+def places(frames: tuple[Frame, ...]) -> list[tuple[str, int]]:
+    return sorted((frame.camera_name, frame.time_index) for frame in frames)
+
+
+def test_every_eighth_time_stamp_is_held_out_and_a_stretch_of_each_camera_calibrates(clip: DriveClip) -> None:
+    split = split_clip(clip, SplitConfig())
+    assert places(split.held_out) == [(camera, t) for camera in "01" for t in (4, 12, 20)]
+    # 26 / 6 = 4 time stamps around a quarter and three quarters of the clip, without those that are held out
+    assert places(split.calibration) == [("0", t) for t in (5, 6, 7)] + [("1", t) for t in (18, 19, 21)]
+    every = [*split.train, *split.calibration, *split.held_out]
+    assert len(every) == len(clip.frames)
+    assert {frame.image_path for frame in every} == {frame.image_path for frame in clip.frames}
+    assert split.recorded == split.train + split.calibration
+
+
+def test_long_drives_withhold_a_stretch_of_every_camera_again_and_again(clip: DriveClip) -> None:
+    frames = tuple(
+        dataclasses.replace(clip.frames[0], time_index=t, camera_name=c) for t in range(200) for c in clip.camera_names
+    )
+    long = dataclasses.replace(clip, num_frames=200, frames=frames)
+    split = split_clip(long, SplitConfig(held_out_every=0, stretch_frames=6))
+    times = [t for camera, t in places(split.calibration) if camera == "0"]
+    assert len(times) == 4 * 6
+    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    assert sorted(gaps) == [1] * 20 + [45] * 3
+    assert not {t for camera, t in places(split.calibration) if camera == "1"} & set(times)
+
+
+def test_nothing_need_be_withheld(clip: DriveClip) -> None:
+    assert split_clip(clip, SplitConfig(0, 0)) == Split(clip.frames, (), ())
+
+
+def test_a_stride_that_holds_out_everything_or_nothing_is_refused(clip: DriveClip) -> None:
+    for stride in (1, -3, 80):
+        with pytest.raises(InputError, match="held_out_every"):
+            split_clip(clip, SplitConfig(held_out_every=stride))
+    with pytest.raises(InputError, match="stretch_frames"):
+        SplitConfig(stretch_frames=-1)
