@@ -1,25 +1,30 @@
 """U_k = d(screen)/d(scene) of one Gaussian in one view, in closed form (Warp functions, CPU and CUDA).
 
-Scene parameters, 13: mean 3 (metres, in the node's coordinates), log-scale 3, rotation tangent 3 (q <- q exp(r/2)),
-opacity logit 1, colour 3 (DC term). Screen parameters, 9: mean2d 2 (pixels), conic 3, opacity 1, colour 3.
-U is sparse: a 5 x 9 block for the geometry, one number for the opacity, one per colour channel. The EWA projection is
+Scene parameters, 10 + 3 K: mean 3 (metres, in the node's coordinates), log-scale 3, rotation tangent 3
+(q <- q exp(r/2)), opacity logit 1, then K = (L + 1)^2 colour coefficients, channels fastest: coefficient i of channel c
+is parameter 10 + 3 i + c. Screen parameters, 9: mean2d 2 (pixels), conic 3, opacity 1, colour 3.
+For diffuse colours (K = 1) U is sparse: a 5 x 9 block for the geometry, one number for the opacity, one per colour
+channel; the passes rely on it. Otherwise `eig.harmonic_colors` fills the colour rows. The EWA projection is
 Zwicker et al., "EWA splatting" (2002), as every 3DGS rasteriser has it: Sigma2 = J V J^T + blur, conic = Sigma2^-1.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from faithfusion.eig.harmonic_colors import add_color_slopes
 from faithfusion.render.constants import EDGE_MARGIN
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.graph import gaussians_at, node_poses
 from faithfusion.types import Camera, Gaussians, GaussianScene, Projection
 
 NUM_SCREEN = 9
-NUM_SCENE = 13
+NUM_GEOMETRY = 10
 Y_0 = wp.constant(0.28209479177387814)
 
 mat23 = wp.types.matrix(shape=(2, 3), dtype=float)
@@ -218,14 +223,39 @@ def scene_gaussians(scene: GaussianScene, time_index: int, projection: Projectio
     return result
 
 
+def num_scene(num_coefficients: int) -> int:
+    """Scene parameters of a Gaussian with that many colour coefficients per channel."""
+    return NUM_GEOMETRY + 3 * num_coefficients
+
+
 def screen_jacobian(
     scene: GaussianScene, camera: Camera, time_index: int, projection: Projection, ids: Int[Tensor, " m"]
-) -> Float[Tensor, "m 9 13"]:
-    """U_k of the Gaussians `ids`, dense; the passes themselves never store it."""
-    dense = torch.zeros(len(ids), NUM_SCREEN, NUM_SCENE, device=ids.device)
-    inputs = [pinhole(camera), scene_gaussians(scene, time_index, projection), as_warp(ids.int(), wp.int32)]
-    launch(_dense_jacobian, len(ids), [*inputs, as_warp(dense, wp.float32)], ids.device)
-    return dense
+) -> Float[Tensor, "m 9 d"]:
+    """U_k of the Gaussians `ids`, dense, d = 10 + 3 K."""
+    return next(screen_jacobians(scene, camera, time_index, projection, ids, max(1, len(ids))))[1]
+
+
+def screen_jacobians(
+    scene: GaussianScene,
+    camera: Camera,
+    time_index: int,
+    projection: Projection,
+    ids: Int[Tensor, " m"],
+    chunk_size: int,
+) -> Iterator[tuple[Int[Tensor, " c"], Float[Tensor, "c 9 d"]]]:
+    """`ids` in chunks with their dense U_k, no gradients; of large scenes never all are held at once."""
+    view, posed = pinhole(camera), scene_gaussians(scene, time_index, projection)
+    means, rotations = wp.to_torch(posed.means), wp.to_torch(posed.world_from_node)
+    viewpoint = camera.world_from_camera[:3, 3].to(means)
+    colors, rgb = scene.gaussians.colors.detach(), projection.rgb.detach()
+    for chunk in ids.long().split(chunk_size):
+        dense = torch.zeros(len(chunk), NUM_SCREEN, num_scene(colors.shape[1]), device=ids.device)
+        inputs = [view, posed, as_warp(chunk.int(), wp.int32), as_warp(dense, wp.float32)]
+        launch(_dense_jacobian, len(chunk), inputs, ids.device)
+        if colors.shape[1] > 1:
+            turns = rotations[scene.node_ids[chunk].long()]
+            add_color_slopes(dense, colors[chunk], means[chunk], turns, viewpoint, rgb[chunk])
+        yield chunk, dense
 
 
 @wp.kernel(enable_backward=False)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import torch
 import warp as wp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.render.warp_kernels import (
@@ -30,9 +30,11 @@ from faithfusion.render.warp_kernels import (
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Projection, Rendering
 
-NUM_MOMENTS = 34
+SQUARES, SEEN, MISFIT = 33, 34, 35  # places of sum (a T)^2, sum a T and sum a T r^2
+NUM_MOMENTS = 36
 QUADRATIC_POWERS = ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2))  # (i, j) of x^i y^j, as stored
 
+SQUARES_SLOT = wp.constant(SQUARES)
 POWERS_X = wp.constant(wp.types.vector(length=6, dtype=int)(*(i for i, _ in QUADRATIC_POWERS)))
 POWERS_Y = wp.constant(wp.types.vector(length=6, dtype=int)(*(j for _, j in QUADRATIC_POWERS)))
 
@@ -43,18 +45,27 @@ mat39 = wp.types.matrix(shape=(3, 9), dtype=float)
 
 
 def offset_moments(
-    rendering: Rendering, mask: Bool[Tensor, "h w"], *, max_entries: int = 2_000_000
-) -> Float[Tensor, "n 34"]:
-    """The 34 moments of every Gaussian over the pixels of `mask`.
+    rendering: Rendering,
+    pixel_weight: Float[Tensor, "h w"],
+    sq_residual: Float[Tensor, "h w"] | None = None,
+    *,
+    max_entries: int = 2_000_000,
+) -> Float[Tensor, "n 36"]:
+    """The 34 moments of every Gaussian over the pixels of a view, each of which counts `pixel_weight` >= 0 times.
+
+    Two more columns are plain sums over the pixels that count at all: of the blending weight a T, and of that times
+    `sq_residual`.
 
     On CPU bitwise the same for any number of threads: each (tile, Gaussian) pair sums its own pixels, then each
-    Gaussian its pairs in order; at most `max_entries` pairs (136 B each) are held at once, in runs of tiles.
+    Gaussian its pairs in order; at most `max_entries` pairs (144 B each) are held at once, in runs of tiles.
     """
-    device = mask.device
+    device = pixel_weight.device
     splats = splats_of(rendering)
     totals = torch.zeros(rendering.projection.means2d.shape[0], NUM_MOMENTS, device=device)
-    transmittance = torch.where(mask, 1.0, -1.0)
+    transmittance = torch.where(pixel_weight > 0, 1.0, -1.0)
     images = [as_warp(transmittance, wp.float32), as_warp(rendering.color.detach().clone(), wp.vec3)]
+    residual = torch.zeros_like(pixel_weight) if sq_residual is None else sq_residual
+    images += [as_warp(pixel_weight, wp.float32), as_warp(residual, wp.float32)]
     if device.type == "cuda":
         slots, moments = as_warp(rendering.tiles.gaussian_ids, wp.int32), as_warp(totals, wp.float32)
         launch(_accumulate_moments, num_blocks(splats), [0, 0, splats, *images, slots, moments], device)
@@ -70,7 +81,7 @@ def offset_moments(
     return totals
 
 
-def dense_moments(moments: Float[Tensor, "n 34"], projection: Projection) -> Float[Tensor, "n 9 9"]:
+def dense_moments(moments: Float[Tensor, "n 36"], projection: Projection) -> Float[Tensor, "n 9 9"]:
     """M of the module's docstring from the moments, rows in the order mean2d 2, conic 3, opacity 1, colour 3."""
     basis = offset_basis(projection)
     quadratic = moments.new_zeros(len(moments), 6, 6)
@@ -78,7 +89,7 @@ def dense_moments(moments: Float[Tensor, "n 34"], projection: Projection) -> Flo
         for column, (k, m) in enumerate(QUADRATIC_POWERS):
             quadratic[:, row, column] = moments[:, quartic_index(i + k, j + m)]
     cross = basis @ moments[:, 15:33].reshape(-1, 3, 6).mT
-    color = moments[:, 33, None, None] * torch.eye(3, device=moments.device)
+    color = moments[:, SQUARES, None, None] * torch.eye(3, device=moments.device)
     upper = torch.cat([basis @ quadratic @ basis.mT, cross], dim=2)
     return torch.cat([upper, torch.cat([cross.mT, color], dim=2)], dim=1)
 
@@ -159,8 +170,8 @@ def count_alive(transmittance: wp.array2d(dtype=float), x: int, y: int, x_end: i
 
 
 @wp.func
-def add_slot(moments: wp.array2d(dtype=float), slot: int, quartic: mat55, cross: mat39, squares: float):
-    """Adds the moments of a block: quartic[j, i] of x^i y^j, cross[j, 3 i + c] of x^i y^j and channel c."""
+def add_slot(moments: wp.array2d(dtype=float), slot: int, quartic: mat55, cross: mat39, sums: wp.vec3):
+    """Adds the moments of a block: quartic[j, i] of x^i y^j, cross[j, 3 i + c] of x^i y^j and channel c, the rest."""
     for j in range(5):
         for i in range(5):
             if i + j < 5:
@@ -170,7 +181,8 @@ def add_slot(moments: wp.array2d(dtype=float), slot: int, quartic: mat55, cross:
             if i + j < 3:
                 for c in range(3):
                     wp.atomic_add(moments, slot, 15 + 6 * c + 3 * j - (j * (j - 1)) // 2 + i, cross[j, 3 * i + c])
-    wp.atomic_add(moments, slot, 33, squares)
+    for i in range(3):
+        wp.atomic_add(moments, slot, SQUARES_SLOT + i, sums[i])
 
 
 @wp.kernel(enable_backward=False)
@@ -181,6 +193,8 @@ def _accumulate_moments(
     splats: Splats,
     transmittance: wp.array2d(dtype=float),
     remaining: wp.array2d(dtype=wp.vec3),
+    pixel_weight: wp.array2d(dtype=float),
+    sq_residual: wp.array2d(dtype=float),
     slots: wp.array(dtype=int),
     moments: wp.array2d(dtype=float),
 ):
@@ -202,7 +216,7 @@ def _accumulate_moments(
         rows = rows_of(mean, conic, edge, corner[1], y_end)
         quartic = mat55()
         cross = mat39()
-        squares = wp.float32(0.0)
+        sums = wp.vec3()
         for row in range(rows[0], rows[1]):
             dy = float(row) + 0.5 - mean[1]
             columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
@@ -224,13 +238,14 @@ def _accumulate_moments(
                             rest = remaining[row, column] - weight * rgb
                             remaining[row, column] = rest
                             transmittance[row, column] = after
-                            squares += weight * weight
+                            count = pixel_weight[row, column]
+                            sums += weight * wp.vec3(count * weight, 1.0, sq_residual[row, column])
                             if raw < ALPHA_CAP:
                                 d = alpha * (before * rgb - rest / (1.0 - alpha))
                                 x = -dx
                                 x2 = x * x
-                                wd = weight * d
-                                row_quartic += wp.dot(d, d) * vec5(1.0, x, x2, x2 * x, x2 * x2)
+                                wd = count * weight * d
+                                row_quartic += count * wp.dot(d, d) * vec5(1.0, x, x2, x2 * x, x2 * x2)
                                 row_cross += vec9(
                                     wd[0],
                                     wd[1],
@@ -245,8 +260,8 @@ def _accumulate_moments(
             y2 = dy * dy
             quartic += wp.outer(vec5(1.0, -dy, y2, -y2 * dy, y2 * y2), row_quartic)
             cross += wp.outer(wp.vec3(1.0, -dy, y2), row_cross)
-        if squares > 0.0:
-            add_slot(moments, slots[entry - first_entry], quartic, cross, squares)
+        if sums[0] > 0.0:
+            add_slot(moments, slots[entry - first_entry], quartic, cross, sums)
 
 
 @wp.kernel(enable_backward=False)

@@ -6,7 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.eig.posterior import EigConfig, Posterior, TrainingView, dense_precision, view_information
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.dense_blocks import dense_precision
+from faithfusion.eig.observe import TrainingView, view_information
+from faithfusion.eig.posterior import Posterior
 from faithfusion.types import GaussianScene
 
 
@@ -15,10 +18,11 @@ def view_gain(
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """1/2 log det(I + H_view H^-1) and its upper bound 1/2 tr(H_view H^-1) of every Gaussian, in nats, float64.
 
-    Summed over Gaussians the trace equals the trace form of the pixel-wise gain summed over the view's pixels (sky
-    aside). The posterior must be of the kind that `config` names.
+    Every pixel counts as an observation of its own, as in the pixel-wise gain: summed over Gaussians the trace equals
+    that gain's trace form summed over the view's pixels (sky and discrepancy aside; for a view without image). The
+    posterior must be of the kind that `config` names.
     """
-    information = view_information(scene, view, config)
+    information = view_information(scene, view, config).precision
     logdet = torch.zeros(len(information), dtype=torch.float64, device=information.device)
     trace = torch.zeros_like(logdet)
     seen = torch.nonzero(information.abs().sum(1)).flatten()

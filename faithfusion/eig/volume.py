@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.eig.calibrate import Calibration
-from faithfusion.eig.pixel_gain import eig_map
-from faithfusion.eig.posterior import EigConfig, Posterior
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.pixel_gain import eig_map, posterior_roots
+from faithfusion.eig.posterior import Posterior
 from faithfusion.scene.checkpoint import save_tensors
 from faithfusion.types import Camera, EigVolume, GaussianScene
 from faithfusion.utils.errors import InputError
@@ -24,23 +25,27 @@ def eig_volume(
     calibration: Calibration,
     cameras: Sequence[Camera],
     time_indices: Sequence[int],
+    distances_m: Sequence[float],
     config: EigConfig,
 ) -> tuple[EigVolume, Float[Tensor, "t h w 3"], Float[Tensor, "t h w"]]:
     """EIG volume, renders in [0, 1] and depths (metres, 0 = nothing) of a trajectory, all on the CPU.
 
-    Raises InputError if cameras and time stamps do not pair up, if the cameras differ in size, or if the calibration
-    was made for another noise level.
+    `distances_m`: of each camera from the recorded path. Raises InputError if cameras, time stamps and distances do not
+    pair up, if the cameras differ in size, or if the calibration was made for another noise level.
     """
     sizes = {(camera.height, camera.width) for camera in cameras}
-    if len(cameras) != len(time_indices) or len(sizes) != 1:
+    if not len(cameras) == len(time_indices) == len(distances_m) or len(sizes) != 1:
         found = f"{len(cameras)} cameras of sizes {sorted(sizes)}, {len(time_indices)} time stamps"
-        raise InputError("EIG volume", found, "as many cameras as time stamps, of one size")
-    if abs(calibration.noise_std / config.noise_std - 1.0) > 1e-6:
-        raise InputError("eig.noise_std", config.noise_std, f"the calibration's noise level {calibration.noise_std}")
+        raise InputError("EIG volume", found, "as many cameras as time stamps and distances, of one size")
+    for name in ("noise_std", "pixels_per_observation"):
+        if abs(getattr(calibration, name) / getattr(config, name) - 1.0) > 1e-6:
+            raise InputError(f"eig.{name}", getattr(config, name), f"the calibration's {getattr(calibration, name)}")
+    roots = posterior_roots(scene, posterior, config)
     frames = []
-    for camera, time_index in track(list(zip(cameras, time_indices, strict=True)), "EIG volume"):
-        gain, rendering = eig_map(scene, posterior, camera, time_index, config)
-        expected = calibration.expected_sq_error(gain.eig_nats)
+    trajectory = list(zip(cameras, time_indices, distances_m, strict=True))
+    for camera, time_index, distance_m in track(trajectory, "EIG volume"):
+        gain, rendering = eig_map(scene, posterior, camera, time_index, config, roots=roots)
+        expected = calibration.expected_sq_error(gain.eig_nats, distance_m)
         images = (gain.eig_nats, expected, gain.alpha, rendering.color.clamp(0.0, 1.0), rendering.depth)
         frames.append(tuple(image.cpu() for image in images))
     eig, expected, alpha, color, depth = (torch.stack(images) for images in zip(*frames, strict=True))

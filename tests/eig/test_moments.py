@@ -13,9 +13,10 @@ from reference.eig_bruteforce import (
 )
 from reference.eig_scene import double_camera, make_camera, make_scene, make_views, to_double
 
+from faithfusion.eig.config import EigConfig
 from faithfusion.eig.jacobian import screen_jacobian
 from faithfusion.eig.moments import dense_moments, offset_moments, tile_runs
-from faithfusion.eig.posterior import EigConfig, fit_posterior
+from faithfusion.eig.posterior import fit_posterior
 from faithfusion.render.view import render_view
 from faithfusion.scene.sky import sky_background
 
@@ -29,15 +30,15 @@ def relative_error(found: torch.Tensor, truth: torch.Tensor) -> float:
 @pytest.mark.parametrize("max_entries", [2_000_000, 5])
 def test_second_moments_equal_brute_force_jacobians(max_entries: int) -> None:
     scene, camera = make_scene(), make_camera()
-    mask = torch.ones(camera.height, camera.width, dtype=torch.bool)
-    mask[5:12, 8:30] = False
+    weight = torch.linspace(0.5, 2.0, camera.height)[:, None].repeat(1, camera.width)
+    weight[5:12, 8:30] = 0.0
     rendering = render_view(scene, camera, 0)
-    moments = dense_moments(offset_moments(rendering, mask, max_entries=max_entries), rendering.projection)
+    moments = dense_moments(offset_moments(rendering, weight, max_entries=max_entries), rendering.projection)
     exact = to_double(scene)
     world = world_gaussians(exact, node_poses(exact, 0))
     background = sky_background(exact.sky, double_camera(camera))
     jacobian = screen_color_jacobian(world, double_camera(camera), background)
-    assert relative_error(moments.double(), block_information(jacobian, mask)) < 1e-4
+    assert relative_error(moments.double(), block_information(jacobian, weight.double())) < 1e-4
 
 
 def test_a_clamped_alpha_has_no_gradient_but_the_colour_has() -> None:
@@ -45,9 +46,9 @@ def test_a_clamped_alpha_has_no_gradient_but_the_colour_has() -> None:
     scene.gaussians.opacity_logits[:] = 20.0
     scene.gaussians.log_scales[:] = 1.0
     scene.gaussians.means[:] = torch.tensor([4.0, 0.0, 0.0])
-    mask = torch.zeros(camera.height, camera.width, dtype=torch.bool)
-    mask[camera.height // 2, camera.width // 2] = True
-    moments = offset_moments(render_view(scene, camera, 0), mask)[0]
+    weight = torch.zeros(camera.height, camera.width)
+    weight[camera.height // 2, camera.width // 2] = 1.0
+    moments = offset_moments(render_view(scene, camera, 0), weight)[0]
     assert moments[:33].abs().max() == 0.0
     assert moments[33] == pytest.approx(0.999**2, abs=1e-5)
 

@@ -10,20 +10,16 @@ import torch
 from reference.eig_bruteforce import block_information, color_jacobian, pixel_covariance
 from reference.eig_scene import double_camera, make_camera, make_scene, make_views, to_device, to_double
 
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.dense_blocks import dense_precision
+from faithfusion.eig.observe import TrainingView
 from faithfusion.eig.pixel_gain import eig_map, information_gain
-from faithfusion.eig.posterior import (
-    EigConfig,
-    Posterior,
-    TrainingView,
-    dense_precision,
-    fit_posterior,
-    prior_precision,
-)
+from faithfusion.eig.posterior import Posterior, fit_posterior, prior_precision
 from faithfusion.eig.view_gain import view_gain
 from faithfusion.scene.sky import sky_background
 from faithfusion.utils.errors import InputError
 
-CONFIG = EigConfig()
+CONFIG = EigConfig(pixels_per_observation=1.0)
 
 
 @functools.cache
@@ -44,7 +40,7 @@ def test_posterior_and_gain_equal_brute_force(kind: str) -> None:
     mask = torch.ones(train.height, train.width, dtype=torch.bool)
     mask[:9] = False
     posterior = fit_posterior(scene, [TrainingView(train, 0, mask)], config)
-    information = block_information(brute_jacobian(0.0), mask) / config.noise_std**2
+    information = block_information(brute_jacobian(0.0), mask.double()) / config.noise_std**2
     truth = information + torch.diag_embed(prior_precision(scene.gaussians, config).double())
     if kind == "diag":
         truth = torch.diag_embed(truth.diagonal(dim1=1, dim2=2))

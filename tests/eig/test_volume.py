@@ -9,21 +9,22 @@ from reference.eig_scene import make_camera, make_scene, make_views
 from safetensors.torch import load_file
 
 from faithfusion.eig.calibrate import fit_calibration
+from faithfusion.eig.config import EigConfig
 from faithfusion.eig.pixel_gain import eig_map
-from faithfusion.eig.posterior import EigConfig, fit_posterior
+from faithfusion.eig.posterior import fit_posterior
 from faithfusion.eig.volume import eig_volume, save_eig_volume
 from faithfusion.utils.errors import InputError
 
-CONFIG = EigConfig()
+CONFIG = EigConfig(pixels_per_observation=1.0)
 
 
 def test_a_volume_holds_the_maps_of_its_frames(tmp_path: Path) -> None:
     scene, cameras = make_scene(), [make_camera(0.3), make_camera(0.6)]
     posterior, calibration = fit_posterior(scene, make_views(2), CONFIG), fit_calibration(None, CONFIG)
-    volume, renders, depths = eig_volume(scene, posterior, calibration, cameras, [0, 1], CONFIG)
+    volume, renders, depths = eig_volume(scene, posterior, calibration, cameras, [0, 1], [0.3, 0.6], CONFIG)
     gain, rendering = eig_map(scene, posterior, cameras[1], 1, CONFIG)
     assert torch.equal(volume.eig_nats[1], gain.eig_nats)
-    assert torch.equal(volume.expected_sq_error[1], calibration.expected_sq_error(gain.eig_nats))
+    assert torch.equal(volume.expected_sq_error[1], calibration.expected_sq_error(gain.eig_nats, 0.6))
     assert torch.equal(renders[1], rendering.color.clamp(0, 1))
     assert torch.equal(depths[1], rendering.depth)
     assert (volume.alpha[0] - volume.alpha[1]).abs().max() > 0.1  # the node is absent at time stamp 1
@@ -37,9 +38,9 @@ def test_a_volume_refuses_what_does_not_fit() -> None:
     scene = make_scene()
     posterior, calibration = fit_posterior(scene, [], CONFIG), fit_calibration(None, CONFIG)
     with pytest.raises(InputError, match="as many cameras"):
-        eig_volume(scene, posterior, calibration, [make_camera()], [0, 1], CONFIG)
+        eig_volume(scene, posterior, calibration, [make_camera()], [0, 1], [0.0, 0.0], CONFIG)
     with pytest.raises(InputError, match="of one size"):
-        eig_volume(scene, posterior, calibration, [make_camera(), make_camera(width=32)], [0, 1], CONFIG)
-    with pytest.raises(InputError, match="noise level"):
+        eig_volume(scene, posterior, calibration, [make_camera(), make_camera(width=32)], [0, 1], [0.0, 0.0], CONFIG)
+    with pytest.raises(InputError, match="noise_std"):
         other = dataclasses.replace(CONFIG, noise_std=0.1)
-        eig_volume(scene, posterior, calibration, [make_camera()], [0], other)
+        eig_volume(scene, posterior, calibration, [make_camera()], [0], [0.0], other)

@@ -1,12 +1,12 @@
-"""Slow twin of `faithfusion.eig`: whole Jacobians of the reference renderer in float64, one directional derivative at a
-time, and dense linear algebra. Shares no formula with the package."""
+"""Slow twin of `faithfusion.eig`: whole Jacobians of the reference renderer in float64, by directional derivatives, and
+dense linear algebra. Shares no formula with the package."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from reference.raster import blend_reference, pixel_centres, project_reference, render_reference
 from scipy.spatial.transform import Rotation
 from torch import Tensor
@@ -16,15 +16,15 @@ from faithfusion.types import Camera, Gaussians, GaussianScene
 
 def color_jacobian(
     scene: GaussianScene, camera: Camera, time_index: int, background: Float[Tensor, "h w 3"]
-) -> Float[Tensor, "h w 3 n 13"]:
-    """d pixel colour / d (mean, log-scale, rotation tangent, opacity logit, DC colour) of every Gaussian."""
+) -> Float[Tensor, "h w 3 n d"]:
+    """d pixel colour / d (mean, log-scale, rotation tangent, opacity logit, colour coefficients) of every Gaussian."""
     poses = node_poses(scene, time_index)
 
-    def image(step: Float[Tensor, "n 13"]) -> Float[Tensor, "h w 3"]:
+    def image(step: Float[Tensor, "n d"]) -> Float[Tensor, "h w 3"]:
         moved = dataclasses.replace(scene, gaussians=step_gaussians(scene.gaussians, step))
         return render_reference(world_gaussians(moved, poses), camera, background)[0]
 
-    return directional_jacobian(image, torch.zeros(scene.gaussians.num, 13, dtype=torch.float64))
+    return directional_jacobian(image, no_step(scene.gaussians))
 
 
 def screen_color_jacobian(
@@ -69,18 +69,23 @@ def screen_parameters_of(scene: GaussianScene, camera: Camera, time_index: int, 
 
 def finite_difference_jacobian(
     scene: GaussianScene, camera: Camera, time_index: int, *, size: float = 1e-5
-) -> Float[Tensor, "n 9 13"]:
+) -> Float[Tensor, "n 9 d"]:
     """Central differences of the screen parameters; Gaussians do not act on each other's, so all step at once."""
     columns = []
-    for parameter in range(13):
-        step = torch.zeros(scene.gaussians.num, 13, dtype=torch.float64)
+    for parameter in range(no_step(scene.gaussians).shape[1]):
+        step = no_step(scene.gaussians)
         step[:, parameter] = size
         ahead = screen_parameters_of(scene, camera, time_index, step)
         columns.append((ahead - screen_parameters_of(scene, camera, time_index, -step)) / (2 * size))
     return torch.stack(columns, -1)
 
 
-def step_gaussians(gaussians: Gaussians, step: Float[Tensor, "n 13"]) -> Gaussians:
+def no_step(gaussians: Gaussians) -> Float[Tensor, "n d"]:
+    """Zero change of 3 + 3 + 3 + 1 geometric parameters and of all colour coefficients, channels fastest."""
+    return torch.zeros(gaussians.num, 10 + gaussians.colors[0].numel(), dtype=torch.float64)
+
+
+def step_gaussians(gaussians: Gaussians, step: Float[Tensor, "n d"]) -> Gaussians:
     """q <- q exp(r / 2): the pure quaternion r / 2 is exponentiated and multiplied from the right."""
     half = 0.5 * step[:, 6:9]
     angle = (half.square().sum(-1, keepdim=True) + 1e-60).sqrt()
@@ -90,7 +95,7 @@ def step_gaussians(gaussians: Gaussians, step: Float[Tensor, "n 13"]) -> Gaussia
         quats=hamilton(gaussians.quats, turn),
         log_scales=gaussians.log_scales + step[:, 3:6],
         opacity_logits=gaussians.opacity_logits + step[:, 9],
-        colors=torch.cat([gaussians.colors[:, :1] + step[:, None, 10:], gaussians.colors[:, 1:]], 1),
+        colors=gaussians.colors + step[:, 10:].reshape(gaussians.colors.shape),
     )
 
 
@@ -118,22 +123,22 @@ def hamilton(left: Float[Tensor, "n 4"], right: Float[Tensor, "n 4"]) -> Float[T
 
 
 def directional_jacobian(function, at: Float[Tensor, "n d"]) -> Float[Tensor, "*out n d"]:  # noqa: ANN001
-    """Forward-mode derivative along every coordinate, one by one."""
-    columns = []
-    for index in range(at.numel()):
-        direction = torch.zeros(at.numel(), dtype=at.dtype)
-        direction[index] = 1.0
-        columns.append(torch.func.jvp(function, (at,), (direction.reshape(at.shape),))[1])
-    return torch.stack(columns, -1).unflatten(-1, at.shape)
+    """Forward-mode derivative along every coordinate, 64 at a time."""
+
+    def along(direction: Tensor) -> Tensor:
+        return torch.func.jvp(function, (at,), (direction,))[1]
+
+    directions = torch.eye(at.numel(), dtype=at.dtype).reshape(-1, *at.shape)
+    return torch.func.vmap(along, out_dims=-1, chunk_size=64)(directions).unflatten(-1, at.shape)
 
 
-def block_information(jacobian: Float[Tensor, "h w 3 n d"], mask: Bool[Tensor, "h w"]) -> Float[Tensor, "n d d"]:
-    """sum over the pixels of `mask` and the channels of J_k^T J_k."""
-    return torch.einsum("pcni,pcnj->nij", jacobian[mask], jacobian[mask])
+def block_information(jacobian: Float[Tensor, "h w 3 n d"], weight: Float[Tensor, "h w"]) -> Float[Tensor, "n d d"]:
+    """sum over pixels and channels of weight * J_k^T J_k."""
+    return torch.einsum("hw,hwcni,hwcnj->nij", weight, jacobian, jacobian)
 
 
 def pixel_covariance(
-    jacobian: Float[Tensor, "h w 3 n 13"], precision: Float[Tensor, "n 13 13"]
+    jacobian: Float[Tensor, "h w 3 n d"], precision: Float[Tensor, "n d d"]
 ) -> Float[Tensor, "h w 3 3"]:
     """V_p = sum_k J_pk H_k^-1 J_pk^T."""
     return torch.einsum("hwcni,nij,hwenj->hwce", jacobian, torch.linalg.inv(precision), jacobian)

@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from faithfusion.eig.posterior import TrainingView
+from faithfusion.eig.observe import TrainingView
 from faithfusion.types import Camera, Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.seed import make_generator
 

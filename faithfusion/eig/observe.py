@@ -1,0 +1,237 @@
+"""What recorded views tell about a Gaussian scene: sums over their pixels, before any prior.
+
+A view adds sum_p s_p^-2 J_p^T J_p = U_k^T M_k U_k to every Gaussian, D x D in node coordinates, and T_p^2 s_p^-2 to the
+sky texels it sees. M (as moments of the pixel offset): `eig.moments`; U: `eig.jacobian`. D = 10 + 3 K with K colour
+coefficients per channel; the Warp kernel here is for diffuse colours (K = 1), `eig.dense_blocks` for the others.
+
+The noise of a pixel is s_p^2 = sigma^2 + (squared residual of the render, averaged over 3 x 3 pixels): where the model
+does not fit what it was shown, the image says less about its parameters. The same residuals, shared out by blending
+weight, are each Gaussian's own misfit: see `eig.posterior`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+import warp as wp
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.dense_blocks import add_dense_information, triangle_width
+from faithfusion.eig.jacobian import (
+    Pinhole,
+    SceneGaussians,
+    geometry_block,
+    num_scene,
+    offset_block,
+    pinhole,
+    point_slopes,
+    scene_gaussians,
+)
+from faithfusion.eig.moments import MISFIT, SEEN, SQUARES, SQUARES_SLOT, mat55, offset_moments, quartic_slot
+from faithfusion.render.view import render_view
+from faithfusion.render.warp_launch import as_warp, launch
+from faithfusion.scene.sky import sky_background
+from faithfusion.types import Camera, GaussianScene, Rendering, Sky
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import track
+
+mat45 = wp.types.matrix(shape=(4, 5), dtype=float)
+
+RESIDUAL_WINDOW_PX = 3
+"""Side of the square over which squared residuals are averaged: one pixel's own is too noisy a measure."""
+
+
+@dataclass(frozen=True)
+class TrainingView:
+    """One observed image. Pixels outside `mask` (ego vehicle, untracked movers) tell nothing; pixels of `sky_mask`
+    inform the sky, not the Gaussians. Without `image`, in a view that is only imagined, all noise is the sensor's."""
+
+    camera: Camera
+    time_index: int
+    mask: Bool[Tensor, "h w"]
+    sky_mask: Bool[Tensor, "h w"] | None = None
+    image: Float[Tensor, "h w 3"] | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Sums over the pixels of views. Precisions are laid out as in `Posterior`, without its prior; `seen` and `misfit`
+    are sums of blending weight and of weight times squared residual (per channel) over pixels with an image."""
+
+    precision: Float[Tensor, "n w"]
+    seen: Float[Tensor, " n"]
+    misfit: Float[Tensor, " n"]
+    sky_precision: Float[Tensor, "hs ws"]
+    sky_seen: Float[Tensor, "hs ws"]
+    sky_misfit: Float[Tensor, "hs ws"]
+
+
+def no_evidence(scene: GaussianScene, config: EigConfig) -> Evidence:
+    """Zeros on the scene's device."""
+    size = num_scene(scene.gaussians.colors.shape[1])
+    width = triangle_width(size) if config.posterior == "block" else size
+    means, texels = scene.gaussians.means.detach(), scene.sky.texture[..., 0].detach()
+    per_gaussian = [means.new_zeros(len(means)) for _ in range(2)]
+    per_texel = [torch.zeros_like(texels) for _ in range(3)]
+    return Evidence(means.new_zeros(len(means), width), *per_gaussian, *per_texel)
+
+
+def gather_evidence(scene: GaussianScene, views: Sequence[TrainingView], config: EigConfig) -> Evidence:
+    """Everything `views` tell; they are read one at a time. Deterministic on CPU.
+
+    Raises InputError if a mask or an image does not have its camera's size.
+    """
+    evidence = no_evidence(scene, config)
+    for view in track(views, "scene posterior"):
+        add_view(scene, view, config, evidence)
+    return evidence
+
+
+def view_information(scene: GaussianScene, view: TrainingView, config: EigConfig) -> Evidence:
+    """What one view tells."""
+    evidence = no_evidence(scene, config)
+    add_view(scene, view, config, evidence)
+    return evidence
+
+
+def add_view(scene: GaussianScene, view: TrainingView, config: EigConfig, evidence: Evidence) -> None:
+    """Adds a view's pixels to `evidence` in place. Raises InputError as `gather_evidence`."""
+    size = (view.camera.height, view.camera.width)
+    for name, part in {"mask": view.mask, "sky mask": view.sky_mask, "image": view.image}.items():
+        if part is not None and tuple(part.shape[:2]) != size:
+            raise InputError(f"{name} of time index {view.time_index}", tuple(part.shape), f"the image size {size}")
+    device = evidence.precision.device
+    with torch.no_grad():
+        rendering = render_view(scene, view.camera.to(device), view.time_index)
+    sq_residual = _sq_residual(view, rendering)
+    precision = 1.0 / (config.noise_std**2 + _window_mean(sq_residual))
+    counted = view.mask if view.sky_mask is None else view.mask & ~view.sky_mask
+    weight = torch.where(counted.to(device), precision, 0.0)
+    moments = offset_moments(rendering, weight, sq_residual, max_entries=config.max_entries)
+    _add_gaussians(scene, view, config, rendering, moments, evidence.precision)
+    if view.image is not None:
+        evidence.seen.add_(moments[:, SEEN])
+        evidence.misfit.add_(moments[:, MISFIT])
+    _add_sky(scene.sky, view, rendering, precision, sq_residual, evidence)
+
+
+def _sq_residual(view: TrainingView, rendering: Rendering) -> Float[Tensor, "h w"]:
+    """Squared difference of image and render per channel; 0 without an image and outside the mask."""
+    color = rendering.color.detach()
+    if view.image is None:
+        return torch.zeros_like(color[..., 0])
+    residual = (color.clamp(0.0, 1.0) - view.image.to(color)).square().mean(-1)
+    return torch.where(view.mask.to(color.device), residual, 0.0)
+
+
+def _window_mean(image: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Mean over the neighbours inside the image."""
+    half = RESIDUAL_WINDOW_PX // 2
+    batch = rearrange(image, "h w -> 1 1 h w")
+    return F.avg_pool2d(batch, RESIDUAL_WINDOW_PX, stride=1, padding=half, count_include_pad=False)[0, 0]
+
+
+def _add_gaussians(
+    scene: GaussianScene,
+    view: TrainingView,
+    config: EigConfig,
+    rendering: Rendering,
+    moments: Float[Tensor, "n 36"],
+    precision: Float[Tensor, "n w"],
+) -> None:
+    """precision += U^T M U in place, for the Gaussians the view sees."""
+    ids = torch.nonzero(moments[:, SQUARES] > 0).flatten()
+    if scene.gaussians.colors.shape[1] > 1:
+        seen = (scene, view.camera, view.time_index, rendering.projection, moments, ids)
+        add_dense_information(*seen, precision, chunk_size=config.chunk_size)
+        return
+    inputs = [pinhole(view.camera), scene_gaussians(scene, view.time_index, rendering.projection)]
+    inputs += [as_warp(ids.int(), wp.int32), as_warp(moments, wp.float32), as_warp(precision, wp.float32)]
+    launch(_add_precision, len(ids), inputs, precision.device)
+
+
+def _add_sky(
+    sky: Sky,
+    view: TrainingView,
+    rendering: Rendering,
+    pixel_precision: Float[Tensor, "h w"],
+    sq_residual: Float[Tensor, "h w"],
+    evidence: Evidence,
+) -> None:
+    """A texel gains the sum over pixels of its interpolation weight times T_p^2 s_p^-2; misfit counts with T_p."""
+    with torch.enable_grad():
+        texture = torch.zeros_like(sky.texture, requires_grad=True)
+        looked_up = sky_background(Sky(texture), view.camera.to(texture.device))
+    through = torch.where(view.mask.to(texture.device), 1.0 - rendering.alpha.detach(), 0.0)
+    has_image = float(view.image is not None)
+    sums = torch.stack([through.square() * pixel_precision, has_image * through, through * sq_residual], -1)
+    (spread,) = torch.autograd.grad(looked_up, texture, sums)
+    for total, part in zip(
+        (evidence.sky_precision, evidence.sky_seen, evidence.sky_misfit), spread.unbind(-1), strict=True
+    ):
+        total.add_(part)
+
+
+@wp.func
+def geometry_moments(moments: wp.array2d(dtype=float), k: int) -> mat55:
+    """Moments of x, x^2, y, x y, y^2 with each other, each times alpha d."""
+    result = mat55()
+    for i in range(5):
+        for j in range(5):
+            result[i, j] = moments[k, quartic_slot(1 + i, 1 + j)]
+    return result
+
+
+@wp.func
+def point_moments(moments: wp.array2d(dtype=float), k: int) -> mat45:
+    """Moments of the constant (times alpha d) and of the three colours with x, x^2, y, x y, y^2 (times alpha d)."""
+    result = mat45()
+    for j in range(5):
+        result[0, j] = moments[k, quartic_slot(0, 1 + j)]
+        for c in range(3):
+            result[1 + c, j] = moments[k, 15 + 6 * c + 1 + j]
+    return result
+
+
+@wp.func
+def add_at(precision: wp.array2d(dtype=float), k: int, row: int, column: int, value: float):
+    """precision_k[row, column] += value for row <= column; only the diagonal if only that is kept."""
+    if precision.shape[1] == 13:
+        if row == column:
+            precision[k, row] = precision[k, row] + value
+    else:
+        slot = row * 13 - (row * (row - 1)) // 2 + column - row
+        precision[k, slot] = precision[k, slot] + value
+
+
+@wp.kernel(enable_backward=False)
+def _add_precision(
+    first: int,
+    camera: Pinhole,
+    scene: SceneGaussians,
+    ids: wp.array(dtype=int),
+    moments: wp.array2d(dtype=float),
+    precision: wp.array2d(dtype=float),
+):
+    """One thread per Gaussian. In offset form U is five rows of geometry, then opacity and colours on a diagonal."""
+    k = ids[first + wp.tid()]
+    W = offset_block(geometry_block(camera, scene, k), scene.conics[k])
+    slopes = point_slopes(scene, k)
+    slopes[0] = slopes[0] / scene.opacities[k]
+    geometry = wp.transpose(W) * (geometry_moments(moments, k) * W)
+    points = point_moments(moments, k) * W
+    for row in range(9):
+        for column in range(row, 9):
+            add_at(precision, k, row, column, geometry[row, column])
+        for i in range(4):
+            add_at(precision, k, row, 9 + i, slopes[i] * points[i, row])
+    add_at(precision, k, 9, 9, slopes[0] * slopes[0] * moments[k, 0])
+    for c in range(3):
+        add_at(precision, k, 9, 10 + c, slopes[0] * slopes[1 + c] * moments[k, 15 + 6 * c])
+        add_at(precision, k, 10 + c, 10 + c, slopes[1 + c] * slopes[1 + c] * moments[k, SQUARES_SLOT])
