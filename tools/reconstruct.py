@@ -15,9 +15,11 @@ import torch
 from faithfusion.config import parse_config, to_plain
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_image
-from faithfusion.data.splits import split_frames
+from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.distill.assess import assess_scene, assessment_facts
 from faithfusion.distill.fit import FitConfig, fit_scene
 from faithfusion.distill.scores import score_frames
+from faithfusion.eig.config import EigConfig
 from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.graph import gaussians_at
@@ -36,22 +38,39 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--scene", type=Path, required=True, help="drive in DriveStudio's layout")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--cameras", nargs="+", help="cameras to fit (default: all)")
-    parser.add_argument("--held_out_every", type=int, default=8, help="keep one of so many time stamps back")
+    defaults = SplitConfig()
+    parser.add_argument(
+        "--held_out_every", type=int, default=defaults.held_out_every, help="keep one of so many time stamps back"
+    )
+    parser.add_argument(
+        "--stretch_frames", type=int, default=defaults.stretch_frames, help="withheld of each camera, to calibrate EIG"
+    )
+    parser.add_argument("--posterior_stride", type=int, default=2, help="every how many training frames inform EIG")
     options, rest = parser.parse_known_args(argv)
     config = parse_config(FitConfig, rest, description=__doc__)
+    split_config = SplitConfig(options.held_out_every, options.stretch_frames)
     clip = read_clip(options.scene, camera_names=options.cameras)
-    train, _ = split_frames(clip, options.held_out_every)
-    _, held_out = split_frames(read_clip(options.scene), options.held_out_every)
+    split = split_clip(clip, split_config)
+    held_out = split_clip(read_clip(options.scene), split_config).held_out
     require_writable(options.out)
-    path, state = options.out / "scene.safetensors", options.out / "fit_state.safetensors"
+    log, eig = StageLog(options.out), EigConfig()
+    fitted, state = options.out / "scene_fitted.safetensors", options.out / "fit_state.safetensors"
+    path = options.out / "scene.safetensors"
 
     def fit() -> None:
-        scene, log = fit_scene(clip, train, config, state_path=state)
-        save_scene(path, scene, {"clip": clip.name, "fit": to_plain(config), "fit_seconds": log.seconds})
+        scene, fit_log = fit_scene(clip, split.train, config, state_path=state)
+        save_scene(fitted, scene, {"clip": clip.name, "fit": to_plain(config), "fit_seconds": fit_log.seconds})
         state.unlink(missing_ok=True)
 
-    inputs = (str(clip.root.resolve()), clip.camera_names, options.held_out_every, config)
-    StageLog(options.out).run("fit", inputs, [path], fit)
+    def calibrate() -> None:
+        scene, metadata = load_scene(fitted)
+        frames = split.train[:: options.posterior_stride]
+        calibration = assess_scene(scene, clip, frames, split.calibration, eig).calibration
+        facts = assessment_facts(clip, split_config, options.posterior_stride, calibration)
+        save_scene(path, scene, metadata | facts)
+
+    log.run("fit", (str(clip.root.resolve()), clip.camera_names, split_config, config), [fitted], fit)
+    log.run("calibrate", (eig, options.posterior_stride), [path], calibrate)
     scene, metadata = load_scene(path)
     export_ply(options.out / "scene.ply", gaussians_at(scene, 0))
     scores = score_frames(scene, held_out)

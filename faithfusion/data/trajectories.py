@@ -75,6 +75,21 @@ def lane_change_cameras(
     return _moved(clip, camera_name, [shift_m * s * s * (3.0 - 2.0 * s) for s in progress], max_shift_m)
 
 
+def distance_from_path_m(clip: DriveClip, camera: Camera) -> float:
+    """Distance of a camera's centre from the nearest of the paths on which the clip's cameras were driven, metres."""
+    centre = camera.world_from_camera[:3, 3].cpu()
+    nearest = []
+    for name in clip.camera_names:
+        path = torch.stack([clip.frame(t, name).camera.world_from_camera[:3, 3] for t in range(clip.num_frames)])
+        begin, step = path[:-1], path[1:] - path[:-1]
+        if len(step) == 0:
+            begin, step = path, torch.zeros_like(path)
+        along = ((centre - begin) * step).sum(-1) / step.square().sum(-1).clamp_min(1e-12)
+        feet = begin + along.clamp(0.0, 1.0)[:, None] * step
+        nearest.append(float((centre - feet).norm(dim=-1).min()))
+    return min(nearest)
+
+
 def _moved(clip: DriveClip, camera_name: str, shifts_m: list[float], max_shift_m: float) -> list[Camera]:
     if camera_name not in clip.camera_names:
         raise InputError(clip.root, f"no camera {camera_name!r}", f"one of {', '.join(clip.camera_names)}")

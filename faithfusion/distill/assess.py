@@ -1,19 +1,31 @@
-"""How well a fitted scene is known: posterior from the training views, calibration on the views kept back."""
+"""How well a fitted scene is known: posterior from the training views, calibration on withheld ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from faithfusion.config import to_plain
 from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image, load_sky_mask
-from faithfusion.data.trajectories import shifted_cameras
-from faithfusion.eig.calibrate import Calibration, calibration_bins, fit_calibration
-from faithfusion.eig.pixel_gain import eig_map
-from faithfusion.eig.posterior import EigConfig, Posterior, TrainingView, fit_posterior
+from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
+from faithfusion.eig.calibrate import (
+    Calibration,
+    CalibrationBins,
+    calibration_bins,
+    calibration_from_plain,
+    fit_calibration,
+)
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.observe import TrainingView
+from faithfusion.eig.pixel_gain import eig_map, posterior_roots
+from faithfusion.eig.posterior import Posterior, fit_posterior
 from faithfusion.eig.volume import eig_volume
 from faithfusion.types import DriveClip, Frame, GaussianScene, Window
+from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 
 
@@ -26,31 +38,86 @@ class Assessment:
 
 
 def training_view(clip: DriveClip, frame: Frame) -> TrainingView:
-    """The pixels of a recorded frame that inform the scene: not the ego vehicle, not movers without a box."""
+    """A recorded frame and the pixels of it that inform the scene: not the ego vehicle, not movers without a box."""
     mask = torch.ones(frame.camera.height, frame.camera.width, dtype=torch.bool)
     for hidden in (load_ego_mask(frame), None if clip.tracks else load_dynamic_mask(frame)):
         if hidden is not None:
             mask &= ~hidden
-    return TrainingView(frame.camera, frame.time_index, mask, load_sky_mask(frame))
+    return TrainingView(frame.camera, frame.time_index, mask, load_sky_mask(frame), load_image(frame))
 
 
-def scene_posterior(scene: GaussianScene, clip: DriveClip, frames: Sequence[Frame], config: EigConfig) -> Posterior:
-    """The posterior after the recorded `frames`."""
-    return fit_posterior(scene, [training_view(clip, frame) for frame in frames], config)
+class RecordedViews(Sequence[TrainingView]):
+    """The training views of frames, read when they are asked for."""
+
+    def __init__(self, clip: DriveClip, frames: Sequence[Frame]) -> None:
+        self._clip, self._frames = clip, frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> TrainingView:
+        return training_view(self._clip, self._frames[index])
 
 
-def calibrate_scene(
-    scene: GaussianScene, posterior: Posterior, clip: DriveClip, held_out: Sequence[Frame], config: EigConfig
-) -> Calibration:
-    """EIG of the frames kept back against the render's true error there."""
+def assess_scene(
+    scene: GaussianScene, clip: DriveClip, frames: Sequence[Frame], withheld: Sequence[Frame], config: EigConfig
+) -> Assessment:
+    """The posterior after the recorded `frames`, calibrated on the `withheld` ones.
+
+    Those should be whole stretches that the fit has not seen (`data.splits`): frames between fitted neighbours are
+    interpolated, and would tell little about a shifted lane.
+    """
+    posterior = fit_posterior(scene, RecordedViews(clip, frames), config)
+    bins = withheld_bins(scene, posterior, RecordedViews(clip, withheld), config)
+    return Assessment(posterior, fit_calibration(bins, config))
+
+
+def withheld_bins(
+    scene: GaussianScene, posterior: Posterior, views: Sequence[TrainingView], config: EigConfig
+) -> CalibrationBins | None:
+    """EIG against the squared error of the render, over the pixels of views with images; None without views."""
     bins = None
-    for frame in track(held_out, "calibrate EIG"):
-        gain, rendering = eig_map(scene, posterior, frame.camera, frame.time_index, config)
-        mask = training_view(clip, frame).mask
-        sq_error = (rendering.color - load_image(frame)).square().mean(-1)
+    roots = posterior_roots(scene, posterior, config)
+    for view in track(views, "calibrate EIG"):
+        gain, rendering = eig_map(scene, posterior, view.camera, view.time_index, config, roots=roots)
+        sq_error = (rendering.color.clamp(0.0, 1.0) - view.image.to(rendering.color)).square().mean(-1)
+        mask = view.mask.to(sq_error.device)
         counted = calibration_bins(gain.eig_nats[mask], sq_error[mask])
         bins = counted if bins is None else bins + counted
-    return fit_calibration(bins, config)
+    return bins
+
+
+def update_assessment(
+    scene: GaussianScene, clip: DriveClip, frames: Sequence[Frame], calibration: Calibration, config: EigConfig
+) -> Assessment:
+    """The posterior after `frames` of a scene that has changed, or has been shown more, since it was calibrated."""
+    return Assessment(fit_posterior(scene, RecordedViews(clip, frames), config), calibration)
+
+
+def assessment_facts(
+    clip: DriveClip, split: SplitConfig, posterior_stride: int, calibration: Calibration
+) -> dict[str, Any]:
+    """What `reassess_scene` needs to know again, as JSON data for a scene's metadata."""
+    plan = {"split": to_plain(split), "posterior_stride": posterior_stride, "cameras": list(clip.camera_names)}
+    return {"calibration": calibration.to_plain(), "assessed_on": plan}
+
+
+def reassess_scene(
+    scene: GaussianScene, metadata: dict[str, Any], clip: DriveClip, split: SplitConfig, config: EigConfig
+) -> Assessment:
+    """The assessment of a stored scene: by the calibration and on the frames its metadata name, or else anew, on the
+    frames of `split`. Raises InputError if the metadata name a camera that the clip lacks."""
+    if "calibration" not in metadata:
+        frames = split_clip(clip, split)
+        return assess_scene(scene, clip, frames.train, frames.calibration, config)
+    plan = metadata["assessed_on"]
+    lacking = set(plan["cameras"]) - set(clip.camera_names)
+    if lacking:
+        raise InputError(clip.root, f"no camera {sorted(lacking)[0]!r}", "the drive that the scene was fitted to")
+    frames = split_clip(clip, SplitConfig(**plan["split"])).train
+    frames = [frame for frame in frames if frame.camera_name in plan["cameras"]]
+    calibration = calibration_from_plain(metadata["calibration"])
+    return update_assessment(scene, clip, frames[:: plan["posterior_stride"]], calibration, config)
 
 
 def shifted_window(
@@ -59,7 +126,9 @@ def shifted_window(
     """Render, EIG volume and references of one camera's clip driven `shift_m` metres to the left."""
     cameras = shifted_cameras(clip, camera_name, shift_m)
     times = list(range(clip.num_frames))
-    eig, renders, depths = eig_volume(scene, assessment.posterior, assessment.calibration, cameras, times, config)
+    distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
+    known = (assessment.posterior, assessment.calibration)
+    eig, renders, depths = eig_volume(scene, *known, cameras, times, distances_m, config)
     references = [load_image(clip.frame(t, camera_name)) for t in (0, clip.num_frames // 2, clip.num_frames - 1)]
     return Window(
         render=renders, eig=eig, depth=depths, references=torch.stack(references), known=torch.zeros(len(times)).bool()

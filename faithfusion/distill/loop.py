@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.data.trajectories import shifted_cameras
-from faithfusion.distill.assess import Assessment, scene_posterior, shifted_window
+from faithfusion.distill.assess import shifted_window, update_assessment
 from faithfusion.distill.fit import choose_device, drive_extent_m
 from faithfusion.distill.optimiser import SceneOptimiser
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig
@@ -47,8 +47,9 @@ def refine_stage(
 ) -> Stage:
     """Renders, regenerates and distils the clip of `config.camera` at one shift."""
     camera_name = config.camera or clip.camera_names[0]
-    posterior = scene_posterior(scene, clip, train_frames[:: config.posterior_stride], config.eig)
-    window = shifted_window(scene, Assessment(posterior, calibration), clip, camera_name, shift_m, config.eig)
+    informing = train_frames[:: config.posterior_stride]
+    assessment = update_assessment(scene, clip, informing, calibration, config.eig)
+    window = shifted_window(scene, assessment, clip, camera_name, shift_m, config.eig)
     say(f"shift {shift_m:+.2f} m: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
     cameras = shifted_cameras(clip, camera_name, shift_m)

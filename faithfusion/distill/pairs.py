@@ -12,13 +12,13 @@ from faithfusion.clips.store import write_shard
 from faithfusion.clips.windows import cut_windows
 from faithfusion.config import to_plain
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.splits import split_frames
+from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.data.street.config import StreetConfig
 from faithfusion.data.street.truth import load_truth
 from faithfusion.data.street.writer import make_street
-from faithfusion.distill.assess import Assessment, calibrate_scene, scene_posterior, shifted_window
+from faithfusion.distill.assess import assess_scene, shifted_window
 from faithfusion.distill.fit import FitConfig, fit_scene
-from faithfusion.eig.posterior import EigConfig
+from faithfusion.eig.config import EigConfig
 from faithfusion.utils.seed import make_generator
 
 
@@ -35,7 +35,7 @@ class PairsConfig:
         fit_steps: fewest and most steps of the fit: pairs of varied quality.
         window_frames: frames of a window, 4k + 1.
         overlap_frames: frames two windows share, 4k + 1.
-        held_out_every: see `refine_sequence`.
+        split: see `refine_sequence`.
         posterior_stride: see `refine_sequence`.
         street: streets; seed and shifts are set per street.
         fit: fits; the number of steps is set per street.
@@ -50,7 +50,7 @@ class PairsConfig:
     fit_steps: tuple[int, int] = (250, 600)
     window_frames: int = 17
     overlap_frames: int = 1
-    held_out_every: int = 8
+    split: SplitConfig = field(default_factory=SplitConfig)
     posterior_stride: int = 2
     street: StreetConfig = field(default_factory=lambda: StreetConfig(num_frames=33))
     fit: FitConfig = field(default_factory=FitConfig)
@@ -72,14 +72,15 @@ def make_street_shard(seed: int, config: PairsConfig, workspace: Path) -> Path:
     drive = workspace / f"street_{seed:04d}"
     make_street(street, drive)
     clip = read_clip(drive)
-    train, held_out = split_frames(clip, config.held_out_every)
-    scene, _ = fit_scene(clip, train, dataclasses.replace(config.fit, steps=steps, half_resolution_steps=steps // 2))
-    posterior = scene_posterior(scene, clip, train[:: config.posterior_stride], config.eig)
-    calibration = calibrate_scene(scene, posterior, clip, held_out, config.eig)
+    split = split_clip(clip, config.split)
+    scene, _ = fit_scene(
+        clip, split.train, dataclasses.replace(config.fit, steps=steps, half_resolution_steps=steps // 2)
+    )
+    assessment = assess_scene(scene, clip, split.train[:: config.posterior_stride], split.calibration, config.eig)
     windows = []
     for shift_m in shifts_m:
         camera_name = config.street.truth_cameras[0]
-        window = shifted_window(scene, Assessment(posterior, calibration), clip, camera_name, shift_m, config.eig)
+        window = shifted_window(scene, assessment, clip, camera_name, shift_m, config.eig)
         truth = [load_truth(drive, shift_m, camera_name, t).color for t in range(clip.num_frames)]
         window = dataclasses.replace(window, truth=torch.stack(truth))
         windows += cut_windows(window, config.window_frames, config.overlap_frames)

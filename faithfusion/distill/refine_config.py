@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from faithfusion.data.splits import SplitConfig
 from faithfusion.data.street.config import StreetConfig
 from faithfusion.distill.fit import FitConfig
 from faithfusion.distill.optimiser import OptimiserConfig
 from faithfusion.distill.schedule import ScheduleConfig
-from faithfusion.eig.posterior import EigConfig
+from faithfusion.eig.config import EigConfig
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.video.editor import EditorConfig
 
@@ -48,7 +49,7 @@ class RefineConfig:
         cameras: cameras to fit; empty takes all.
         camera: camera whose shifted clip is refined; empty takes the first.
         num_frames: time stamps to use from the start; 0 takes all.
-        held_out_every: every how many time stamps one is kept back for calibration and evaluation.
+        split: which frames are kept back for calibration and evaluation.
         weights: generator file, or "wan-tiny" for the one that is shipped.
         posterior_stride: every how many training frames one enters the EIG posterior (calibration makes up for it).
         seed: seed of the run.
@@ -64,7 +65,7 @@ class RefineConfig:
     cameras: tuple[str, ...] = ()
     camera: str = ""
     num_frames: int = 0
-    held_out_every: int = 8
+    split: SplitConfig = field(default_factory=SplitConfig)
     weights: str = "wan-tiny"
     posterior_stride: int = 2
     seed: int = 0

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.splits import split_frames
+from faithfusion.data.splits import Split, split_clip
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.writer import make_street
 from faithfusion.data.trajectories import MAX_SHIFT_M
-from faithfusion.distill.assess import Assessment, calibrate_scene, scene_posterior, shifted_window
+from faithfusion.distill.assess import assess_scene, assessment_facts, shifted_window
 from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.loop import refine_stage
 from faithfusion.distill.refine_config import RefineConfig
@@ -32,11 +33,13 @@ SHIPPED_WEIGHTS = "wan-tiny"
 
 @dataclass(frozen=True)
 class RefineRun:
-    """What a finished run knows: drive, scenes before and after, the unrefined and the last regenerated clip."""
+    """What a finished run knows: drive, scenes before and after with what is stored beside them (calibration, origin),
+    the unrefined and the last regenerated clip."""
 
     clip: DriveClip
     camera_name: str
     held_out: tuple[Frame, ...]
+    metadata: dict[str, Any]
     before: GaussianScene
     after: GaussianScene
     unrefined: StageClip
@@ -61,7 +64,7 @@ def check_inputs(config: RefineConfig) -> None:
         return
     clip = read_clip(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
     require_camera(config, clip.camera_names)
-    split_frames(clip, config.held_out_every)
+    split_clip(clip, config.split)
     _require_window(config, clip.num_frames)
 
 
@@ -94,18 +97,18 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)
     shifts_m = config.distill.schedule.stage_shifts_m()
-    train, held_out = split_frames(clip, config.held_out_every)
+    split = split_clip(clip, config.split)
 
     fitted, state = out / "scene_fitted.safetensors", out / "fit_state.safetensors"
     source = "own street" if config.scene is None else str(Path(config.scene).resolve())
-    inputs = (source, clip.camera_names, clip.num_frames, config.held_out_every, config.fit)
-    log.run("fit", inputs, [fitted], lambda: _fit(clip, train, config, fitted, state))
+    inputs = (source, clip.camera_names, clip.num_frames, config.split, config.fit)
+    log.run("fit", inputs, [fitted], lambda: _fit(clip, split.train, config, fitted, state))
     before, _ = load_scene(fitted)
     known = out / "scene_calibrated.safetensors"
     inputs = (config.eig, config.posterior_stride, camera_name, shifts_m[-1])
     unrefined = out / "clip_unrefined.safetensors"
     outputs = [known, unrefined]
-    log.run("calibrate", inputs, outputs, lambda: _calibrate(before, clip, train, held_out, config, outputs))
+    log.run("calibrate", inputs, outputs, lambda: _calibrate(before, clip, split, config, outputs))
     scene, metadata = load_scene(known)
     calibration = calibration_from_plain(metadata["calibration"])
 
@@ -115,7 +118,7 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
         scene_path, clip_path = out / f"scene_stage_{number}.safetensors", out / f"clip_stage_{number}.safetensors"
 
         def refine(scene=scene, shift_m=shift_m, scene_path=scene_path, clip_path=clip_path) -> None:
-            stage = refine_stage(scene, clip, train, calibration, editor, config, shift_m)
+            stage = refine_stage(scene, clip, split.recorded, calibration, editor, config, shift_m)
             save_stage_clip(clip_path, StageClip(stage.shift_m, stage.window, stage.edited))
             save_scene(scene_path, stage.scene, metadata | {"shift_m": shift_m})
 
@@ -125,7 +128,8 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     return RefineRun(
         clip=clip,
         camera_name=camera_name,
-        held_out=tuple(held_out),
+        held_out=split.held_out,
+        metadata=metadata,
         before=before,
         after=scene,
         unrefined=load_stage_clip(unrefined),
@@ -163,16 +167,15 @@ def _fit(clip: DriveClip, train: Sequence[Frame], config: RefineConfig, path: Pa
 def _calibrate(
     scene: GaussianScene,
     clip: DriveClip,
-    train: Sequence[Frame],
-    held_out: Sequence[Frame],
+    split: Split,
     config: RefineConfig,
     paths: Sequence[Path],
 ) -> None:
     """Writes the scene with its calibration, and its clip at the target shift with EIG."""
-    posterior = scene_posterior(scene, clip, train[:: config.posterior_stride], config.eig)
-    calibration = calibrate_scene(scene, posterior, clip, held_out, config.eig)
+    assessment = assess_scene(scene, clip, split.train[:: config.posterior_stride], split.calibration, config.eig)
     shift_m = config.distill.schedule.target_shift_m
     camera_name = require_camera(config, clip.camera_names)
-    window = shifted_window(scene, Assessment(posterior, calibration), clip, camera_name, shift_m, config.eig)
+    window = shifted_window(scene, assessment, clip, camera_name, shift_m, config.eig)
     save_stage_clip(paths[1], StageClip(shift_m, window))
-    save_scene(paths[0], scene, {"clip": clip.name, "calibration": calibration.to_plain()})
+    facts = assessment_facts(clip, config.split, config.posterior_stride, assessment.calibration)
+    save_scene(paths[0], scene, {"clip": clip.name, **facts})

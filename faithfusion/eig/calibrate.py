@@ -1,4 +1,11 @@
-"""From nats to expected squared error: a monotone map fitted on views kept back, so that one scale fits every scene."""
+"""From nats to expected squared error: monotone curves measured where the truth is known, fitted to each scene.
+
+How wrong a render of a given EIG is depends on how far it is from the recorded path: no linear posterior around the
+fit knows how the model fails far away. So there is one curve per distance, measured beside procedural streets
+(`tools/calibrate_eig.py` writes `default_calibration.json`). A scene of another kind differs from those streets near
+the path already, as its own withheld stretches show: its curves are the streets' times the ratio of the scene's error
+to the streets' on withheld stretches, EIG by EIG.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +17,43 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
-from faithfusion.eig.posterior import EigConfig
+from faithfusion.eig.config import EigConfig
 from faithfusion.utils.errors import InputError
 
 LOWEST_NATS, HIGHEST_NATS = 1e-4, 1e2
 NUM_BINS = 120  # 20 per decade
-PRIOR_PIXELS_PER_BIN = 50.0
+PRIOR_PIXELS_PER_BIN = 500.0
+"""Weight of what is known without measuring; a thousandth of what the withheld frames of a short drive have in all."""
+RATIO_WIDTH_BINS = 2.0
+"""Over which a scene's ratio to the streets is smoothed."""
+LARGEST_RATIO = 16.0
+"""Of squared errors; a scene four times as wrong as a street at the same EIG has other faults."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Expected squared error per channel at ascending EIG knots, never falling; in between linear in log EIG.
+    """Expected squared error per channel at ascending EIG knots and distances from the recorded path, falling in
+    neither; in between linear in log EIG and in the distance, beyond the ends constant.
 
-    `noise_std` is the sigma the EIG was computed with: maps made with another one need another calibration.
+    `noise_std` and `pixels_per_observation` are those the EIG was computed with: maps made with others need another
+    calibration.
     """
 
     noise_std: float
+    pixels_per_observation: float
     eig_nats: tuple[float, ...]
-    sq_errors: tuple[float, ...]
+    distances_m: tuple[float, ...]
+    sq_errors: tuple[tuple[float, ...], ...]  # [distance][knot]
 
-    def expected_sq_error(self, eig_nats: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Mean squared colour error to expect, per channel; constant beyond the first and last knot."""
+    def expected_sq_error(self, eig_nats: Float[Tensor, "*shape"], distance_m: float) -> Float[Tensor, "*shape"]:
+        """Mean squared colour error to expect, per channel, in a view `distance_m` from the recorded path."""
+        curve = [np.interp(distance_m, self.distances_m, knot) for knot in zip(*self.sq_errors, strict=True)]
         knots = torch.tensor(self.eig_nats, dtype=torch.float32, device=eig_nats.device).log()
-        values = torch.tensor(self.sq_errors, dtype=torch.float32, device=eig_nats.device)
+        values = torch.tensor(curve, dtype=torch.float32, device=eig_nats.device)
         position = eig_nats.float().clamp_min(torch.finfo(torch.float32).tiny).log()
         right = torch.searchsorted(knots, position.contiguous()).clamp(1, len(knots) - 1)
         share = ((position - knots[right - 1]) / (knots[right] - knots[right - 1])).clamp(0.0, 1.0)
@@ -43,7 +61,13 @@ class Calibration:
 
     def to_plain(self) -> dict[str, Any]:
         """JSON data for the metadata of a checkpoint."""
-        return {"noise_std": self.noise_std, "eig_nats": list(self.eig_nats), "sq_errors": list(self.sq_errors)}
+        return {
+            "noise_std": self.noise_std,
+            "pixels_per_observation": self.pixels_per_observation,
+            "eig_nats": list(self.eig_nats),
+            "distances_m": list(self.distances_m),
+            "sq_errors": [list(curve) for curve in self.sq_errors],
+        }
 
 
 @dataclass(frozen=True)
@@ -57,18 +81,29 @@ class CalibrationBins:
         return CalibrationBins(self.counts + other.counts, self.sq_error_sums + other.sq_error_sums)
 
 
+@dataclass(frozen=True)
+class StreetCurves:
+    """What was measured on streets: the curves beside the path, and that on withheld stretches of it."""
+
+    beside: Calibration
+    withheld: tuple[float, ...]  # at the same knots
+
+
 def calibration_from_plain(plain: dict[str, Any]) -> Calibration:
-    """Inverse of `Calibration.to_plain`. InputError if keys are missing or the curve is no curve."""
+    """Inverse of `Calibration.to_plain`. InputError if keys are missing or the curves are no curves."""
     try:
-        calibration = Calibration(float(plain["noise_std"]), tuple(plain["eig_nats"]), tuple(plain["sq_errors"]))
+        noise = [float(plain[name]) for name in ("noise_std", "pixels_per_observation")]
+        curves = tuple(tuple(float(value) for value in curve) for curve in plain["sq_errors"])
+        calibration = Calibration(*noise, tuple(plain["eig_nats"]), tuple(plain["distances_m"]), curves)
+        knots, distances, values = np.array(calibration.eig_nats), np.array(calibration.distances_m), np.array(curves)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            "EIG calibration", f"{type(error).__name__} {error}", "noise_std, eig_nats, sq_errors"
-        ) from None
-    knots, values = np.array(calibration.eig_nats), np.array(calibration.sq_errors)
-    sound = len(knots) == len(values) >= 2 and (knots > 0).all() and (values >= 0).all()
-    if not (sound and (np.diff(knots) > 0).all() and (np.diff(values) >= 0).all()):
-        raise InputError("EIG calibration", f"{len(knots)} knots, {len(values)} values", "a rising curve of >= 2 knots")
+        expected = "noise_std, pixels_per_observation, eig_nats, distances_m, sq_errors"
+        raise InputError("EIG calibration", f"{type(error).__name__} {error}", expected) from None
+    sound = len(knots) >= 2 and len(distances) >= 1 and values.shape == (len(distances), len(knots))
+    rising = sound and (np.diff(knots) > 0).all() and (np.diff(distances) > 0).all() and (np.diff(values) >= 0).all()
+    if not (rising and (np.diff(values, axis=0) >= 0).all() and knots[0] > 0 and values.min() >= 0):
+        found = f"{len(knots)} knots, {len(distances)} distances, values of shape {values.shape}"
+        raise InputError("EIG calibration", found, "at least 2 knots and curves that rise with EIG and distance")
     return calibration
 
 
@@ -88,43 +123,62 @@ def bin_centres() -> Float[np.ndarray, " b"]:
     return LOWEST_NATS * (HIGHEST_NATS / LOWEST_NATS) ** ((np.arange(NUM_BINS) + 0.5) / NUM_BINS)
 
 
-def fit_calibration(
-    bins: CalibrationBins | None, config: EigConfig, *, prior_pixels_per_bin: float = PRIOR_PIXELS_PER_BIN
-) -> Calibration:
-    """Isotonic regression of the squared error over the bins of held-out views.
-
-    The default curve takes part as `prior_pixels_per_bin` pixels in every bin: it decides where the scene was never
-    tested (no held-out pixel is as uncertain as an unseen side) and is outvoted where it was. No bins: the default.
-    """
-    default = default_calibration(config)
+def fit_calibration(bins: CalibrationBins | None, config: EigConfig) -> Calibration:
+    """The streets' curves, times how much more wrong this scene is on its withheld stretches. No bins: as they are."""
+    streets = street_curves(config)
     if bins is None:
-        return default
+        return streets.beside
+    reference = np.array(streets.withheld)
+    seen = gaussian_filter1d(bins.sq_error_sums, RATIO_WIDTH_BINS, mode="constant") + PRIOR_PIXELS_PER_BIN * reference
+    expected = gaussian_filter1d(bins.counts * reference, RATIO_WIDTH_BINS, mode="constant")
+    ratio = np.clip(seen / (expected + PRIOR_PIXELS_PER_BIN * reference), 1.0 / LARGEST_RATIO, LARGEST_RATIO)
+    curves = [np.array(curve) * ratio for curve in streets.beside.sq_errors]
+    return _calibration(config, streets.beside.distances_m, curves, bins.counts + PRIOR_PIXELS_PER_BIN)
+
+
+def measure_curves(beside: dict[float, CalibrationBins], withheld: CalibrationBins, config: EigConfig) -> StreetCurves:
+    """Isotonic regression of the squared error over EIG at every distance from the path (metres), and on withheld
+    stretches. Where nothing was measured, EIG is taken at its word (`uncalibrated_sq_errors`)."""
+    prior = PRIOR_PIXELS_PER_BIN * uncalibrated_sq_errors(config)
+    means, weights = [], []
+    for bins in (*(beside[distance_m] for distance_m in sorted(beside)), withheld):
+        weights.append(bins.counts + PRIOR_PIXELS_PER_BIN)
+        means.append((bins.sq_error_sums + prior) / weights[-1])
+    curves = [isotonic_regression(mean, weights=weight).x for mean, weight in zip(means, weights, strict=True)]
+    calibration = _calibration(config, tuple(sorted(beside)), curves[:-1], sum(weights[:-1]))
+    return StreetCurves(calibration, tuple(curves[-1].tolist()))
+
+
+def uncalibrated_sq_errors(config: EigConfig) -> Float[np.ndarray, " b"]:
+    """What EIG says by itself: if V_p = v I_3, EIG = 3/2 log(1 + v / sigma^2), so the expected squared error is
+    v = sigma^2 (exp(2 EIG / 3) - 1), at most the prior variance of a colour."""
+    variance = config.noise_std**2 * np.expm1(np.minimum(2.0 * bin_centres() / 3.0, 50.0))
+    return np.minimum(variance, max(config.prior_color**2, config.noise_std**2))
+
+
+def street_curves(config: EigConfig) -> StreetCurves:
+    """The shipped curves. For another sensor noise they are read at the EIG that the same variance would have had."""
+    plain = json.loads(files("faithfusion.eig").joinpath("default_calibration.json").read_text())
+    shipped = calibration_from_plain(plain)
+    factor = (config.noise_std / shipped.noise_std) ** 2
     centres = bin_centres()
-    prior = default.expected_sq_error(torch.from_numpy(centres)).double().numpy()
-    weights = bins.counts + prior_pixels_per_bin
-    means = (bins.sq_error_sums + prior_pixels_per_bin * prior) / weights
-    fitted = isotonic_regression(means, weights=weights).x
-    return Calibration(config.noise_std, tuple(centres.tolist()), tuple(fitted.tolist()))
+    nats = 1.5 * np.log1p(factor * np.expm1(np.minimum(2.0 * centres / 3.0, 100.0)))
+
+    def read(curve: tuple[float, ...]) -> Float[np.ndarray, " b"]:
+        return np.interp(np.log(nats), np.log(shipped.eig_nats), curve)
+
+    curves = [read(curve) for curve in shipped.sq_errors]
+    beside = _calibration(config, shipped.distances_m, curves, np.ones(NUM_BINS))
+    return StreetCurves(beside, tuple(read(plain["withheld_sq_errors"]).tolist()))
 
 
-def default_calibration(config: EigConfig) -> Calibration:
-    """The shipped curve, carried over to this sigma: errors scale with sigma^2 up to the prior variance of a colour."""
-    text = files("faithfusion.eig").joinpath("default_calibration.json").read_text()
-    shipped = calibration_from_plain(json.loads(text))
-    errors = np.array(shipped.sq_errors) * (config.noise_std / shipped.noise_std) ** 2
-    cap = max(config.prior_color**2, config.noise_std**2)
-    return Calibration(config.noise_std, shipped.eig_nats, tuple(np.minimum(errors, cap).tolist()))
-
-
-def parametric_calibration(config: EigConfig, *, variance_factor: float = 16.0) -> Calibration:
-    """The curve to start from before any has been measured.
-
-    If V_p = v I_3, EIG = 3/2 log(1 + v / sigma^2), so v = sigma^2 (exp(2 EIG / 3) - 1). The expected squared error is
-    sigma^2 + variance_factor v, at most the prior variance of a colour. Uncalibrated standard deviations of a block
-    Laplace posterior were about 4 times too small on held-out street views: hence the factor of 16.
-    """
-    centres = bin_centres()
-    noise = config.noise_std**2
-    variance = noise * np.expm1(np.minimum(2.0 * centres / 3.0, 50.0))
-    errors = np.minimum(noise + variance_factor * variance, max(config.prior_color**2, noise))
-    return Calibration(config.noise_std, tuple(centres.tolist()), tuple(errors.tolist()))
+def _calibration(
+    config: EigConfig,
+    distances_m: tuple[float, ...],
+    curves: list[Float[np.ndarray, " b"]],
+    weights: Float[np.ndarray, " b"],
+) -> Calibration:
+    """Curves at the bins' centres, made to rise with EIG and with the distance."""
+    rising = np.maximum.accumulate([isotonic_regression(curve, weights=weights).x for curve in curves])
+    knots, values = tuple(bin_centres().tolist()), tuple(tuple(curve) for curve in rising.tolist())
+    return Calibration(config.noise_std, config.pixels_per_observation, knots, distances_m, values)

@@ -58,7 +58,7 @@ class EditorConfig:
     composite: CompositeConfig = field(default_factory=CompositeConfig)
     window_frames: int = 17
     overlap_frames: int = 1
-    regenerate_rms: float = 0.05
+    regenerate_rms: float = 0.04
     keep_detail: bool = True
 
     def __post_init__(self) -> None:

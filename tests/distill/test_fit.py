@@ -14,6 +14,7 @@ from faithfusion.distill.fit import FitConfig, choose_device, drive_extent_m, fi
 from faithfusion.distill.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.distill.scores import score_frames
 from faithfusion.distill.views import ViewLoader, halve_view, load_view
+from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.scene.checkpoint import load_scene, scene_tensors
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
@@ -145,12 +146,14 @@ def test_reconstruct_tool_writes_everything_and_resumes(
     arguments = ["--scene", str(clip.root), "--out", str(tmp_path / "run"), *small]
     main(arguments)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        *("scene.safetensors", "scene.ply", "metrics.json", "held_out.png", "state.json")
+        *("scene.safetensors", "scene_fitted.safetensors", "scene.ply", "metrics.json", "held_out.png", "state.json")
     }
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(metrics["held_out"]) >= {"all", "camera 0", "camera 1"}
     scene, metadata = load_scene(tmp_path / "run" / "scene.safetensors")
     assert metadata["fit"]["steps"] == 12 and scene.gaussians.num == metrics["gaussians"]
+    assert metadata["assessed_on"]["cameras"] == ["0", "1"]
+    assert calibration_from_plain(metadata["calibration"]).distances_m[0] == 0.0
     written_ns = (tmp_path / "run" / "scene.safetensors").stat().st_mtime_ns
     capsys.readouterr()
     main(arguments)
