@@ -1,0 +1,254 @@
+"""The published gain, as a baseline: FaithFusion (arXiv 2511.21113), as its released code computes it and as its paper
+writes it. Clean-room: from a description of the method, on this package's rasteriser.
+
+Both start from H, the sum over pixels of (sum over channels of d colour / d parameter)^2, for every activated parameter
+of a Gaussian posed in the world and drawn over black. Kept on purpose: sums over parameters of different units, the
+division by hits, the bare 1000 and the 100. Different from the released code: our rasteriser's limits (largest alpha,
+blur, near plane), and our tile lists, which name fewer Gaussians that miss all pixels of the tile: hits are lower.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+import warp as wp
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.eig.moments import SQUARES, count_alive, dense_moments, num_blocks, offset_moments, splats_of
+from faithfusion.eig.observe import TrainingView
+from faithfusion.render.constants import COVARIANCE_BLUR_PX2, EDGE_MARGIN
+from faithfusion.render.harmonics import sh_basis
+from faithfusion.render.view import render_view
+from faithfusion.render.warp_backend import blend_warp
+from faithfusion.render.warp_kernels import (
+    ALPHA_CAP,
+    ALPHA_FLOOR,
+    TRANSMITTANCE_FLOOR,
+    Splats,
+    block_corner,
+    columns_of,
+    falloff,
+    reach,
+    rows_of,
+)
+from faithfusion.render.warp_launch import as_warp, launch
+from faithfusion.scene.graph import gaussians_at
+from faithfusion.types import Camera, Gaussians, GaussianScene, Rendering, Sky
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import track
+
+# The released code's own numbers.
+MIN_INFORMATION = 1e-6  # added to H before it is inverted
+MIN_HITS = 1e-6
+MIN_DEPTH = 0.1  # meant as an opacity, compared with the blended depth in metres
+GAIN_DIVISOR = 1000.0
+GAIN_OFFSET = 1e-9
+GAIN_OF_EMPTY = 100.0
+
+NUM_GEOMETRY = 10  # means 3, quaternion 4, scales 3
+
+
+@dataclass(frozen=True)
+class PublishedInformation:
+    """H of the training views, one column per parameter: means 3 (1/m^2), quaternion wxyz 4, scales 3 (1/m^2),
+    opacity 1, spherical harmonics 3 K (coefficient by coefficient, channels fastest)."""
+
+    per_parameter: Float[Tensor, "n d"]
+
+
+@dataclass(frozen=True)
+class PublishedGain:
+    """Gain of a new view, without a unit. `code`: the released code's map. `paper`: the paper's formula."""
+
+    code: Float[Tensor, "h w"]
+    paper: Float[Tensor, "h w"]
+
+
+@torch.no_grad()
+def published_information(scene: GaussianScene, views: Sequence[TrainingView]) -> PublishedInformation:
+    """H summed over the training views, a pixel's gradient divided by its hits; sky pixels count nothing.
+
+    Neither do pixels outside a view's `mask`, which the released code does not have (there it would be all ones).
+    Raises InputError if a mask does not have its camera's size.
+    """
+    colors = scene.gaussians.colors
+    per_parameter = torch.zeros(len(colors), NUM_GEOMETRY + 1 + colors[0].numel(), device=colors.device)
+    for view in track(views, "published gain"):
+        size = (view.camera.height, view.camera.width)
+        for mask in (view.mask, view.sky_mask):
+            if mask is not None and tuple(mask.shape) != size:
+                raise InputError(f"mask of time index {view.time_index}", tuple(mask.shape), f"the image size {size}")
+        counted = view.mask if view.sky_mask is None else view.mask & ~view.sky_mask
+        camera = view.camera.to(colors.device)
+        rendering = _render_over_black(scene, camera, view.time_index)
+        weight = counted.to(colors) / hits_per_pixel(rendering).square()
+        per_parameter += squared_gradients(gaussians_at(scene, view.time_index), camera, rendering, weight)
+    return PublishedInformation(per_parameter)
+
+
+@torch.no_grad()
+def published_gain(
+    scene: GaussianScene, information: PublishedInformation, camera: Camera, time_index: int
+) -> PublishedGain:
+    """Both maps of a new view. With H_g = sum_theta H_(g, theta) the Gaussians' numbers are
+
+        code:  a_g = H_view_g / (H_train_g + 1e-6)      paper:  a_g = sum_theta H_view_theta / (H_train_theta + 1e-6)
+
+    blended as a colour over black and divided by hits. The code goes on with log(1 + . / 1000) + 1e-9, without the
+    pixels of blended depth <= 0.1 m (it takes depth for opacity), and writes 100 where that is < 0.1.
+    Raises InputError if the information belongs to a scene with another number of parameters.
+    """
+    camera = camera.to(scene.gaussians.means.device)
+    rendering = _render_over_black(scene, camera, time_index)
+    everywhere = torch.ones_like(rendering.alpha)
+    view = squared_gradients(gaussians_at(scene, time_index), camera, rendering, everywhere).double()
+    train = information.per_parameter.double()
+    if train.shape != view.shape:
+        raise InputError("published information", tuple(train.shape), f"the scene's {tuple(view.shape)} parameters")
+    of_code = view.sum(1) / (train.sum(1) + MIN_INFORMATION)
+    of_paper = (view / (train + MIN_INFORMATION)).sum(1)
+    numbers = torch.stack([of_code, of_paper, torch.zeros_like(of_code)], 1)
+    # unseen Gaussians have ratios of 1e6 H: half of float32's range leaves room for the rounding of a blend of weight 1
+    numbers = numbers.clamp_max(0.5 * torch.finfo(torch.float32).max).float()
+    projection = dataclasses.replace(rendering.projection, rgb=numbers)
+    blended, _, _ = blend_warp(projection, rendering.tiles, torch.zeros_like(rendering.color))
+    of_code, of_paper, _ = (blended / hits_per_pixel(rendering)[..., None]).unbind(-1)
+    depth_sum = rendering.depth * rendering.alpha
+    gain = torch.log1p(torch.where(depth_sum > MIN_DEPTH, of_code, 0.0) / GAIN_DIVISOR) + GAIN_OFFSET
+    return PublishedGain(code=torch.where(depth_sum < MIN_DEPTH, GAIN_OF_EMPTY, gain), paper=of_paper)
+
+
+def squared_gradients(
+    world: Gaussians,
+    camera: Camera,
+    rendering: Rendering,
+    pixel_weight: Float[Tensor, "h w"],
+    *,
+    chunk_size: int = 65536,
+) -> Float[Tensor, "n d"]:
+    """sum_p weight_p (sum_c d color_pc / d theta)^2 of a rendering over black, columns as in `PublishedInformation`.
+
+    A Gaussian's parameter acts through its screen parameters, with slopes a = d screen / d theta, so this is a^T M a
+    with M the second moments of the summed channels: those of a picture that has the sum as its only channel.
+    Parameters are those in the world, whatever node the Gaussian belongs to. (The sum over the three components of a
+    mean is the same in any axes; single components and the quaternion's are not.) With K > 1 harmonics the colour's
+    change with the direction to the mean is left out.
+    """
+    grey = dataclasses.replace(rendering.projection, rgb=_sum_alone(rendering.projection.rgb))
+    moments = offset_moments(
+        dataclasses.replace(rendering, color=_sum_alone(rendering.color), projection=grey), pixel_weight
+    )
+    num, num_harmonics, _ = world.colors.shape
+    result = torch.zeros(num, NUM_GEOMETRY + 1 + 3 * num_harmonics, device=moments.device)
+    basis = sh_basis(F.normalize(world.means - camera.world_from_camera[:3, 3], dim=-1), num_harmonics)
+    slopes = basis[:, :, None] * (rendering.projection.rgb > 0)[:, None]  # 0 where the colour is clamped at 0
+    result[:, NUM_GEOMETRY + 1 :] = (slopes.square() * moments[:, SQUARES, None, None]).flatten(1)
+    for ids in torch.nonzero(moments[:, SQUARES] > 0).flatten().split(chunk_size):
+        # float64: a^T M a is a small difference of large numbers where position and shape act alike
+        chunk = dataclasses.replace(grey, conics=grey.conics[ids].double(), opacities=grey.opacities[ids].double())
+        M = dense_moments(moments[ids].double(), chunk)
+        columns = geometry_slopes(world.means[ids], world.quats[ids], world.log_scales[ids], camera)
+        geometry = torch.einsum("nit,nij,njt->nt", columns, M[:, :5, :5], columns)
+        result[ids, : NUM_GEOMETRY + 1] = torch.cat([geometry, M[:, 5, 5, None]], 1).clamp_min(0.0).float()
+    return result
+
+
+def geometry_slopes(
+    means: Float[Tensor, "n 3"], quats: Float[Tensor, "n 4"], log_scales: Float[Tensor, "n 3"], camera: Camera
+) -> Float[Tensor, "n 5 10"]:
+    """d (mean2d, conic) / d (mean, unit quaternion, scales) of activated parameters, in float64.
+
+    Gaussians do not act on each other's screen parameters, so one directional derivative serves all of them.
+    """
+    at = torch.cat([means, F.normalize(quats, dim=-1), log_scales.exp()], 1).double()
+
+    def screen(theta: Float[Tensor, "n 10"]) -> Float[Tensor, "n 5"]:
+        return _screen_of_activated(theta, camera)
+
+    directions = torch.eye(NUM_GEOMETRY).to(at)
+    return torch.stack([torch.func.jvp(screen, (at,), (d.expand_as(at),))[1] for d in directions], -1)
+
+
+def hits_per_pixel(rendering: Rendering) -> Float[Tensor, "h w"]:
+    """Place (from 1) of the last blended Gaussian in the tile's list, those walked past in vain included; >= 1e-6."""
+    hits = torch.zeros_like(rendering.alpha)
+    splats = splats_of(rendering)
+    images = [as_warp(torch.ones_like(hits), wp.float32), as_warp(hits, wp.float32)]
+    launch(_count_hits, num_blocks(splats), [splats, *images], hits.device)
+    return hits.clamp_min(MIN_HITS)
+
+
+def _render_over_black(scene: GaussianScene, camera: Camera, time_index: int) -> Rendering:
+    return render_view(dataclasses.replace(scene, sky=Sky(torch.zeros_like(scene.sky.texture))), camera, time_index)
+
+
+def _sum_alone(color: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """The sum of the channels as the first channel, the others 0."""
+    return F.pad(color.sum(-1, keepdim=True), (0, 2))
+
+
+def _screen_of_activated(theta: Float[Tensor, "n 10"], camera: Camera) -> Float[Tensor, "n 5"]:
+    """`render.project.screen_parameters` but for the quaternion, which the published code does not normalise inside:
+    R(q) is a polynomial, and its derivative along q is not zero."""
+    means, quats, scales = theta.split([3, 4, 3], dim=1)
+    pose, K = camera.world_from_camera.to(theta), camera.intrinsics.to(theta)
+    points = (means - pose[:3, 3]) @ pose[:3, :3]
+    focal, centre = K.diagonal()[:2], K[:2, 2]
+    size = torch.tensor([camera.width, camera.height]).to(theta)
+    margin = EDGE_MARGIN * 0.5 * size / focal
+    slope = points[:, :2] / points[:, 2:]
+    bound = slope.clamp(-centre / focal - margin, (size - centre) / focal + margin)
+    along = focal / points[:, 2:]
+    jacobian = torch.cat([torch.diag_embed(along), -(along * bound)[..., None]], -1) @ pose[:3, :3].T
+    root = jacobian @ _polynomial_rotation(quats) * scales[:, None]
+    conic = torch.linalg.inv(root @ root.mT + COVARIANCE_BLUR_PX2 * torch.eye(2).to(theta))
+    return torch.cat([focal * slope + centre, conic[:, 0], conic[:, 1, 1:]], 1)
+
+
+def _polynomial_rotation(quats: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
+    """I + 2 w [v]x + 2 [v]x^2 of q = (w, v), a rotation only for unit quaternions."""
+    w, x, y, z = quats.unbind(-1)
+    zero = torch.zeros_like(w)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    return torch.eye(3).to(quats) + 2.0 * w[:, None, None] * cross + 2.0 * cross @ cross
+
+
+@wp.kernel(enable_backward=False)
+def _count_hits(
+    first_block: int, splats: Splats, transmittance: wp.array2d(dtype=float), hits: wp.array2d(dtype=float)
+):
+    """Walks a block front to back as the rasteriser does; `transmittance` starts at 1, `hits` at 0."""
+    corner = block_corner(splats, first_block + wp.tid())
+    x_end = wp.min(corner[0] + splats.block_px, splats.width)
+    y_end = wp.min(corner[1] + splats.block_px, splats.height)
+    alive = count_alive(transmittance, corner[0], corner[1], x_end, y_end)
+    tile = (corner[1] // splats.tile_size) * splats.tiles_x + corner[0] // splats.tile_size
+    for entry in range(splats.offsets[tile], splats.offsets[tile + 1]):
+        if alive == 0:
+            break
+        k = splats.gaussian_ids[entry]
+        mean = splats.means2d[k]
+        conic = splats.conics[k]
+        opacity = splats.opacities[k]
+        edge = reach(opacity)
+        rows = rows_of(mean, conic, edge, corner[1], y_end)
+        for y in range(rows[0], rows[1]):
+            dy = float(y) + 0.5 - mean[1]
+            columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
+            for x in range(columns[0], columns[1]):
+                before = transmittance[y, x]
+                if before > 0.0:
+                    opaque = wp.min(ALPHA_CAP, opacity * falloff(conic, float(x) + 0.5 - mean[0], dy))
+                    if opaque >= ALPHA_FLOOR:
+                        after = before * (1.0 - opaque)
+                        if after <= TRANSMITTANCE_FLOOR:
+                            transmittance[y, x] = -before
+                            alive -= 1
+                        else:
+                            transmittance[y, x] = after
+                            hits[y, x] = float(entry - splats.offsets[tile] + 1)
