@@ -8,11 +8,12 @@ import pytest
 from faithfusion.config import parse_config
 from faithfusion.distill.fit import FitConfig
 from faithfusion.distill.refine_config import RefineConfig
+from faithfusion.evaluate.eig_benchmark import EigBenchmarkConfig
 from faithfusion.utils.errors import InputError
 from train_video.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-CLASSES = {"scene": FitConfig, "refine": RefineConfig, "train_video": TrainConfig}
+CLASSES = {"scene": FitConfig, "refine": RefineConfig, "train_video": TrainConfig, "evaluate": EigBenchmarkConfig}
 FILES = [path for name in CLASSES for path in sorted((ROOT / "configs" / name).glob("*.yaml"))]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from benchmarks.eig import bench_eig
 from benchmarks.raster import bench_raster
 
 from faithfusion.utils.errors import InputError, run_tool
 
-PARTS = {"raster": bench_raster}
+PARTS = {"raster": bench_raster, "eig": bench_eig}
 
 
 def main(argv: list[str]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import to_uint8
 
+EIG_RANGE_NATS = 8.0  # top of the scale of every EIG picture, so that pictures of different scenes compare
 COLOR_MAP = "inferno"  # perceptually uniform, reads in grey
 MIN_PANEL_HEIGHT = 240  # smaller pictures are enlarged so that labels stay legible
 BACKGROUND, TEXT = (24, 24, 27), (240, 240, 240)

@@ -16,7 +16,7 @@ from faithfusion.distill.loop import render_clip
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.run import RefineRun
 from faithfusion.distill.scores import score_frames
-from faithfusion.evaluate.panels import colorize_eig, side_by_side, with_color_bar
+from faithfusion.evaluate.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.evaluate.report import Report, write_report
 from faithfusion.evaluate.views import (
     RunViews,
@@ -34,9 +34,6 @@ from faithfusion.types import GaussianScene
 from faithfusion.utils.media import write_image, write_video
 from faithfusion.utils.stages import StageLog
 
-EIG_RANGE_NATS = 6.0
-"""Top of the colour scale of every EIG picture, so that pictures of different scenes compare."""
-
 
 def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, command: str) -> Path:
     """Writes scene.safetensors and .ply, views.safetensors, videos, stills, metrics and the report; its path."""
@@ -44,7 +41,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
     shift_m = run.last.shift_m
     cameras = shifted_cameras(run.clip, run.camera_name, shift_m)
     views = final_views(run, shift_m, config.editor.regenerate_rms)
-    save_scene(out / "scene.safetensors", run.after, {"clip": run.clip.name, "shift_m": shift_m})
+    save_scene(out / "scene.safetensors", run.after, run.metadata | {"shift_m": shift_m})
     export_ply(out / "scene.ply", gaussians_at(run.after, 0))
     save_views(out / "views.safetensors", views)
     panels = write_videos(out, views, run.clip.frame_rate_hz)

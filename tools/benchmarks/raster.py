@@ -62,6 +62,13 @@ def street_cloud(num: int) -> Gaussians:
     return Gaussians(means, quats, log_scales, opacity_logits, 0.5 * torch.randn(num, 1, 3, generator=generator))
 
 
+def street_camera(width: int, height: int) -> Camera:
+    """Looks down the street."""
+    focal_px = 0.8 * width
+    intrinsics = torch.tensor([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
+    return Camera(intrinsics, torch.eye(4), width, height)
+
+
 def median_s(work: Callable[[], object], repetitions: int, device: str) -> float:
     """Median wall time after two warm-up runs."""
     times = []
@@ -77,9 +84,7 @@ def median_s(work: Callable[[], object], repetitions: int, device: str) -> float
 def bench_raster(argv: list[str]) -> None:
     """Prints the load, forward, forward + backward and, if asked for, the ratio to the slow twin."""
     config = parse_config(RasterConfig, argv, description=RasterConfig.__doc__ or "")
-    focal_px = 0.8 * config.width
-    intrinsics = torch.tensor([[focal_px, 0, config.width / 2], [0, focal_px, config.height / 2], [0, 0, 1]])
-    camera = Camera(intrinsics, torch.eye(4), config.width, config.height).to(config.device)
+    camera = street_camera(config.width, config.height).to(config.device)
     parameters = {k: v.to(config.device).requires_grad_() for k, v in vars(street_cloud(config.num_gaussians)).items()}
     gaussians = Gaussians(**parameters)
     background = torch.rand(config.height, config.width, 3, generator=make_generator(1)).to(config.device)
@@ -106,15 +111,22 @@ def describe(rendering: Rendering, config: RasterConfig) -> None:
     """Says how heavy the scene is: footprints, tile entries and Gaussians blended per pixel."""
     projection, tiles = rendering.projection, rendering.tiles
     seen = projection.radii > 0
-    a, b, c = projection.conics[seen].unbind(-1)
-    reach = 2.0 * (projection.opacities[seen] / MIN_ALPHA).log()
-    area_px = (torch.pi * reach / (a * c - b * b).sqrt()).sum() / (config.width * config.height)
+    depth_complexity = covered_pixels(rendering) / rendering.alpha.numel()
     print(
         f"{config.num_gaussians} Gaussians at {config.width}x{config.height} on {config.device} ({rendering.backend}, "
         f"{torch.get_num_threads()} threads): {int(seen.sum())} visible, median radius "
         f"{int(projection.radii[seen].median())} px, {tiles.gaussian_ids.numel()} tile entries, "
-        f"about {float(area_px):.0f} Gaussians over each pixel, mean alpha {float(rendering.alpha.mean()):.2f}"
+        f"about {depth_complexity:.0f} Gaussians over each pixel, mean alpha {float(rendering.alpha.mean()):.2f}"
     )
+
+
+def covered_pixels(rendering: Rendering) -> float:
+    """Sum over the visible Gaussians of the area of their ellipse alpha >= MIN_ALPHA, pixels."""
+    projection = rendering.projection
+    seen = projection.radii > 0
+    a, b, c = projection.conics[seen].detach().unbind(-1)
+    reach = 2.0 * (projection.opacities[seen].detach() / MIN_ALPHA).log()
+    return float((torch.pi * reach / (a * c - b * b).sqrt()).sum())
 
 
 def twin_seconds(gaussians: Gaussians, camera: Camera, background: Float[Tensor, "h w 3"], share: float) -> float:
