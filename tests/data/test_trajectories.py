@@ -1,11 +1,19 @@
 """Shifted trajectories follow the ego's own axes and refuse what no data can support."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.trajectories import lane_change_cameras, move_camera, shift_camera, shifted_cameras
+from faithfusion.data.trajectories import (
+    distance_from_path_m,
+    lane_change_cameras,
+    move_camera,
+    shift_camera,
+    shifted_cameras,
+)
 from faithfusion.types import DriveClip
 from faithfusion.utils.errors import InputError
 
@@ -67,3 +75,12 @@ def test_a_wider_limit_can_be_asked_for(clip: DriveClip) -> None:
 def test_unknown_camera_is_refused(clip: DriveClip) -> None:
     with pytest.raises(InputError, match="no camera '7'; expected one of 0, 1"):
         shifted_cameras(clip, "7", 1.0)
+
+
+def test_distance_from_the_path_ignores_progress_along_it(tmp_path: Path) -> None:
+    clip = read_clip(write_tiny_clip(tmp_path / "drive", num_frames=6, camera_names=("0",), optional=False))
+    for shift_m in (0.0, 1.5, -3.0):
+        for camera in shifted_cameras(clip, "0", shift_m)[1:-1]:
+            assert distance_from_path_m(clip, camera) == pytest.approx(abs(shift_m), abs=0.06)  # the path bends
+    ahead = move_camera(clip.frame(5, "0").camera, clip.world_from_ego[5], (2.0, 0.0, 0.0))
+    assert distance_from_path_m(clip, ahead) == pytest.approx(2.0, abs=1e-3)
