@@ -21,8 +21,9 @@ from faithfusion.eig.calibrate import (
 )
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.observe import TrainingView
-from faithfusion.eig.pixel_gain import eig_map, posterior_roots
+from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, fit_posterior
+from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.eig.volume import eig_volume
 from faithfusion.types import DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.errors import InputError

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.eig.config import EigConfig
-from faithfusion.eig.pixel_gain import eig_map, posterior_roots
+from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior
+from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.scene.checkpoint import save_tensors
 from faithfusion.types import Camera, EigVolume, GaussianScene
 from faithfusion.utils.errors import InputError

@@ -23,8 +23,9 @@ from faithfusion.eig.dense_blocks import (
 from faithfusion.eig.jacobian import screen_jacobian
 from faithfusion.eig.moments import offset_moments
 from faithfusion.eig.observe import TrainingView, view_information
-from faithfusion.eig.pixel_gain import eig_map, variance_coefficients
+from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, fit_posterior, prior_posterior, prior_precision
+from faithfusion.eig.variance_polynomials import variance_coefficients
 from faithfusion.eig.view_gain import view_gain
 from faithfusion.render.view import render_view
 from faithfusion.scene.sky import sky_background

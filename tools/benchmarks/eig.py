@@ -10,8 +10,9 @@ from benchmarks.raster import covered_pixels, median_s, street_camera, street_cl
 from faithfusion.config import parse_config
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.observe import TrainingView, add_view, no_evidence
-from faithfusion.eig.pixel_gain import eig_map, posterior_roots
+from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import conclude
+from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import scene_to
 from faithfusion.types import Gaussians, GaussianScene, Sky

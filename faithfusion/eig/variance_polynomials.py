@@ -1,0 +1,187 @@
+"""S_k = U_k H_k^-1 U_k^T of a view as polynomials in the pixel offset, for pass 2 (`eig.pixel_gain`).
+
+As in pass 1, v is alpha times a quadratic polynomial in the pixel offset, so a Gaussian's part of V_p is a polynomial
+with 39 coefficients: 15 of degree 4 for alpha^2 d d^T, 3 x 6 of degree 2 for alpha w d, and 6 numbers for w^2.
+"""
+
+from __future__ import annotations
+
+import torch
+import warp as wp
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.dense_blocks import dense_coefficients, triangle_width
+from faithfusion.eig.jacobian import (
+    Pinhole,
+    SceneGaussians,
+    geometry_block,
+    offset_block,
+    pinhole,
+    point_slopes,
+    scene_gaussians,
+)
+from faithfusion.eig.moments import mat55, quartic_slot, vec5
+from faithfusion.eig.posterior import Posterior, prior_precision
+from faithfusion.render.warp_launch import as_warp, launch
+from faithfusion.types import Camera, GaussianScene, Rendering
+
+NUM_COEFFICIENTS = 39
+
+mat44 = wp.types.matrix(shape=(4, 4), dtype=float)
+mat45 = wp.types.matrix(shape=(4, 5), dtype=float)
+vec13d = wp.types.vector(length=13, dtype=wp.float64)
+mat13d = wp.types.matrix(shape=(13, 13), dtype=wp.float64)
+
+
+def variance_coefficients(
+    scene: GaussianScene,
+    posterior: Posterior,
+    camera: Camera,
+    time_index: int,
+    rendering: Rendering,
+    ids: Int[Tensor, " m"],
+    config: EigConfig,
+    *,
+    roots: Float[Tensor, "n 91"] | None = None,
+) -> Float[Tensor, "m 39"]:
+    """S_k = U_k H_k^-1 U_k^T of the Gaussians `ids` as polynomials in the pixel offset."""
+    prior = prior_precision(scene.gaussians, config)
+    if scene.gaussians.colors.shape[1] > 1:
+        view = (scene, camera, time_index, rendering.projection)
+        return dense_coefficients(*view, posterior.precision, prior, ids, chunk_size=config.chunk_size)
+    own_rows = ids.int() if roots is not None else torch.arange(len(ids), dtype=torch.int32, device=ids.device)
+    if roots is None:
+        roots = _roots_of(posterior, prior, ids)
+    coefficients = torch.zeros(len(ids), NUM_COEFFICIENTS, device=ids.device)
+    inputs = [pinhole(camera), scene_gaussians(scene, time_index, rendering.projection), as_warp(ids.int(), wp.int32)]
+    inputs += [as_warp(roots, wp.float32), as_warp(own_rows, wp.int32), as_warp(coefficients, wp.float32)]
+    launch(_variance_coefficients, len(ids), inputs, ids.device)
+    return coefficients
+
+
+def posterior_roots(scene: GaussianScene, posterior: Posterior, config: EigConfig) -> Float[Tensor, "n 91"] | None:
+    """L_k with H_k^-1 = L_k^T L_k, lower triangles row by row, for `eig_map`; None for view-dependent colours.
+
+    By Cholesky in float64. Pivots are kept above the prior's: exact for H = P + (something positive), and a guard where
+    float32 sums are not.
+    """
+    if scene.gaussians.colors.shape[1] > 1:
+        return None
+    everything = torch.arange(scene.gaussians.num, device=posterior.precision.device)
+    return _roots_of(posterior, prior_precision(scene.gaussians, config), everything)
+
+
+def _roots_of(posterior: Posterior, prior: Float[Tensor, "n 13"], ids: Int[Tensor, " m"]) -> Float[Tensor, "m 91"]:
+    roots = torch.empty(len(ids), triangle_width(prior.shape[1]), device=ids.device)
+    arrays = [as_warp(tensor, wp.float32) for tensor in (posterior.precision, prior, roots)]
+    launch(_invert, len(ids), [as_warp(ids.int(), wp.int32), *arrays], ids.device)
+    return roots
+
+
+@wp.func
+def cholesky(precision: wp.array2d(dtype=float), prior: wp.array2d(dtype=float), k: int) -> mat13d:
+    """R with H_k = R^T R in float64; only the upper triangle means anything."""
+    R = mat13d()
+    n = prior.shape[1]
+    if precision.shape[1] == 13:
+        for i in range(n):
+            R[i, i] = wp.sqrt(wp.float64(precision[k, i]))
+        return R
+    slot = wp.int32(0)
+    for i in range(n):
+        for j in range(i, n):
+            R[i, j] = wp.float64(precision[k, slot])
+            slot += 1
+    for i in range(n):
+        pivot = wp.sqrt(wp.max(R[i, i], wp.float64(prior[k, i])))
+        row = R[i] / pivot
+        row[i] = pivot
+        R[i] = row
+        for j in range(i + 1, n):
+            R[j] = R[j] - row[j] * row
+    return R
+
+
+@wp.kernel(enable_backward=False)
+def _invert(
+    first: int,
+    ids: wp.array(dtype=int),
+    precision: wp.array2d(dtype=float),
+    prior: wp.array2d(dtype=float),
+    roots: wp.array2d(dtype=float),
+):
+    """One thread per Gaussian: the lower triangle L of R^-T, row by row: H_k^-1 = L^T L. Bounds read from arrays do
+    not unroll."""
+    thread = first + wp.tid()
+    n = prior.shape[1]
+    R = cholesky(precision, prior, ids[thread])
+    L = mat13d()
+    slot = wp.int32(0)
+    for i in range(n):
+        row = vec13d()
+        row[i] = wp.float64(1.0)
+        for m in range(i):
+            row -= R[m, i] * L[m]
+        row = row / R[i, i]
+        L[i] = row
+        for j in range(i + 1):
+            roots[thread, slot] = float(row[j])
+            slot += 1
+
+
+@wp.kernel(enable_backward=False)
+def _variance_coefficients(
+    first: int,
+    camera: Pinhole,
+    scene: SceneGaussians,
+    ids: wp.array(dtype=int),
+    roots: wp.array2d(dtype=float),
+    rows: wp.array(dtype=int),
+    coefficients: wp.array2d(dtype=float),
+):
+    """One thread per Gaussian: X = L U^T with U in offset form, S = X^T X.
+
+    The nine geometric rows of X act on x, x^2, y, x y, y^2 alone; only the last four (opacity, colours) on the constant
+    and the colours too.
+    """
+    thread = first + wp.tid()
+    k = ids[thread]
+    W = offset_block(geometry_block(camera, scene, k), scene.conics[k])
+    slopes = point_slopes(scene, k)
+    slopes[0] = slopes[0] / scene.opacities[k]
+    own = rows[thread]
+    U = wp.transpose(W)
+    S = mat55()
+    points = mat44()
+    cross = mat45()
+    slot = wp.int32(0)
+    for i in range(13):
+        row = vec5()
+        for m in range(wp.min(i + 1, 9)):
+            row += roots[own, slot + m] * U[m]
+        S += wp.outer(row, row)
+        if i >= 9:
+            ends = wp.vec4()
+            for m in range(i - 8):
+                ends[m] = roots[own, slot + 9 + m] * slopes[m]
+            cross += wp.outer(ends, row)
+            points += wp.outer(ends, ends)
+        slot += i + 1
+    coefficients[thread, 0] = points[0, 0]
+    for j in range(5):
+        at = quartic_slot(0, 1 + j)
+        coefficients[thread, at] = coefficients[thread, at] + 2.0 * cross[0, j]
+        for i in range(5):
+            at = quartic_slot(1 + i, 1 + j)
+            coefficients[thread, at] = coefficients[thread, at] + S[i, j]
+        for c in range(3):
+            coefficients[thread, 16 + 6 * c + j] = cross[1 + c, j]
+    end = wp.int32(33)
+    for c in range(3):
+        coefficients[thread, 15 + 6 * c] = points[0, 1 + c]
+        for e in range(3):
+            if e >= c:
+                coefficients[thread, end] = points[1 + c, 1 + e]
+                end += 1
