@@ -1,8 +1,8 @@
 """Blocks of any size in torch: how precisions are stored, and both passes for view-dependent colours.
 
 With K colour coefficients per channel a Gaussian has D = 10 + 3 K parameters (13, 22, 37, 58). The Warp kernels of
-`eig.observe` and `eig.variance_polynomials` hold the sparse 13-parameter block in registers; here U is dense, and at most
-`chunk_size` Gaussians are worked on at once. The equations are the same: H += U^T M U, S = U H^-1 U^T.
+`eig.observe` and `eig.variance_polynomials` hold the sparse 13-parameter block in registers; here U is dense, and at
+most `chunk_size` Gaussians are worked on at once. The equations are the same: H += U^T M U, S = U H^-1 U^T.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def dense_coefficients(
     *,
     chunk_size: int,
 ) -> Float[Tensor, "m 39"]:
-    """The polynomials of `variance_polynomials.variance_coefficients` by dense algebra in float64: X = L^-1 U^T, S = X^T X."""
+    """The polynomials of `variance_polynomials` by dense algebra in float64: X = L^-1 U^T, S = X^T X."""
     parts = []
     for chunk, jacobian in screen_jacobians(scene, camera, time_index, projection, ids, chunk_size):
         rows, screen = precision[chunk].double(), jacobian.double().mT

@@ -32,6 +32,7 @@ from faithfusion.utils.progress import track
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editor import EditorConfig
 
+SHOWN_SHIFT_M = 3.0
 SKY_ALPHA = 0.5
 """Where no truth says what is sky, pixels the render covers less than this."""
 
@@ -61,7 +62,10 @@ class KnownScene:
 
 
 def run_benchmark(config: EigBenchmarkConfig) -> tuple[list[ShiftScores], list[Path]]:
-    """Makes, fits and scores every scene, in stages that are skipped when they are done; scores and pictures."""
+    """Makes, fits and scores every scene, in stages that are skipped when they are done.
+
+    Returns all scores, and the pictures a page shows: of the first street and the stereo drive.
+    """
     rows, pictures = [], []
     scenes = [lambda seed=seed: fitted_street(config, seed) for seed in config.seeds]
     if config.stereo:
@@ -79,7 +83,9 @@ def run_benchmark(config: EigBenchmarkConfig) -> tuple[list[ShiftScores], list[P
             lambda f=fitted: score_scene(f, config),
         )
         rows += [ShiftScores(**row) for row in json.loads(path.read_text())]
-        pictures += drawn
+        if fitted.name in (f"street_{config.seeds[0]}", Path(config.stereo).name):
+            nearest_m = min(map(abs, fitted.truth), key=lambda distance_m: abs(distance_m - SHOWN_SHIFT_M))
+            pictures += [path for path, shift_m in zip(drawn, fitted.truth, strict=True) if abs(shift_m) == nearest_m]
     return rows, pictures
 
 

@@ -18,6 +18,7 @@ from faithfusion.utils.atomic import atomic_file
 
 MAX_ERROR = 0.3
 """Top of the scale of error maps, colours from 0 to 1."""
+FIGURE_WIDTH_IN, NUM_COLUMNS = 11.0, 3
 MARK_COLOR = (1.0, 0.2, 0.8)
 
 COLUMNS = {
@@ -113,16 +114,18 @@ def draw_maps(
     title: str,
 ) -> None:
     """Pictures, then maps with a colour bar each; a map comes with the top of its scale and its unit."""
-    count = len(pictures) + len(maps)
-    figure = Figure(figsize=(11.0, 2.55 * -(-count // 3)), layout="constrained")
+    num_rows = -(-(len(pictures) + len(maps)) // NUM_COLUMNS)
+    height, width, _ = next(iter(pictures.values())).shape
+    row_in = 0.9 * FIGURE_WIDTH_IN / NUM_COLUMNS * height / width + 0.4
+    figure = Figure(figsize=(FIGURE_WIDTH_IN, num_rows * row_in + 0.3), layout="constrained")
     figure.suptitle(title)
     for place, (name, image) in enumerate(pictures.items(), 1):
-        axes = figure.add_subplot(-(-count // 3), 3, place)
+        axes = figure.add_subplot(num_rows, NUM_COLUMNS, place)
         axes.imshow(image.clamp(0, 1).cpu().numpy())
         axes.set_title(name, fontsize=9)
         axes.set_axis_off()
     for place, (name, (values, top, unit)) in enumerate(maps.items(), len(pictures) + 1):
-        axes = figure.add_subplot(-(-count // 3), 3, place)
+        axes = figure.add_subplot(num_rows, NUM_COLUMNS, place)
         shown = axes.imshow(values.cpu().numpy(), cmap=COLOR_MAP, vmin=0.0, vmax=top)
         axes.set_title(name, fontsize=9)
         axes.set_axis_off()
