@@ -2,7 +2,7 @@
 
 python tools/bench_eig.py --out output/bench_eig                          five procedural streets
 python tools/bench_eig.py --out output/bench_eig --stereo KITTI_0001      and a stereo drive: fit left, measure right
-Writes tables, figures and scores.json there; `--docs docs/eig` also writes the page of the documentation. A killed run
+Writes tables and figures there; `--docs docs/eig` also writes the page of the documentation. A killed run
 continues with the same command.
 """
 

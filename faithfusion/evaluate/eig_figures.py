@@ -77,7 +77,7 @@ def draw_sparsification(path: Path, rows: Sequence[ShiftScores], title: str) -> 
 
 
 def draw_reliability(path: Path, rows: Sequence[ShiftScores], title: str) -> None:
-    """Predicted against actual RMS error in deciles, one line per scene and shift; the dashed band is +-25 %."""
+    """Predicted against actual RMS error in deciles: a line per scene and shift, a colour per distance, grey: 25 %."""
     figure = Figure(figsize=(5.6, 5.2), layout="constrained")
     axes = figure.add_subplot()
     top = 1.05 * max(max(row.predicted_rms + row.actual_rms) for row in rows)
@@ -85,13 +85,20 @@ def draw_reliability(path: Path, rows: Sequence[ShiftScores], title: str) -> Non
     line = np.array([bottom, top])
     axes.fill_between(line, line / 1.25, line / 0.75, color="grey", alpha=0.2, label="within 25 %")
     axes.plot(line, line, color="black", linewidth=0.8)
+    distances_m = sorted({abs(row.shift_m) for row in rows})
     for row in rows:
-        label = f"{row.scene}, {row.shift_m:+g} m"
-        axes.plot(row.predicted_rms, row.actual_rms, marker="o", markersize=3, linewidth=0.9, label=label)
+        place = distances_m.index(abs(row.shift_m))
+        label = f"{distances_m[place]:g} m from the path" if row is _first_at(rows, distances_m[place]) else None
+        style = {"marker": "o", "markersize": 3, "linewidth": 0.9, "color": f"C{place}", "label": label}
+        axes.plot(row.predicted_rms, row.actual_rms, **style)
     axes.set(xscale="log", yscale="log", xlim=(bottom, top), ylim=(bottom, top), title=title)
     axes.set(xlabel="predicted RMS error (colours from 0 to 1)", ylabel="actual RMS error")
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False)
     _save(figure, path)
+
+
+def _first_at(rows: Sequence[ShiftScores], distance_m: float) -> ShiftScores:
+    return next(row for row in rows if abs(row.shift_m) == distance_m)
 
 
 def draw_view(path: Path, view: ViewMaps, title: str, regenerate_rms: float) -> None:

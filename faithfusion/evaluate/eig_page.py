@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from faithfusion.config import to_plain
 from faithfusion.evaluate.eig_figures import (
     draw_reliability,
     draw_sparsification,
@@ -31,7 +29,7 @@ deciles."""
 def write_page(
     folder: Path, rows: Sequence[ShiftScores], pictures: Sequence[Path], *, command: str, threshold: float
 ) -> Path:
-    """README.md, scores.json and figures of a benchmark in `folder`; the path of the page."""
+    """README.md and figures of a benchmark in `folder`; the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     shifts = sorted({abs(row.shift_m) for row in rows})
     parts = [
@@ -42,9 +40,9 @@ def write_page(
     for distance in shifts:
         chosen = [row for row in rows if abs(row.shift_m) == distance]
         name = f"sparsification_{distance:g}m.png"
-        draw_sparsification(folder / name, chosen, f"{len(chosen)} clips at {distance:g} m to either side")
+        draw_sparsification(folder / name, chosen, f"{_clips(chosen)} at {distance:g} m to the side")
         parts += [
-            f"## {distance:g} m to the side, mean of {len(chosen)} clips",
+            f"## {distance:g} m to the side, {_clips(chosen)}",
             method_table(chosen),
             f"![{name}]({name})",
         ]
@@ -58,9 +56,11 @@ def write_page(
         if picture.resolve() != (folder / name).resolve():
             shutil.copyfile(picture, folder / name)
         parts.append(f"![{name}]({name})")
-    with atomic_file(folder / "scores.json") as temporary:
-        temporary.write_text(json.dumps([to_plain(row) for row in rows]))
     page = folder / "README.md"
     with atomic_file(page) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n")
     return page
+
+
+def _clips(rows: Sequence[ShiftScores]) -> str:
+    return f"mean of {len(rows)} clips" if len(rows) > 1 else "one clip"
