@@ -16,9 +16,7 @@ from torch import Tensor
 
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import block_size
-from faithfusion.eig.jacobian import (
-    num_scene,
-)
+from faithfusion.eig.jacobian import num_scene
 from faithfusion.eig.moments import count_alive, mat39, mat55, num_blocks, splats_of, vec5
 from faithfusion.eig.posterior import Posterior
 from faithfusion.eig.variance_polynomials import variance_coefficients
@@ -64,13 +62,13 @@ def eig_map(
     camera = camera.to(scene.gaussians.means.device)
     with torch.no_grad():
         rendering = render_view(scene, camera, time_index)
-        variance = predictive_variance(scene, posterior, camera, time_index, rendering, config, roots=roots)
-        trace = variance[..., [0, 3, 5]].clamp_min(0.0).sum(-1)
-        gain = information_gain(variance / config.noise_std**2)
-    return EigMap(eig_nats=gain, predictive_variance=trace / 3.0, alpha=rendering.alpha), rendering
+        view = (scene, posterior, camera, time_index, rendering)
+        variance = gaussian_variance(*view, config, roots=roots)
+        gain, mean_variance = information_gain(variance, sky_variance(posterior, camera, rendering), config.noise_std)
+    return EigMap(eig_nats=gain, predictive_variance=mean_variance, alpha=rendering.alpha), rendering
 
 
-def predictive_variance(
+def gaussian_variance(
     scene: GaussianScene,
     posterior: Posterior,
     camera: Camera,
@@ -80,7 +78,8 @@ def predictive_variance(
     *,
     roots: Float[Tensor, "n 91"] | None = None,
 ) -> Float[Tensor, "h w 6"]:
-    """Upper triangle (rr, rg, rb, gg, gb, bb) of V_p, colour units squared; float32 noise can make it slightly < 0."""
+    """The Gaussians' part of V_p, upper triangle (rr, rg, rb, gg, gb, bb), colour units squared; float32 noise can make
+    it slightly < 0."""
     touched = torch.nonzero(rendering.projection.radii).flatten()
     rows = torch.zeros(scene.gaussians.num, dtype=torch.int32, device=touched.device)
     rows[touched] = torch.arange(len(touched), dtype=torch.int32, device=touched.device)
@@ -93,21 +92,57 @@ def predictive_variance(
     inputs += [as_warp(tensor, wp.float32) for tensor in (coefficients, posterior.discrepancy)]
     inputs.append(as_warp(variance, vec6))
     launch(_pixel_variance, num_blocks(splats), inputs, touched.device)
-    through = 1.0 - rendering.alpha
-    sky = torch.stack([posterior.sky_precision.reciprocal(), posterior.sky_discrepancy], -1)
-    behind = sky_background(Sky(F.pad(sky, (0, 1))), camera)
-    variance[..., [0, 3, 5]] += (through.square() * behind[..., 0] + through * behind[..., 1])[..., None]
     return variance
 
 
-def information_gain(scaled: Float[Tensor, "*hw 6"]) -> Float[Tensor, "*hw"]:
-    """1/2 log det(I_3 + A) of upper triangles A, by Cholesky pivots, which are >= 1 for every positive A."""
-    a00, a01, a02, a11, a12, a22 = scaled.double().unbind(-1)
-    p0 = (1.0 + a00).clamp_min(1.0)
-    p1 = (1.0 + a11 - a01 * a01 / p0).clamp_min(1.0)
-    l21 = a12 - a01 * a02 / p0
-    p2 = (1.0 + a22 - a02 * a02 / p0 - l21 * l21 / p1).clamp_min(1.0)
-    return 0.5 * (p0.log() + p1.log() + p2.log()).float()
+def sky_variance(posterior: Posterior, camera: Camera, rendering: Rendering) -> Float[Tensor, "h w"]:
+    """The sky's part of V_p, which is isotropic: T_p^2 Var_sky + T_p D_sky."""
+    through = 1.0 - rendering.alpha
+    sky = torch.stack([posterior.sky_precision.reciprocal(), posterior.sky_discrepancy], -1)
+    variance, discrepancy, _ = sky_background(Sky(F.pad(sky, (0, 1))), camera).unbind(-1)
+    return through.square() * variance + through * discrepancy
+
+
+def information_gain(
+    variance: Float[Tensor, "h w 6"], isotropic: Float[Tensor, "h w"], noise_std: float
+) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """1/2 log det(I_3 + V / noise_std^2) and the mean of V's diagonal, with V = `variance` + `isotropic` I_3.
+
+    By Cholesky pivots in float64, which are >= 1 for every positive V and are kept there.
+    """
+    gain, mean_variance = torch.empty_like(isotropic), torch.empty_like(isotropic)
+    inputs = [as_warp(variance, vec6), as_warp(isotropic, wp.float32), noise_std**-2]
+    inputs += [as_warp(image, wp.float32) for image in (gain, mean_variance)]
+    launch(_information_gain, isotropic.numel(), inputs, isotropic.device)
+    return gain, mean_variance
+
+
+@wp.kernel(enable_backward=False)
+def _information_gain(
+    first: int,
+    variance: wp.array2d(dtype=vec6),
+    isotropic: wp.array2d(dtype=float),
+    precision: float,
+    gain: wp.array2d(dtype=float),
+    mean_variance: wp.array2d(dtype=float),
+):
+    """One thread per pixel."""
+    pixel = first + wp.tid()
+    row = pixel // variance.shape[1]
+    column = pixel % variance.shape[1]
+    V = variance[row, column]
+    more = isotropic[row, column]
+    one = wp.float64(1.0)
+    scale = wp.float64(precision)
+    a01 = scale * wp.float64(V[1])
+    a02 = scale * wp.float64(V[2])
+    p0 = wp.max(one + scale * wp.float64(V[0] + more), one)
+    p1 = wp.max(one + scale * wp.float64(V[3] + more) - a01 * a01 / p0, one)
+    l21 = scale * wp.float64(V[4]) - a01 * a02 / p0
+    p2 = wp.max(one + scale * wp.float64(V[5] + more) - a02 * a02 / p0 - l21 * l21 / p1, one)
+    gain[row, column] = 0.5 * float(wp.log(p0 * p1 * p2))
+    diagonal = wp.max(V[0] + more, 0.0) + wp.max(V[3] + more, 0.0) + wp.max(V[5] + more, 0.0)
+    mean_variance[row, column] = diagonal / 3.0
 
 
 @wp.func

@@ -125,8 +125,17 @@ def test_information_gain_is_the_log_determinant_and_never_negative() -> None:
     matrix = root @ root.mT
     packed = matrix.flatten(1)[:, [0, 1, 2, 4, 5, 8]]
     truth = 0.5 * torch.logdet(torch.eye(3) + matrix)
-    torch.testing.assert_close(information_gain(packed), truth.float(), rtol=1e-5, atol=1e-6)
-    assert (information_gain(torch.tensor([[-1e-3, 0.0, 0.0, -1e-3, 0.0, 1e-9]])) >= 0).all()
+    noise_std, isotropic = 0.1, torch.full((5, 10), 0.3)
+    variance = noise_std**2 * packed.float().reshape(5, 10, 6)
+    variance[..., [0, 3, 5]] -= isotropic[..., None]
+    gain, mean_variance = information_gain(variance, isotropic, noise_std)
+    torch.testing.assert_close(gain, truth.float().reshape(5, 10), rtol=1e-3, atol=1e-4)
+    trace = noise_std**2 * matrix.diagonal(dim1=1, dim2=2).mean(1).float()
+    torch.testing.assert_close(mean_variance, trace.reshape(5, 10), rtol=1e-3, atol=1e-6)
+    negative = torch.tensor([[[-1e-3, 0.0, 0.0, -1e-3, 0.0, 1e-9]]])
+    gain, mean_variance = information_gain(negative, torch.zeros(1, 1), noise_std)
+    assert gain.min() >= 0
+    assert mean_variance.min() >= 0
 
 
 def test_bad_input_is_refused() -> None:
