@@ -13,7 +13,7 @@ from faithfusion.config import parse_config
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.splits import SplitConfig
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
-from faithfusion.distill.assess import reassess_scene
+from faithfusion.distill.assess import fitted_clip, reassess_scene
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking, select_views
 from faithfusion.eig.volume import eig_volume, save_eig_volume
@@ -72,14 +72,15 @@ def main(argv: list[str]) -> None:
     cameras = shifted_cameras(clip, names[0], config.shift_m)
     candidates = clip_candidates(clip, names, config.rank_shifts_m, config.rank_every) if config.rank else []
     require_writable(out)
-    known = reassess_scene(scene, metadata, clip, config.split, config.eig)
+    fitted = fitted_clip(clip, metadata)
+    known = reassess_scene(scene, metadata, fitted, config.split, config.eig)
     if config.rank:
         ranking = select_views(scene, known.posterior, candidates, config.eig, config.rank)
         save_ranking(out / "rank.json", ranking)
         print(ranking_table(ranking))
         say(f"wrote {out / 'rank.json'}: {len(ranking)} of {len(candidates)} candidates")
         return
-    distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
+    distances_m = [distance_from_path_m(fitted, camera) for camera in cameras]
     volume, _, _ = eig_volume(
         scene, known.posterior, known.calibration, cameras, range(len(cameras)), distances_m, config.eig
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from faithfusion.config import to_plain
+from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image, load_sky_mask
 from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
@@ -26,7 +27,6 @@ from faithfusion.eig.posterior import Posterior, fit_posterior
 from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.eig.volume import eig_volume
 from faithfusion.types import DriveClip, Frame, GaussianScene, Window
-from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 
 
@@ -96,29 +96,39 @@ def update_assessment(
 
 
 def assessment_facts(
-    clip: DriveClip, split: SplitConfig, posterior_stride: int, calibration: Calibration
+    clip: DriveClip, split: SplitConfig, posterior_stride: int, calibration: Calibration, *, settled: bool = False
 ) -> dict[str, Any]:
-    """What `reassess_scene` needs to know again, as JSON data for a scene's metadata."""
+    """What `reassess_scene` needs to know again, as JSON data for a scene's metadata. `settled`: the scene has been
+    fitted to the withheld stretches since."""
     plan = {"split": to_plain(split), "posterior_stride": posterior_stride, "cameras": list(clip.camera_names)}
+    plan |= {"num_frames": clip.num_frames, "settled": settled}
     return {"calibration": calibration.to_plain(), "assessed_on": plan}
 
 
+def fitted_clip(clip: DriveClip, metadata: dict[str, Any]) -> DriveClip:
+    """The part of a drive (cameras, time stamps) that a stored scene was fitted to; the whole if it does not say.
+
+    Raises InputError if the drive lacks a camera or time stamps.
+    """
+    plan = metadata.get("assessed_on")
+    if plan is None:
+        return clip
+    return read_clip(clip.root, camera_names=tuple(plan["cameras"]), num_frames=plan["num_frames"])
+
+
 def reassess_scene(
-    scene: GaussianScene, metadata: dict[str, Any], clip: DriveClip, split: SplitConfig, config: EigConfig
+    scene: GaussianScene, metadata: dict[str, Any], fitted: DriveClip, split: SplitConfig, config: EigConfig
 ) -> Assessment:
     """The assessment of a stored scene: by the calibration and on the frames its metadata name, or else anew, on the
-    frames of `split`. Raises InputError if the metadata name a camera that the clip lacks."""
+    frames of `split`. `fitted`: see `fitted_clip`."""
     if "calibration" not in metadata:
-        frames = split_clip(clip, split)
-        return assess_scene(scene, clip, frames.train, frames.calibration, config)
+        frames = split_clip(fitted, split)
+        return assess_scene(scene, fitted, frames.train, frames.calibration, config)
     plan = metadata["assessed_on"]
-    lacking = set(plan["cameras"]) - set(clip.camera_names)
-    if lacking:
-        raise InputError(clip.root, f"no camera {sorted(lacking)[0]!r}", "the drive that the scene was fitted to")
-    frames = split_clip(clip, SplitConfig(**plan["split"])).train
-    frames = [frame for frame in frames if frame.camera_name in plan["cameras"]]
+    frames = split_clip(fitted, SplitConfig(**plan["split"]))
+    frames = frames.recorded if plan["settled"] else frames.train
     calibration = calibration_from_plain(metadata["calibration"])
-    return update_assessment(scene, clip, frames[:: plan["posterior_stride"]], calibration, config)
+    return update_assessment(scene, fitted, frames[:: plan["posterior_stride"]], calibration, config)
 
 
 def shifted_window(

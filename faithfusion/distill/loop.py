@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faithfusion.data.splits import Split
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.assess import shifted_window, update_assessment
 from faithfusion.distill.fit import choose_device, drive_extent_m
 from faithfusion.distill.optimiser import SceneOptimiser
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig
 from faithfusion.distill.schedule import plan_views
-from faithfusion.distill.views import SupervisedView, ViewLoader, to_device
+from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import detach_scene, scene_to
@@ -24,6 +25,9 @@ from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editor import EditedClip, Editor
+
+SETTLE_TRAIN_SHARE = 0.5
+"""Of the steps that settle a scene: views it has seen before, so that it keeps them."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,18 @@ def novel_views(cameras: Sequence[Camera], edited: EditedClip, config: DistillCo
     ]
 
 
+def settle(scene: GaussianScene, clip: DriveClip, split: Split, config: RefineConfig) -> GaussianScene:
+    """Fits the stretches that were withheld to calibrate EIG: without them the drive would keep holes."""
+    if not (config.settle_steps and split.calibration):
+        return scene
+    schedule = dataclasses.replace(
+        config.distill.schedule, steps_per_stage=config.settle_steps, original_share=SETTLE_TRAIN_SHARE
+    )
+    config = dataclasses.replace(config, distill=dataclasses.replace(config.distill, schedule=schedule))
+    withheld = [load_view(clip, frame) for frame in split.calibration]
+    return distill(scene, ViewLoader(clip, split.train), withheld, config, 0.0)
+
+
 def distill(
     scene: GaussianScene,
     recorded: ViewLoader,
@@ -85,7 +101,7 @@ def distill(
     )
     random = make_generator(config.seed, "distill", shift_m)
     plan = list(plan_views(schedule, len(recorded), len(novel), random))
-    for planned in track(plan, f"distil {shift_m:+.2f} m"):
+    for planned in track(plan, f"distil {shift_m:+.2f} m" if shift_m else "settle"):
         view = recorded.view(planned.index) if planned.is_original else novel[planned.index]
         optimiser.step(to_device(view, optimiser.sky.device))
     return scene_to(detach_scene(optimiser.scene()), "cpu")

@@ -52,6 +52,7 @@ class RefineConfig:
         split: which frames are kept back for calibration and evaluation.
         weights: generator file, or "wan-tiny" for the one that is shipped.
         posterior_stride: every how many training frames one enters the EIG posterior (calibration makes up for it).
+        settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
         seed: seed of the run.
         fit: reconstruction.
         eig: expected information gain.
@@ -68,6 +69,7 @@ class RefineConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     weights: str = "wan-tiny"
     posterior_stride: int = 2
+    settle_steps: int = 100
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)

@@ -15,9 +15,9 @@ from faithfusion.data.splits import Split, split_clip
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.writer import make_street
 from faithfusion.data.trajectories import MAX_SHIFT_M
-from faithfusion.distill.assess import assess_scene, assessment_facts, shifted_window
+from faithfusion.distill.assess import assess_scene, assessment_facts, shifted_window, update_assessment
 from faithfusion.distill.fit import fit_scene
-from faithfusion.distill.loop import refine_stage
+from faithfusion.distill.loop import refine_stage, settle
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.stage_files import StageClip, load_stage_clip, save_stage_clip
 from faithfusion.eig.calibrate import calibration_from_plain
@@ -103,13 +103,15 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     source = "own street" if config.scene is None else str(Path(config.scene).resolve())
     inputs = (source, clip.camera_names, clip.num_frames, config.split, config.fit)
     log.run("fit", inputs, [fitted], lambda: _fit(clip, split.train, config, fitted, state))
-    before, _ = load_scene(fitted)
+    as_fitted, _ = load_scene(fitted)
     known = out / "scene_calibrated.safetensors"
-    inputs = (config.eig, config.posterior_stride, camera_name, shifts_m[-1])
+    settling = (config.settle_steps, config.distill.optimise, config.distill.densify, config.seed)
+    inputs = (config.eig, config.posterior_stride, settling, camera_name, shifts_m[-1])
     unrefined = out / "clip_unrefined.safetensors"
     outputs = [known, unrefined]
-    log.run("calibrate", inputs, outputs, lambda: _calibrate(before, clip, split, config, outputs))
-    scene, metadata = load_scene(known)
+    log.run("calibrate", inputs, outputs, lambda: _calibrate(as_fitted, clip, split, config, outputs))
+    before, metadata = load_scene(known)
+    scene = before
     calibration = calibration_from_plain(metadata["calibration"])
 
     clips = []
@@ -171,11 +173,14 @@ def _calibrate(
     config: RefineConfig,
     paths: Sequence[Path],
 ) -> None:
-    """Writes the scene with its calibration, and its clip at the target shift with EIG."""
-    assessment = assess_scene(scene, clip, split.train[:: config.posterior_stride], split.calibration, config.eig)
+    """Writes the scene, settled, with its calibration, and its clip at the target shift with EIG."""
+    stride = config.posterior_stride
+    calibration = assess_scene(scene, clip, split.train[::stride], split.calibration, config.eig).calibration
+    scene = settle(scene, clip, split, config)
+    assessment = update_assessment(scene, clip, split.recorded[::stride], calibration, config.eig)
     shift_m = config.distill.schedule.target_shift_m
     camera_name = require_camera(config, clip.camera_names)
     window = shifted_window(scene, assessment, clip, camera_name, shift_m, config.eig)
     save_stage_clip(paths[1], StageClip(shift_m, window))
-    facts = assessment_facts(clip, config.split, config.posterior_stride, assessment.calibration)
+    facts = assessment_facts(clip, config.split, stride, calibration, settled=config.settle_steps > 0)
     save_scene(paths[0], scene, {"clip": clip.name, **facts})

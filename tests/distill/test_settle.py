@@ -1,0 +1,88 @@
+"""Withheld stretches calibrate EIG first and are fitted then; a stored scene knows which frames informed it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_clip import write_tiny_clip
+
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.splits import Split, SplitConfig, split_clip
+from faithfusion.distill.assess import (
+    RecordedViews,
+    assess_scene,
+    assessment_facts,
+    fitted_clip,
+    reassess_scene,
+    update_assessment,
+)
+from faithfusion.distill.fit import FitConfig, fit_scene
+from faithfusion.distill.loop import settle
+from faithfusion.distill.refine_config import RefineConfig
+from faithfusion.distill.scores import score_frames
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.posterior import fit_posterior
+from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.types import DriveClip, GaussianScene
+from faithfusion.utils.errors import InputError
+
+FIT = FitConfig(steps=30, device="cpu", initialise=InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4))
+EIG = EigConfig()
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[DriveClip, Split, GaussianScene]:
+    root = write_tiny_clip(tmp_path_factory.mktemp("settle") / "clip", num_frames=12)
+    clip = read_clip(root, camera_names=("1",))
+    split = split_clip(clip, SplitConfig())
+    return clip, split, fit_scene(clip, split.train, FIT)[0]
+
+
+def test_settling_fits_what_was_withheld(fitted: tuple[DriveClip, Split, GaussianScene]) -> None:
+    clip, split, scene = fitted
+    assert len(split.calibration) == 2
+    settled = settle(scene, clip, split, RefineConfig(settle_steps=30, fit=FIT))
+    before, after = (score_frames(s, split.calibration)["all"]["psnr_db"] for s in (scene, settled))
+    assert after > before + 0.1
+    assert settle(scene, clip, split, RefineConfig(settle_steps=0, fit=FIT)) is scene
+    assert settle(scene, clip, dataclasses.replace(split, calibration=()), RefineConfig(fit=FIT)) is scene
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_stored_scene_is_assessed_on_its_own_cameras_and_frames(
+    fitted: tuple[DriveClip, Split, GaussianScene], settled: bool
+) -> None:
+    clip, split, scene = fitted
+    calibration = assess_scene(scene, clip, split.train[::2], split.calibration, EIG).calibration
+    frames = (split.recorded if settled else split.train)[::2]
+    expected = update_assessment(scene, clip, frames, calibration, EIG)
+    metadata = assessment_facts(clip, SplitConfig(), 2, calibration, settled=settled)
+    whole = read_clip(clip.root)
+    assert whole.camera_names == ("0", "1")
+    part = fitted_clip(whole, metadata)
+    assert (part.camera_names, part.num_frames) == (("1",), 12)
+    found = reassess_scene(scene, metadata, part, SplitConfig(2, 0), EIG)
+    assert found.calibration == calibration
+    assert torch.equal(found.posterior.precision, expected.posterior.precision)
+    assert fitted_clip(whole, {}) is whole
+
+
+def test_a_drive_without_the_fitted_camera_is_refused(
+    fitted: tuple[DriveClip, Split, GaussianScene], tmp_path: Path
+) -> None:
+    clip, split, scene = fitted
+    metadata = assessment_facts(clip, SplitConfig(), 2, assess_scene(scene, clip, split.train, (), EIG).calibration)
+    other = read_clip(write_tiny_clip(tmp_path / "other", camera_names=("0",)))
+    with pytest.raises(InputError, match="1"):
+        fitted_clip(other, metadata)
+
+
+def test_recorded_views_are_read_one_by_one(fitted: tuple[DriveClip, Split, GaussianScene]) -> None:
+    clip, split, scene = fitted
+    views = RecordedViews(clip, split.train[:2])
+    assert len(views) == 2
+    listed = fit_posterior(scene, [views[0], views[1]], EIG)
+    assert torch.equal(fit_posterior(scene, views, EIG).precision, listed.precision)
