@@ -21,8 +21,8 @@ from torch import Tensor
 
 from faithfusion.eig.moments import SQUARES, count_alive, dense_moments, num_blocks, offset_moments, splats_of
 from faithfusion.eig.observe import TrainingView
-from faithfusion.render.constants import COVARIANCE_BLUR_PX2, EDGE_MARGIN
 from faithfusion.render.harmonics import sh_basis
+from faithfusion.render.project import project_ellipsoids
 from faithfusion.render.view import render_view
 from faithfusion.render.warp_backend import blend_warp
 from faithfusion.render.warp_kernels import (
@@ -167,8 +167,12 @@ def geometry_slopes(
     """
     at = torch.cat([means, F.normalize(quats, dim=-1), log_scales.exp()], 1).double()
 
+    exact = dataclasses.replace(
+        camera, intrinsics=camera.intrinsics.double(), world_from_camera=camera.world_from_camera.double()
+    )
+
     def screen(theta: Float[Tensor, "n 10"]) -> Float[Tensor, "n 5"]:
-        return _screen_of_activated(theta, camera)
+        return _screen_of_activated(theta, exact)
 
     directions = torch.eye(NUM_GEOMETRY).to(at)
     return torch.stack([torch.func.jvp(screen, (at,), (d.expand_as(at),))[1] for d in directions], -1)
@@ -193,21 +197,10 @@ def _sum_alone(color: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
 
 
 def _screen_of_activated(theta: Float[Tensor, "n 10"], camera: Camera) -> Float[Tensor, "n 5"]:
-    """`render.project.screen_parameters` but for the quaternion, which the published code does not normalise inside:
-    R(q) is a polynomial, and its derivative along q is not zero."""
+    """(mean2d, conic). The published code does not normalise the quaternion inside: R(q) is a polynomial, and its
+    derivative along q is not zero."""
     means, quats, scales = theta.split([3, 4, 3], dim=1)
-    pose, K = camera.world_from_camera.to(theta), camera.intrinsics.to(theta)
-    points = (means - pose[:3, 3]) @ pose[:3, :3]
-    focal, centre = K.diagonal()[:2], K[:2, 2]
-    size = torch.tensor([camera.width, camera.height]).to(theta)
-    margin = EDGE_MARGIN * 0.5 * size / focal
-    slope = points[:, :2] / points[:, 2:]
-    bound = slope.clamp(-centre / focal - margin, (size - centre) / focal + margin)
-    along = focal / points[:, 2:]
-    jacobian = torch.cat([torch.diag_embed(along), -(along * bound)[..., None]], -1) @ pose[:3, :3].T
-    root = jacobian @ _polynomial_rotation(quats) * scales[:, None]
-    conic = torch.linalg.inv(root @ root.mT + COVARIANCE_BLUR_PX2 * torch.eye(2).to(theta))
-    return torch.cat([focal * slope + centre, conic[:, 0], conic[:, 1, 1:]], 1)
+    return torch.cat(project_ellipsoids(means, _polynomial_rotation(quats), scales, camera), 1)
 
 
 def _polynomial_rotation(quats: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:

@@ -32,7 +32,8 @@ NO_TRUTH = "This drive has no true images at the shifted pose: comparisons with 
 EXPLANATION = (
     "<p><b>EIG</b>, the expected information gain, says how much one observation of a pixel would tell about the "
     "Gaussian scene, in nats: 0 where the recorded drive has settled the picture, large where it has not. Calibration "
-    "on held-out frames turns EIG into <b>V</b>, the squared colour error to be expected of the render at that pixel. "
+    "turns EIG into <b>V</b>, the squared colour error to be expected of the render at that pixel: by curves measured "
+    "beside streets, scaled on stretches of this drive that were withheld from the fit. "
     "The <b>gain</b> V / (V + E) weighs the render against the editor, whose own squared error is E: with gain 0 the "
     "render is kept exactly, near 1 the editor's content takes its place.</p>"
     "<p><b>before</b> is the scene as fitted, <b>edited</b> the clip after regeneration, <b>after</b> the scene into "

@@ -41,7 +41,15 @@ def screen_parameters(
     opacity_logits: Float[Tensor, "*n"],
     camera: Camera,
 ) -> tuple[Float[Tensor, "*n 2"], Float[Tensor, "*n 3"], Float[Tensor, "*n"]]:
-    """Means in pixels, conics (a, b, c) in 1/px^2 and opacities; works under `torch.func.vmap` and `jacfwd`.
+    """Means in pixels, conics (a, b, c) in 1/px^2 and opacities; see `project_ellipsoids`."""
+    means2d, conics = project_ellipsoids(means, rotation_matrices(quats), log_scales.exp(), camera)
+    return means2d, conics, opacity_logits.sigmoid()
+
+
+def project_ellipsoids(
+    means: Float[Tensor, "*n 3"], axes: Float[Tensor, "*n 3 3"], scales: Float[Tensor, "*n 3"], camera: Camera
+) -> tuple[Float[Tensor, "*n 2"], Float[Tensor, "*n 3"]]:
+    """Means in pixels and conics (a, b, c) in 1/px^2; `axes` in columns. Works under `torch.func` transforms.
 
     The covariance is J W R S S R^T W^T J^T + blur (Kerbl et al. 2023, equation 5), J the projection's Jacobian at the
     mean. Gaussians behind the near plane get finite numbers without meaning: they must be culled by depth.
@@ -58,13 +66,13 @@ def screen_parameters(
     row_x = torch.stack([focal_x / z, zero, -focal_x * bound_x / z], -1)
     row_y = torch.stack([zero, focal_y / z, -focal_y * bound_y / z], -1)
     jacobian = torch.stack([row_x, row_y], -2) @ camera.camera_from_world[:3, :3]
-    root = (jacobian @ rotation_matrices(quats)) * log_scales.exp()[..., None, :]
+    root = (jacobian @ axes) * scales[..., None, :]
     root_x, root_y = root.unbind(-2)
     cov_xx = (root_x * root_x).sum(-1) + COVARIANCE_BLUR_PX2
     cov_yy = (root_y * root_y).sum(-1) + COVARIANCE_BLUR_PX2
     cov_xy = (root_x * root_y).sum(-1)
     conics = torch.stack([cov_yy, -cov_xy, cov_xx], -1) / (cov_xx * cov_yy - cov_xy * cov_xy)[..., None]
-    return means2d, conics, opacity_logits.sigmoid()
+    return means2d, conics
 
 
 def extents_px(conics: Float[Tensor, "n 3"], opacities: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
