@@ -156,4 +156,4 @@ def test_cpu_and_cuda_agree() -> None:
         moved, moved_views = to_device(scene, views, device)
         posterior = fit_posterior(moved, moved_views[:2], CONFIG)
         gains.append(eig_map(moved, posterior, moved_views[2].camera, 0, CONFIG)[0].eig_nats.cpu())
-    torch.testing.assert_close(gains[0], gains[1], rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(gains[0], gains[1], rtol=1e-3, atol=1e-3)
