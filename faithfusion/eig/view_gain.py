@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.eig.config import EigConfig
-from faithfusion.eig.dense_blocks import dense_precision
+from faithfusion.eig.dense_blocks import dense_precision, guarded_cholesky
 from faithfusion.eig.observe import TrainingView, view_information
-from faithfusion.eig.posterior import Posterior
+from faithfusion.eig.posterior import Posterior, prior_precision
 from faithfusion.types import GaussianScene
 
 
@@ -23,11 +23,12 @@ def view_gain(
     posterior must be of the kind that `config` names.
     """
     information = view_information(scene, view, config).precision
+    prior = prior_precision(scene.gaussians, config).double()
     logdet = torch.zeros(len(information), dtype=torch.float64, device=information.device)
     trace = torch.zeros_like(logdet)
     seen = torch.nonzero(information.abs().sum(1)).flatten()
     for ids in seen.split(chunk_size):
-        factor = torch.linalg.cholesky(dense_precision(posterior.precision[ids]).double())
+        factor = guarded_cholesky(dense_precision(posterior.precision[ids].double()), prior[ids])
         half = torch.linalg.solve_triangular(factor, dense_precision(information[ids]).double(), upper=False)
         ratio = torch.linalg.solve_triangular(factor, half.mT, upper=False)
         trace[ids] = 0.5 * ratio.diagonal(dim1=1, dim2=2).sum(1).clamp_min(0.0)
