@@ -26,7 +26,7 @@ from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
 from faithfusion.types import Frame, GaussianScene
 from faithfusion.utils.atomic import atomic_file, require_writable
-from faithfusion.utils.errors import run_tool
+from faithfusion.utils.errors import InputError, run_tool
 from faithfusion.utils.media import write_image
 from faithfusion.utils.progress import say
 from faithfusion.utils.stages import StageLog
@@ -48,6 +48,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--posterior_stride", type=int, default=2, help="every how many training frames inform EIG")
     options, rest = parser.parse_known_args(argv)
     config = parse_config(FitConfig, rest, description=__doc__)
+    if options.posterior_stride < 1:
+        raise InputError("--posterior_stride", options.posterior_stride, "at least 1")
     split_config = SplitConfig(options.held_out_every, options.stretch_frames)
     clip = read_clip(options.scene, camera_names=options.cameras)
     split = split_clip(clip, split_config)

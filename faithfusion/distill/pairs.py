@@ -19,6 +19,7 @@ from faithfusion.data.street.writer import make_street
 from faithfusion.distill.assess import assess_scene, shifted_window
 from faithfusion.distill.fit import FitConfig, fit_scene
 from faithfusion.eig.config import EigConfig
+from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 
 
@@ -55,6 +56,10 @@ class PairsConfig:
     street: StreetConfig = field(default_factory=lambda: StreetConfig(num_frames=33))
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)
+
+    def __post_init__(self) -> None:
+        if self.posterior_stride < 1:
+            raise InputError("posterior_stride", self.posterior_stride, "at least 1")
 
 
 def make_street_shard(seed: int, config: PairsConfig, workspace: Path) -> Path:

@@ -12,6 +12,7 @@ from faithfusion.distill.optimiser import OptimiserConfig
 from faithfusion.distill.schedule import ScheduleConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.scene.densify import DensifyConfig
+from faithfusion.utils.errors import InputError
 from faithfusion.video.editor import EditorConfig
 
 
@@ -75,3 +76,8 @@ class RefineConfig:
     eig: EigConfig = field(default_factory=EigConfig)
     editor: EditorConfig = field(default_factory=EditorConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+
+    def __post_init__(self) -> None:
+        if self.posterior_stride < 1 or self.settle_steps < 0:
+            found = f"posterior_stride = {self.posterior_stride}, settle_steps = {self.settle_steps}"
+            raise InputError("configuration", found, "a stride of at least 1 and no negative number of steps")

@@ -21,6 +21,7 @@ from faithfusion.distill.assess import (
 )
 from faithfusion.distill.fit import FitConfig, fit_scene
 from faithfusion.distill.loop import settle
+from faithfusion.distill.pairs import PairsConfig
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.scores import score_frames
 from faithfusion.eig.config import EigConfig
@@ -86,3 +87,11 @@ def test_recorded_views_are_read_one_by_one(fitted: tuple[DriveClip, Split, Gaus
     assert len(views) == 2
     listed = fit_posterior(scene, [views[0], views[1]], EIG)
     assert torch.equal(fit_posterior(scene, views, EIG).precision, listed.precision)
+
+
+def test_strides_and_steps_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"posterior_stride": 0}, {"settle_steps": -1}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            RefineConfig(**wrong)
+    with pytest.raises(InputError, match="posterior_stride"):
+        PairsConfig(posterior_stride=0)
