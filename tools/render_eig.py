@@ -71,8 +71,8 @@ def main(argv: list[str]) -> None:
     names = (config.camera,) if config.camera else clip.camera_names
     cameras = shifted_cameras(clip, names[0], config.shift_m)
     candidates = clip_candidates(clip, names, config.rank_shifts_m, config.rank_every) if config.rank else []
-    require_writable(out)
     fitted = fitted_clip(clip, metadata)
+    require_writable(out)
     known = reassess_scene(scene, metadata, fitted, config.split, config.eig)
     if config.rank:
         ranking = select_views(scene, known.posterior, candidates, config.eig, config.rank)

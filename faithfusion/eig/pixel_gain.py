@@ -2,8 +2,8 @@
 
 V_p = sum_k g_c^T S_k g_c' + (T_p^2 Var_sky + D_p) I_3 with S_k = U_k H_k^-1 U_k^T and the discrepancy
 D_p = sum_k w_pk D_k + T_p D_sky; EIG(p) = 1/2 log det(I_3 + V_p / sigma^2), sigma the sensor's noise.
-A Gaussian's part of V_p is a polynomial in the pixel offset, see `eig.variance_polynomials`.
-Diffuse colours get them from the Warp kernel here, spherical harmonics from `eig.dense_blocks`.
+A Gaussian's part of V_p is a polynomial in the pixel offset: `eig.variance_polynomials` for diffuse colours,
+`eig.dense_blocks` for spherical harmonics.
 """
 
 from __future__ import annotations

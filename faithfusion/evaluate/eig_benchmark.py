@@ -26,6 +26,7 @@ from faithfusion.evaluate.eig_scenes import (
     informing_frames,
 )
 from faithfusion.evaluate.eig_scores import OURS, ShiftScores, ViewMaps, score_shift
+from faithfusion.evaluate.uncertainty import SKY_ALPHA
 from faithfusion.types import GaussianScene
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.progress import track
@@ -33,8 +34,6 @@ from faithfusion.utils.seed import make_generator
 from faithfusion.video.editor import EditorConfig
 
 SHOWN_SHIFT_M = 3.0
-SKY_ALPHA = 0.5
-"""Where no truth says what is sky, pixels the render covers less than this."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,6 @@ from torch import Tensor
 from faithfusion.evaluate.uncertainty import covered_error_share, reliability, sparsification, spearman, subsample
 
 OURS = "EIG"
-MAX_POINTS = 400_000
-"""Pixels of a scene and shift that are ranked; more change no third digit."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +55,14 @@ def score_shift(scene: str, shift_m: float, views: Sequence[ViewMaps], regenerat
     methods, curves = {}, {}
     for name in views[0].uncertainty:
         score = _pool([view.uncertainty[name] for view in views])
-        pairs = subsample(score, error, max_points=MAX_POINTS)
+        pairs = subsample(score, error)
         sparse = sparsification(*pairs)
         methods[name] = {"spearman": spearman(*pairs), "ause": sparse.ause}
         curves[name], curves["oracle"] = sparse.curve.tolist(), sparse.oracle.tolist()
         if solid.sum() > 0:
-            pairs = subsample(score[solid], error[solid], max_points=MAX_POINTS)
+            pairs = subsample(score[solid], error[solid])
             methods[name] |= {"spearman_without_sky": spearman(*pairs), "ause_without_sky": sparsification(*pairs).ause}
-    deciles = reliability(*subsample(expected, sq_error, max_points=MAX_POINTS))
+    deciles = reliability(*subsample(expected, sq_error))
     marked = expected > regenerate_rms**2
     return ShiftScores(
         scene=scene,

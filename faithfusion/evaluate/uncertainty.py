@@ -17,6 +17,10 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 
 CURVE_POINTS = 100
+MAX_POINTS = 400_000
+"""Pixels of a clip that are ranked; more change no third digit."""
+SKY_ALPHA = 0.5
+"""Where no truth says what is sky, pixels the render covers less than this."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Reliability:
         return float(np.abs(self.predicted_rms - self.actual_rms).mean())
 
 
-def subsample(*arrays: np.ndarray, max_points: int, seed: int = 0) -> tuple[np.ndarray, ...]:
+def subsample(*arrays: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0) -> tuple[np.ndarray, ...]:
     """The same `max_points` randomly chosen entries of all arrays, flattened; all of them if there are fewer."""
     flat = tuple(np.asarray(array).reshape(-1) for array in arrays)
     if flat[0].size <= max_points:

@@ -11,14 +11,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.evaluate.image import psnr_by_decile, score_region, score_video
-from faithfusion.evaluate.uncertainty import covered_error_share, reliability, sparsification, spearman, subsample
+from faithfusion.evaluate.uncertainty import (
+    SKY_ALPHA,
+    covered_error_share,
+    reliability,
+    sparsification,
+    spearman,
+    subsample,
+)
 from faithfusion.evaluate.video import warp_error
 from faithfusion.scene.checkpoint import load_tensors, save_tensors
 from faithfusion.types import Camera, EigVolume
 from faithfusion.utils.image_math import psnr_db
 
 COLORS = ("before", "render", "edit", "after", "truth")
-MAX_POINTS = 400_000
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,13 @@ def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
     if views.truth is None:
         return {"eig": share}
     error = (views.before - views.truth).abs().mean(-1)
-    sky = views.eig.alpha < 0.5
+    sky = views.eig.alpha < SKY_ALPHA
     rows = {}
     for name, score in (("eig", views.eig.eig_nats), ("alpha", 1.0 - views.eig.alpha)):
-        pairs = subsample(score.numpy(), error.numpy(), max_points=MAX_POINTS)
+        pairs = subsample(score.numpy(), error.numpy())
         rows[name] = {"spearman": spearman(*pairs), "ause": sparsification(*pairs).ause}
         if not sky.all():
-            solid = subsample(score[~sky].numpy(), error[~sky].numpy(), max_points=MAX_POINTS)
+            solid = subsample(score[~sky].numpy(), error[~sky].numpy())
             rows[name] |= {"spearman_without_sky": spearman(*solid), "ause_without_sky": sparsification(*solid).ause}
     rows["eig"] |= share | {"covered_error_share": covered_error_share(error.numpy(), views.region.numpy())}
     return rows
@@ -101,7 +107,7 @@ def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
 def sparsification_curves(views: RunViews) -> dict[str, tuple[list[float], list[float]]]:
     """Removed shares and remaining errors when the most uncertain pixels go first. Needs truth."""
     error = (views.before - views.truth).abs().mean(-1)
-    pairs = subsample(views.eig.eig_nats.numpy(), error.numpy(), max_points=MAX_POINTS)
+    pairs = subsample(views.eig.eig_nats.numpy(), error.numpy())
     result = sparsification(*pairs)
     share = result.removed_fraction.tolist()
     return {"EIG": (share, result.curve.tolist()), "oracle": (share, result.oracle.tolist())}
@@ -110,7 +116,7 @@ def sparsification_curves(views: RunViews) -> dict[str, tuple[list[float], list[
 def error_reliability(views: RunViews) -> tuple[list[float], list[float]]:
     """Predicted and actual RMS error in ten groups of equally many pixels, smallest prediction first. Needs truth."""
     sq_error = (views.before - views.truth).square().mean(-1)
-    pairs = subsample(views.eig.expected_sq_error.numpy(), sq_error.numpy(), max_points=MAX_POINTS)
+    pairs = subsample(views.eig.expected_sq_error.numpy(), sq_error.numpy())
     result = reliability(*pairs)
     return result.predicted_rms.tolist(), result.actual_rms.tolist()
 
