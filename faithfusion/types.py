@@ -8,6 +8,7 @@ masks 1 = regenerate (sky and dynamic masks: 1 = sky, 1 = dynamic).
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +16,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+SH_0 = 0.5 / math.sqrt(math.pi)
+"""Y_0 of real spherical harmonics: rgb = 0.5 + Y_0 c_0 + ..."""
+
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera at one pose; images are undistorted."""
+    """A pinhole camera at one pose; images are undistorted. `name`: the camera of the rig whose exposure its pictures
+    have; empty for the scene's mean exposure."""
 
     intrinsics: Float[Tensor, "3 3"]
     world_from_camera: Float[Tensor, "4 4"]
     width: int
     height: int
+    name: str = ""
 
     @property
     def camera_from_world(self) -> Float[Tensor, "4 4"]:
@@ -80,6 +86,7 @@ class DriveClip:
     tracks: tuple[Track, ...]
     missing: tuple[str, ...]
     frame_rate_hz: float = 10.0
+    layout: str = "waymo"  # how its files lie on disk, a name of `data.layouts.LAYOUTS`
 
     def frame(self, time_index: int, camera_name: str) -> Frame:
         """The frame of one camera at one time stamp."""
@@ -104,12 +111,20 @@ class Gaussians:
 
 @dataclass(frozen=True)
 class RigidNode:
-    """A rigidly moving object with its own Gaussians, posed per time stamp; absent outside `time_indices`."""
+    """A moving object with its own Gaussians, posed per time stamp; absent outside `time_indices`.
+
+    A walking or cycling person also changes shape: its Gaussians follow `handles_m` (node coordinates), displaced by
+    `handle_offsets_m` at each time stamp (`scene.deform`). Vehicles have no handles. `log_gains`: how bright the object
+    is at each time stamp, as the log of a factor on its colour; it drives through sun and shade.
+    """
 
     track_id: str
     size_m: Float[Tensor, 3]
     time_indices: Int[Tensor, " n"]
     world_from_node: Float[Tensor, "n 4 4"]
+    handles_m: Float[Tensor, "c 3"] | None = None
+    handle_offsets_m: Float[Tensor, "n c 3"] | None = None
+    log_gains: Float[Tensor, "n 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,14 +135,26 @@ class Sky:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """How each picture was exposed: its colour = exp(log_gain) * colour of the scene + offset, per channel."""
+
+    camera_names: tuple[str, ...]
+    log_gains: Float[Tensor, "c t 3"]
+    offsets: Float[Tensor, "c t 3"]
+
+
+@dataclass(frozen=True)
 class GaussianScene:
     """The Gaussian scene graph. Background Gaussians (`node_ids == 0`) are in world coordinates, those with
-    `node_ids == k > 0` in the coordinates of `nodes[k - 1]`."""
+    `node_ids == k > 0` in the coordinates of `nodes[k - 1]`. Without `exposure` all pictures are exposed alike.
+    `world_from_ego`: poses of the recording vehicle where the fit refined them (`scene.rig`)."""
 
     gaussians: Gaussians
     node_ids: Int[Tensor, " n"]
     nodes: tuple[RigidNode, ...]
     sky: Sky
+    exposure: Exposure | None = None
+    world_from_ego: Float[Tensor, "t 4 4"] | None = None
 
 
 @dataclass(frozen=True)

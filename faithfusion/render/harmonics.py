@@ -1,17 +1,14 @@
-"""Real spherical harmonics up to degree 3 and the colours they give from a viewpoint."""
+"""The colours that spherical harmonics give from a viewpoint."""
 
 from __future__ import annotations
 
-import math
-
-import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.utils.errors import InputError
+from faithfusion.utils.harmonics import SH_0, sh_basis
 
-SH_0 = math.sqrt(1 / (4 * math.pi))
+__all__ = ["SH_0", "sh_basis", "view_colors"]
 
 
 def view_colors(
@@ -25,45 +22,3 @@ def view_colors(
         return (0.5 + SH_0 * colors[:, 0]).clamp_min(0.0)
     basis = sh_basis(F.normalize(means - viewpoint, dim=-1), colors.shape[1])
     return (0.5 + (basis[:, None, :] @ colors)[:, 0]).clamp_min(0.0)
-
-
-def sh_basis(directions: Float[Tensor, "*n 3"], num: int) -> Float[Tensor, "*n k"]:
-    """The first `num` (1, 4, 9 or 16) real spherical harmonics of unit vectors, signed as in 3D Gaussian Splatting.
-
-    Raises InputError for another `num`. Source: Sloan, Efficient Spherical Harmonic Evaluation (2013).
-    """
-    if num not in (1, 4, 9, 16):
-        raise InputError("spherical harmonics", f"{num} coefficients per colour", "1, 4, 9 or 16")
-    x, y, z = directions.unbind(-1)
-    basis = [torch.full_like(x, SH_0)]
-    if num > 1:
-        c = math.sqrt(3 / (4 * math.pi))
-        basis += [-c * y, c * z, -c * x]
-    if num > 4:
-        c = math.sqrt(15 / (4 * math.pi))
-        basis += [
-            c * x * y,
-            -c * y * z,
-            0.5 * c / math.sqrt(3) * (3 * z * z - 1),
-            -c * x * z,
-            0.5 * c * (x * x - y * y),
-        ]
-    if num > 9:
-        basis += _degree_3(x, y, z)
-    return torch.stack(basis, -1)
-
-
-def _degree_3(x: Float[Tensor, "*n"], y: Float[Tensor, "*n"], z: Float[Tensor, "*n"]) -> list[Float[Tensor, "*n"]]:
-    c_0 = 0.25 * math.sqrt(7 / math.pi)
-    c_1 = 0.25 * math.sqrt(21 / (2 * math.pi))
-    c_2 = 0.25 * math.sqrt(105 / math.pi)
-    c_3 = 0.25 * math.sqrt(35 / (2 * math.pi))
-    return [
-        -c_3 * y * (3 * x * x - y * y),
-        2 * c_2 * x * y * z,
-        -c_1 * y * (5 * z * z - 1),
-        c_0 * z * (5 * z * z - 3),
-        -c_1 * x * (5 * z * z - 1),
-        c_2 * z * (x * x - y * y),
-        -c_3 * x * (x * x - 3 * y * y),
-    ]

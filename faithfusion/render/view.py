@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.render.exposure import expose, exposure_of
 from faithfusion.render.rasterise import Backend, render
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.sky import sky_background
-from faithfusion.types import Camera, GaussianScene, Rendering
+from faithfusion.types import SH_0, Camera, GaussianScene, Rendering
 
 
 def render_view(scene: GaussianScene, camera: Camera, time_index: int, *, backend: Backend = "auto") -> Rendering:
-    """Renders the scene at a time stamp; differentiable in the Gaussians of all nodes and in the sky texture."""
-    background = sky_background(scene.sky, camera)
-    return render(gaussians_at(scene, time_index), camera, background, backend=backend)
+    """Renders the scene at a time stamp, exposed as the camera of that name was (`render.exposure`); differentiable in
+    the Gaussians of all nodes, their poses and handles, the sky texture and the exposure."""
+    gaussians, background = gaussians_at(scene, time_index), sky_background(scene.sky, camera)
+    exposure = exposure_of(scene.exposure, camera, time_index)
+    if exposure is not None:
+        gaussians, background = expose(gaussians, background, *exposure)
+    return render(gaussians, camera, background, backend=backend)
+
+
+@torch.no_grad()
+def node_coverage(scene: GaussianScene, camera: Camera, time_index: int) -> Float[Tensor, "h w"]:
+    """Share of every pixel's colour that moving objects (the scene's nodes) give, in [0, 1]."""
+    gaussians = gaussians_at(scene, time_index)
+    is_node = (scene.node_ids > 0).to(gaussians.means)
+    white = ((is_node - 0.5) / SH_0)[:, None, None].expand(-1, 1, 3).contiguous()
+    black = gaussians.means.new_zeros(camera.height, camera.width, 3)
+    return render(dataclasses.replace(gaussians, colors=white), camera, black).color[..., 0].clamp(0.0, 1.0)

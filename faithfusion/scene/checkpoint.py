@@ -11,12 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faithfusion.types import Gaussians, GaussianScene, RigidNode, Sky
+from faithfusion.types import Exposure, Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 
 FORMAT = "faithfusion-scene-1"
 GAUSSIAN_FIELDS = ("means", "quats", "log_scales", "opacity_logits", "colors")
+NODE_FIELDS = ("size_m", "time_indices", "world_from_node")
+OPTIONAL_NODE_FIELDS = ("handles_m", "handle_offsets_m", "log_gains")
 
 
 def save_scene(path: Path, scene: GaussianScene, metadata: dict[str, Any]) -> None:
@@ -34,7 +36,8 @@ def load_scene(path: Path) -> tuple[GaussianScene, dict[str, Any]]:
 
 def node_names(scene: GaussianScene) -> dict[str, list[str]]:
     """The part of the scene graph that is not numbers."""
-    return {"track_ids": [node.track_id for node in scene.nodes]}
+    exposed = {} if scene.exposure is None else {"exposed_cameras": list(scene.exposure.camera_names)}
+    return {"track_ids": [node.track_id for node in scene.nodes], **exposed}
 
 
 def scene_tensors(scene: GaussianScene) -> dict[str, Tensor]:
@@ -42,11 +45,12 @@ def scene_tensors(scene: GaussianScene) -> dict[str, Tensor]:
     tensors = {name: getattr(scene.gaussians, name) for name in GAUSSIAN_FIELDS}
     tensors |= {"node_ids": scene.node_ids, "sky_texture": scene.sky.texture}
     for index, node in enumerate(scene.nodes):
-        tensors |= {
-            f"node.{index}.size_m": node.size_m,
-            f"node.{index}.time_indices": node.time_indices,
-            f"node.{index}.world_from_node": node.world_from_node,
-        }
+        present = [name for name in OPTIONAL_NODE_FIELDS if getattr(node, name) is not None]
+        tensors |= {f"node.{index}.{name}": getattr(node, name) for name in (*NODE_FIELDS, *present)}
+    if scene.exposure is not None:
+        tensors |= {"exposure.log_gains": scene.exposure.log_gains, "exposure.offsets": scene.exposure.offsets}
+    if scene.world_from_ego is not None:
+        tensors["world_from_ego"] = scene.world_from_ego
     return tensors
 
 
@@ -54,18 +58,24 @@ def scene_from_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str,
     """Inverse of `scene_tensors`; `path` is for the message if a tensor is missing or of the wrong length."""
     try:
         gaussians = Gaussians(**{name: tensors[name] for name in GAUSSIAN_FIELDS})
-        parts = ("size_m", "time_indices", "world_from_node")
-        nodes = tuple(
-            RigidNode(track_id, **{part: tensors[f"node.{index}.{part}"] for part in parts})
-            for index, track_id in enumerate(header["track_ids"])
-        )
-        scene = GaussianScene(gaussians, tensors["node_ids"], nodes, Sky(tensors["sky_texture"]))
+        nodes = tuple(_node(tensors, index, track_id) for index, track_id in enumerate(header["track_ids"]))
+        sky, cameras = Sky(tensors["sky_texture"]), header.get("exposed_cameras")
+        exposure = None
+        if cameras is not None:
+            exposure = Exposure(tuple(cameras), tensors["exposure.log_gains"], tensors["exposure.offsets"])
+        scene = GaussianScene(gaussians, tensors["node_ids"], nodes, sky, exposure, tensors.get("world_from_ego"))
     except KeyError as error:
         raise InputError(path, f"no tensor or key {error}", "a complete scene") from None
     for name in (*GAUSSIAN_FIELDS, "node_ids"):
         if tensors[name].shape[0] != gaussians.num:
             raise InputError(path, f"{name} has {tensors[name].shape[0]} rows", f"{gaussians.num} as in means")
     return scene
+
+
+def _node(tensors: dict[str, Tensor], index: int, track_id: str) -> RigidNode:
+    prefix = f"node.{index}."
+    present = [name for name in OPTIONAL_NODE_FIELDS if prefix + name in tensors]
+    return RigidNode(track_id, **{name: tensors[prefix + name] for name in (*NODE_FIELDS, *present)})
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:

@@ -62,4 +62,5 @@ def shrink(camera: Camera, factor: int) -> Camera:
         world_from_camera=camera.world_from_camera,
         width=-(-camera.width // factor),
         height=-(-camera.height // factor),
+        name=camera.name,
     )

@@ -1,15 +1,16 @@
-"""The scene graph at one time stamp: every rigid node is posed into the world."""
+"""The scene graph at one time stamp: every node is posed into the world, people in the shape they have then."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from faithfusion.types import Gaussians, GaussianScene, RigidNode
+from faithfusion.scene.deform import displacement_m
+from faithfusion.types import SH_0, Gaussians, GaussianScene, RigidNode
 
 ABSENT_OPACITY_LOGIT = -1e4
 """Opacity logit of a Gaussian whose node does not exist at a time stamp: its opacity is exactly 0 in float32."""
@@ -19,8 +20,8 @@ def gaussians_at(scene: GaussianScene, time_index: int) -> Gaussians:
     """All Gaussians of the scene in world coordinates at one time stamp, same number and order as `scene.gaussians`.
 
     Gaussians of nodes that are absent at `time_index` get opacity logit -1e4, so that every renderer culls them.
-    Differentiable in all parameters. Spherical harmonics stay in world directions (as DriveStudio's rigid nodes do):
-    reflections of the sun and the sky do not turn with the car.
+    Differentiable in all parameters, node poses and handles. Spherical harmonics stay in world directions (as
+    DriveStudio's rigid nodes do): reflections of the sun and the sky do not turn with the car.
     """
     gaussians = scene.gaussians
     if not scene.nodes:
@@ -32,10 +33,13 @@ def gaussians_at(scene: GaussianScene, time_index: int) -> Gaussians:
     poses, present = node_poses(scene.nodes, time_index, gaussians.means)
     pose = poses[node_of_member]
     turns = quaternions_from_rotations(poses[:, :3, :3])[node_of_member]
-    means = (pose[:, :3, :3] @ gaussians.means[members, :, None]).squeeze(-1) + pose[:, :3, 3]
+    local = _deformed(scene, gaussians.means[members], node_of_member, time_index)
+    means = (pose[:, :3, :3] @ local[..., None]).squeeze(-1) + pose[:, :3, 3]
     logits = gaussians.opacity_logits[members].masked_fill(~present[node_of_member], ABSENT_OPACITY_LOGIT)
+    colors = _lit(scene, gaussians.colors, members, node_of_member, time_index)
     return dataclasses.replace(
         gaussians,
+        colors=colors,
         means=gaussians.means.index_copy(0, members, means),
         quats=gaussians.quats.index_copy(0, members, quaternion_product(turns, gaussians.quats[members])),
         opacity_logits=gaussians.opacity_logits.index_copy(0, members, logits),
@@ -58,9 +62,57 @@ def node_poses(nodes: tuple[RigidNode, ...], time_index: int, like: Tensor) -> t
 
 
 def quaternions_from_rotations(rotations: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 4"]:
-    """Unit quaternions wxyz of rotation matrices; not differentiable (poses of nodes are given, not fitted)."""
-    quats = Rotation.from_matrix(rotations.detach().cpu().double().numpy()).as_quat(scalar_first=True)
-    return torch.from_numpy(quats).to(rotations)
+    """Unit quaternions wxyz of rotation matrices, differentiable (Shepperd 1978).
+
+    q q^T is linear in the matrix; its row of the largest diagonal entry, normalised, is q up to its sign.
+    """
+    xx, yy, zz = rotations.diagonal(dim1=-2, dim2=-1).unbind(-1)
+    wx, wy, wz = (rotations[:, i, j] - rotations[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0)))
+    xy, xz, yz = (rotations[:, i, j] + rotations[:, j, i] for i, j in ((0, 1), (0, 2), (1, 2)))
+    rows = [
+        torch.stack([1 + xx + yy + zz, wx, wy, wz], -1),
+        torch.stack([wx, 1 + xx - yy - zz, xy, xz], -1),
+        torch.stack([wy, xy, 1 - xx + yy - zz, yz], -1),
+        torch.stack([wz, xz, yz, 1 - xx - yy + zz], -1),
+    ]
+    outer = torch.stack(rows, -2)  # 4 q q^T
+    largest = outer.detach().diagonal(dim1=-2, dim2=-1).argmax(-1)
+    return F.normalize(outer[torch.arange(len(outer), device=outer.device), largest], dim=-1)
+
+
+def _deformed(
+    scene: GaussianScene, local: Float[Tensor, "m 3"], node_of_member: Int[Tensor, " m"], time_index: int
+) -> Float[Tensor, "m 3"]:
+    """Means of node members, displaced where their node changes shape."""
+    for index, node in enumerate(scene.nodes):
+        if node.handles_m is None:
+            continue
+        row = torch.nonzero(node.time_indices == time_index).flatten()
+        members = torch.nonzero(node_of_member == index).squeeze(1)
+        if row.numel() and members.numel():
+            local = local.index_add(0, members, displacement_m(node, local[members], int(row[0])))
+    return local
+
+
+def _lit(
+    scene: GaussianScene,
+    colors: Float[Tensor, "n k 3"],
+    members: Int[Tensor, " m"],
+    node_of_member: Int[Tensor, " m"],
+    time_index: int,
+) -> Float[Tensor, "n k 3"]:
+    """Colours of node members as bright as their node is then."""
+    if all(node.log_gains is None for node in scene.nodes):
+        return colors
+    gains = []
+    for node in scene.nodes:
+        row = torch.nonzero(node.time_indices == time_index).flatten()
+        known = node.log_gains is not None and row.numel() > 0
+        gains.append(node.log_gains[int(row[0])].to(colors).exp() if known else colors.new_ones(3))
+    gain = torch.stack(gains)[node_of_member][:, None]
+    own = colors[members]
+    lit = torch.cat([own[:, :1] * gain + 0.5 * (gain - 1.0) / SH_0, own[:, 1:] * gain], dim=1)
+    return colors.index_copy(0, members, lit)
 
 
 def quaternion_product(left: Float[Tensor, "*n 4"], right: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:

@@ -6,15 +6,17 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from faithfusion.data.lidar import project_points
 from faithfusion.scene.coloring import color_points
 from faithfusion.scene.far_field import Seeds, initial_sky, seed_uncovered
 from faithfusion.scene.graph import quaternions_from_rotations
+from faithfusion.scene.ground import Ground, fit_ground, ground_at
 from faithfusion.scene.pointcloud import (
     LocalShape,
     PointCloud,
@@ -23,15 +25,19 @@ from faithfusion.scene.pointcloud import (
     shape_of_nodes,
     thin_to_budget,
 )
-from faithfusion.types import DriveClip, Frame, Gaussians, GaussianScene, RigidNode
+from faithfusion.types import SH_0, DriveClip, Frame, Gaussians, GaussianScene, RigidNode
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 from faithfusion.utils.seed import make_generator
 
-SH_C0 = 0.5 / math.sqrt(math.pi)
-"""Y_0 of real spherical harmonics: rgb = 0.5 + Y_0 c_0 + ..."""
 THINNEST = 0.15
 """Least ratio of a Gaussian's scale along the normal to that along the surface."""
+LIDAR_PER_DENSE = 10
+"""Returns held in memory for every one kept: a few million, whatever the length of the drive."""
+GROUND_THINNEST = 0.08
+"""The same for discs laid on the ground."""
+GROUND_BAND_M = 0.15
+"""Returns this near to the ground surface are ground: noise of the sensor, camber, errors of the poses."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class InitialiseConfig:
         num_frames: Training frames that colours, seeds and the sky are taken from, spread over the clip.
         sky_height: Rows of the sky's texture; it has twice as many columns.
         sh_degree: Degree of the spherical harmonics of colour, 0 to 3.
+        ground: How Gaussians on the LiDAR ground start: "neighbours" in the plane of their neighbouring returns as
+            everywhere else, "discs" in the fitted ground surface.
         seed: Seed of the random choices.
     """
 
@@ -64,6 +72,7 @@ class InitialiseConfig:
     num_frames: int = 24
     sky_height: int = 128
     sh_degree: int = 0
+    ground: Literal["neighbours", "discs"] = "neighbours"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,8 +83,10 @@ class InitialiseConfig:
             raise InputError("initialise.sh_degree", self.sh_degree, "0 to 3")
 
 
-def initialise_scene(clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig) -> GaussianScene:
-    """A scene to start fitting from: background, one rigid node per moving track, sky.
+def initialise_scene(
+    clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig, *, ground: Ground | None = None
+) -> GaussianScene:
+    """A scene to start fitting from: background, one node per moving track, sky. `ground`: see `config.ground`.
 
     Copes with clips without LiDAR, boxes or masks, and says what it does instead.
     """
@@ -91,12 +102,28 @@ def initialise_scene(clip: DriveClip, train_frames: Sequence[Frame], config: Ini
     cloud = _thin(dense, nodes, centres, config.max_gaussians - num_far, config.max_node_gaussians)
     colors, seen = color_points(cloud, nodes, _spread(train_frames, 2 * config.num_frames))
     near = _lidar_gaussians(cloud.select(seen), colors[seen], config)
+    if ground is not None and config.ground == "discs":
+        near = lay_on_ground(near, cloud.node_ids[seen], ground)
     far = _seed_gaussians(seed_uncovered(dense, nodes, far_frames, train_frames, num_far, generator), config)
     node_ids = torch.cat([cloud.node_ids[seen], torch.zeros(far.num, dtype=torch.long)])
     sky = initial_sky(
         dense, nodes, _spread(train_frames, 2 * config.num_frames), config.sky_height, 2 * config.sky_height
     )
     return GaussianScene(concatenate(near, far), node_ids, nodes, sky)
+
+
+def ground_of_drive(clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig) -> Ground | None:
+    """The ground surface from the static LiDAR returns of the training frames; None without LiDAR."""
+    cloud = _lidar_of_drive(clip, train_frames, make_nodes(clip), config)
+    return fit_ground(cloud.points[cloud.node_ids == 0])
+
+
+def _lidar_of_drive(
+    clip: DriveClip, train_frames: Sequence[Frame], nodes: tuple[RigidNode, ...], config: InitialiseConfig
+) -> PointCloud:
+    times = sorted({frame.time_index for frame in train_frames})
+    max_points = LIDAR_PER_DENSE * config.max_dense_points
+    return accumulate_lidar(clip, times, nodes, max_points=max_points, seed=config.seed)
 
 
 def concatenate(*parts: Gaussians) -> Gaussians:
@@ -112,8 +139,7 @@ def _dense_cloud(
     config: InitialiseConfig,
     generator: torch.Generator,
 ) -> PointCloud:
-    times = sorted({frame.time_index for frame in train_frames})
-    cloud = accumulate_lidar(clip, times, nodes)
+    cloud = _lidar_of_drive(clip, train_frames, nodes, config)
     background = cloud.points[cloud.node_ids == 0]
     background = background[torch.randperm(len(background), generator=generator)[: 2 * config.max_dense_points]]
     background = background[_in_some_image(background, _spread(train_frames, config.num_frames))]
@@ -171,6 +197,29 @@ def _lidar_gaussians(cloud: PointCloud, colors: Float[Tensor, "n 3"], config: In
     )
 
 
+def lay_on_ground(gaussians: Gaussians, node_ids: Int[Tensor, " n"], ground: Ground) -> Gaussians:
+    """Background Gaussians near the ground moved into it, as round discs of `GROUND_THINNEST`."""
+    height_m, normal, known = ground_at(ground, gaussians.means)
+    chosen = known & (height_m.abs() < GROUND_BAND_M) & (node_ids == 0)
+    means = gaussians.means.clone()
+    means[chosen, 2] -= height_m[chosen]
+    in_plane = gaussians.log_scales.amax(1, keepdim=True).expand(-1, 3).clone()
+    in_plane[:, 0] += math.log(GROUND_THINNEST)
+    return dataclasses.replace(
+        gaussians,
+        means=means,
+        quats=torch.where(chosen[:, None], quaternions_from_rotations(frames_of_normals(normal)), gaussians.quats),
+        log_scales=torch.where(chosen[:, None], in_plane, gaussians.log_scales),
+    )
+
+
+def frames_of_normals(normal: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:
+    """Rotations whose first column is the given unit vector, which must not be along y."""
+    side = torch.linalg.cross(torch.tensor([0.0, 1.0, 0.0]).to(normal).expand_as(normal), normal)
+    side = side / side.norm(dim=-1, keepdim=True)
+    return torch.stack([normal, torch.linalg.cross(side, normal), side], -1)
+
+
 def _seed_gaussians(seeds: Seeds, config: InitialiseConfig) -> Gaussians:
     num = len(seeds.points)
     return Gaussians(
@@ -184,7 +233,7 @@ def _seed_gaussians(seeds: Seeds, config: InitialiseConfig) -> Gaussians:
 
 def _harmonics(rgb: Float[Tensor, "n 3"], sh_degree: int) -> Float[Tensor, "n k 3"]:
     colors = torch.zeros(len(rgb), (sh_degree + 1) ** 2, 3)
-    colors[:, 0] = (rgb - 0.5) / SH_C0
+    colors[:, 0] = (rgb - 0.5) / SH_0
     return colors
 
 

@@ -13,8 +13,10 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from faithfusion.data.lidar import load_points_world
+from faithfusion.scene.deform import box_handles, is_non_rigid
 from faithfusion.scene.graph import node_poses
-from faithfusion.types import DriveClip, RigidNode
+from faithfusion.types import DriveClip, RigidNode, Track
+from faithfusion.utils.seed import make_generator
 
 BOX_MARGIN_M = 0.25
 """Points this far outside a moving box are its own too: boxes are tight, and strays would stay behind as ghosts."""
@@ -37,23 +39,44 @@ class PointCloud:
 
 
 def make_nodes(clip: DriveClip) -> tuple[RigidNode, ...]:
-    """One node per moving track; parked vehicles belong to the background."""
-    return tuple(
-        RigidNode(track.track_id, track.size_m, track.time_indices, track.world_from_box)
-        for track in clip.tracks
-        if track.is_moving
-    )
+    """One node per moving track, with handles if its class changes shape; parked vehicles belong to the background."""
+    return tuple(_make_node(track) for track in clip.tracks if track.is_moving)
 
 
-def accumulate_lidar(clip: DriveClip, time_indices: Sequence[int], nodes: tuple[RigidNode, ...]) -> PointCloud:
-    """All returns of the scans at `time_indices`; those inside a moving box go to its node, in box coordinates."""
-    parts = [_split_scan(load_points_world(clip, t), nodes, t) for t in time_indices]
+def _make_node(track: Track) -> RigidNode:
+    node = RigidNode(track.track_id, track.size_m, track.time_indices, track.world_from_box)
+    if not is_non_rigid(track.class_name):
+        return node
+    handles = box_handles(track.size_m)
+    offsets = torch.zeros(len(track.time_indices), *handles.shape)
+    return dataclasses.replace(node, handles_m=handles, handle_offsets_m=offsets)
+
+
+def accumulate_lidar(
+    clip: DriveClip,
+    time_indices: Sequence[int],
+    nodes: tuple[RigidNode, ...],
+    *,
+    max_points: int | None = None,
+    seed: int = 0,
+) -> PointCloud:
+    """Returns of the scans at `time_indices`, read one by one; those inside a moving box go to its node, in box
+    coordinates. At most `max_points` of the background are kept, a random choice of the same size from every scan, so
+    that memory does not grow with the drive."""
+    per_scan = None if max_points is None else max(1, max_points // max(len(time_indices), 1))
+    parts = [_split_scan(load_points_world(clip, t), nodes, t, per_scan, seed) for t in time_indices]
     if not parts:
         return PointCloud(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
     return PointCloud(torch.cat([part.points for part in parts]), torch.cat([part.node_ids for part in parts]))
 
 
-def _split_scan(points_world: Float[Tensor, "n 3"], nodes: tuple[RigidNode, ...], time_index: int) -> PointCloud:
+def _split_scan(
+    points_world: Float[Tensor, "n 3"],
+    nodes: tuple[RigidNode, ...],
+    time_index: int,
+    max_background: int | None,
+    seed: int,
+) -> PointCloud:
     points = points_world.clone()
     node_ids = torch.zeros(len(points), dtype=torch.long)
     poses, present = node_poses(nodes, time_index, points_world)
@@ -63,7 +86,12 @@ def _split_scan(points_world: Float[Tensor, "n 3"], nodes: tuple[RigidNode, ...]
         local = (points_world - poses[index, :3, 3]) @ poses[index, :3, :3]
         inside = inside_box(local, node.size_m)
         points[inside], node_ids[inside] = local[inside], index + 1
-    return PointCloud(points, node_ids)
+    background = torch.nonzero(node_ids == 0).squeeze(1)
+    if max_background is None or len(background) <= max_background:
+        return PointCloud(points, node_ids)
+    order = torch.randperm(len(background), generator=make_generator(seed, "scan", time_index))
+    kept = torch.cat([background[order[:max_background]], torch.nonzero(node_ids > 0).squeeze(1)])
+    return PointCloud(points[kept], node_ids[kept])
 
 
 def inside_box(local: Float[Tensor, "n 3"], size_m: Float[Tensor, 3]) -> Bool[Tensor, " n"]:

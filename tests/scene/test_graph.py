@@ -1,12 +1,13 @@
 """Posing of nodes: against a loop over Gaussians with matrices."""
 
+import dataclasses
 import math
 
 import torch
 from scipy.spatial.transform import Rotation
 
 from faithfusion.scene.graph import ABSENT_OPACITY_LOGIT, gaussians_at
-from faithfusion.types import Gaussians, GaussianScene, RigidNode, Sky
+from faithfusion.types import SH_0, Gaussians, GaussianScene, RigidNode, Sky
 
 
 def make_scene(dtype: torch.dtype = torch.float32) -> GaussianScene:
@@ -78,3 +79,14 @@ def test_half_turn_keeps_length_of_quaternion() -> None:
     nodes = (RigidNode("turned", late.size_m, late.time_indices, turned), early)
     world = gaussians_at(GaussianScene(scene.gaussians, scene.node_ids, nodes, scene.sky), 4)
     torch.testing.assert_close(world.quats[1].norm(), scene.gaussians.quats[1].norm())
+
+
+def test_brightness_of_a_node_scales_its_colour_at_its_time() -> None:
+    scene = make_scene()
+    late = dataclasses.replace(scene.nodes[0], log_gains=torch.randn(2, 3) * 0.3)
+    lit = gaussians_at(dataclasses.replace(scene, nodes=(late, scene.nodes[1])), 7).colors
+    for i, node_id in enumerate(scene.node_ids.tolist()):
+        rgb, expected = (0.5 + SH_0 * colors[i, 0] for colors in (lit, scene.gaussians.colors))
+        if node_id == 1:
+            expected = expected * late.log_gains[1].exp()
+        torch.testing.assert_close(rgb, expected)

@@ -10,10 +10,10 @@ from tiny_clip import write_tiny_clip
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.lidar import project_points
 from faithfusion.scene.coloring import color_points, shrink, visible_points
-from faithfusion.scene.initialise import SH_C0, InitialiseConfig, initialise_scene
+from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
 from faithfusion.scene.plane_sweep import points_along_rays, sweep_depths
 from faithfusion.scene.pointcloud import PointCloud
-from faithfusion.types import Camera, Frame
+from faithfusion.types import SH_0, Camera, Frame
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import write_image
 
@@ -30,7 +30,7 @@ def test_a_drive_with_everything(tmp_path: Path) -> None:
     assert (car.abs() <= scene.nodes[0].size_m / 2 + 0.3).all()
     for field in dataclasses.fields(gaussians):
         assert torch.isfinite(getattr(gaussians, field.name)).all(), field.name
-    rgb = 0.5 + SH_C0 * gaussians.colors[:, 0]
+    rgb = 0.5 + SH_0 * gaussians.colors[:, 0]
     assert rgb.min() >= -1e-5 and rgb.max() <= 1 + 1e-5 and rgb.std() > 0.05
     assert scene.sky.texture.shape == (16, 32, 3)
 

@@ -36,6 +36,19 @@ def test_points_in_moving_boxes_go_to_their_node_and_come_back(tmp_path: Path) -
     assert (moved[~members] == scan[~members]).all() and (moved[members] - scan[members]).norm(dim=-1).min() > 1
 
 
+def test_long_drives_keep_a_share_of_every_scan_and_all_of_the_vehicles(tmp_path: Path) -> None:
+    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    nodes = make_nodes(clip)
+    everything = accumulate_lidar(clip, range(6), nodes)
+    some = accumulate_lidar(clip, range(6), nodes, max_points=60)
+    assert (some.node_ids == 0).sum() == 60 < (everything.node_ids == 0).sum()
+    assert torch.equal(some.points[some.node_ids == 1], everything.points[everything.node_ids == 1])
+    whole = {tuple(point) for point in everything.points.tolist()}
+    assert all(tuple(point) in whole for point in some.points.tolist())
+    again = accumulate_lidar(clip, range(6), nodes, max_points=60)
+    assert torch.equal(again.points, some.points)
+
+
 def test_road_under_a_car_is_not_its_own() -> None:
     size = torch.tensor([4.0, 2.0, 1.6])
     local = torch.tensor([[0.0, 0.0, -0.75], [0.0, 0.0, -0.5], [2.2, 0.0, 0.0], [2.4, 0.0, 0.0]])
