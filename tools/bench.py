@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.eig import bench_eig
+from benchmarks.memory import bench_memory
 from benchmarks.raster import bench_raster
 
 from faithfusion.utils.errors import InputError, run_tool
 
-PARTS = {"raster": bench_raster, "eig": bench_eig}
+PARTS = {"raster": bench_raster, "eig": bench_eig, "memory": bench_memory}
 
 
 def main(argv: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,18 +12,23 @@ from pathlib import Path
 import torch
 
 from faithfusion.config import config_hash
+from faithfusion.distill.budget import affordable_gaussians
 from faithfusion.distill.optimiser import OptimiserConfig, SceneOptimiser
+from faithfusion.distill.recording import RecordingConfig, rig_of
 from faithfusion.distill.views import ViewLoader, to_device
 from faithfusion.scene.checkpoint import detach_scene, scene_to
 from faithfusion.scene.densify import DensifyConfig
-from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.scene.initialise import InitialiseConfig, ground_of_drive, initialise_scene
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
 
-MIN_EXTENT_M = 10.0
-"""Extent of a drive that hardly moves."""
+MIN_EXTENT_M, MAX_EXTENT_M = 10.0, 30.0
+"""Extent of a drive that hardly moves, and of one that is long: a longer street is not a deeper one."""
+READERS_FOR_CUDA = 4
+"""Threads that read views ahead for a GPU, whose steps take less time than decoding a large picture; on a CPU a step
+takes far longer and threads would only compete with it."""
 
 
 @dataclass(frozen=True)
@@ -33,33 +39,43 @@ class FitConfig:
         steps: Descent steps, one view each.
         half_resolution_steps: Of these, the first ones that see images at half the resolution.
         checkpoint_every: Steps between two checkpoints from which a killed run continues.
+        cache_mb: Memory for decoded views, megabytes; the others are read again when they are needed.
+        max_memory_gib: Ceiling on the memory of the fit, kept by fewer Gaussians (`distill.budget`); 0 sets none.
         device: Where to fit: "auto" is CUDA if there is a device.
         seed: Seed of the order of views.
         initialise: The first Gaussians.
         optimise: Learning rates and losses; `decay_steps` is set to `steps`.
         densify: Density control.
+        recording: What is refined beside the Gaussians.
     """
 
     steps: int = 700
     half_resolution_steps: int = 250
     checkpoint_every: int = 250
+    cache_mb: int = 256
+    max_memory_gib: float = 0.0
     device: str = "auto"
     seed: int = 0
     initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
     optimise: OptimiserConfig = field(default_factory=OptimiserConfig)
     densify: DensifyConfig = field(default_factory=DensifyConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.checkpoint_every < 1:
             found = f"steps = {self.steps}, checkpoint_every = {self.checkpoint_every}"
             raise InputError("fit", found, "positive numbers of steps")
+        if self.cache_mb < 0 or self.max_memory_gib < 0:
+            found = f"cache_mb = {self.cache_mb}, max_memory_gib = {self.max_memory_gib}"
+            raise InputError("fit", found, "no negative memory")
 
 
 @dataclass(frozen=True)
 class FitLog:
-    """Losses of every step since the fit was (re)started, and what it took."""
+    """Losses and seconds of every step since the fit was (re)started, and what it took in all."""
 
     losses: tuple[dict[str, float], ...]
+    step_seconds: tuple[float, ...]
     num_gaussians: int
     seconds: float
     resumed_at: int
@@ -75,24 +91,53 @@ def fit_scene(
     """
     start_s = time.monotonic()
     key = config_hash(config, clip.name, [frame.image_path.name for frame in train_frames])
-    loader = ViewLoader(clip, train_frames)
-    optimiser = SceneOptimiser(
-        scene_to(initialise_scene(clip, train_frames, config.initialise), choose_device(config.device)),
-        dataclasses.replace(config.optimise, decay_steps=config.steps),
-        extent_m=drive_extent_m(train_frames),
-        densify=config.densify,
-    )
+    loader = ViewLoader(clip, train_frames, cache_mb=config.cache_mb)
+    optimiser = _start(clip, train_frames, within_memory(config, train_frames))
     if state_path is not None and optimiser.resume(state_path, key):
         say(f"{clip.name}: resumed at step {optimiser.num_steps}")
     resumed_at = optimiser.num_steps
-    losses = []
-    for step in track(range(resumed_at, config.steps), f"fit {clip.name}"):
-        view = loader.view(view_order(len(loader), step, config.seed), half=step < config.half_resolution_steps)
+    steps = range(resumed_at, config.steps)
+    requests = ((view_order(len(loader), step, config.seed), step < config.half_resolution_steps) for step in steps)
+    num_ahead = READERS_FOR_CUDA if optimiser.sky.device.type == "cuda" else 0
+    views = loader.stream(requests, num_ahead=num_ahead)
+    losses, ends_s = [], [time.monotonic()]
+    for step, view in zip(track(steps, f"fit {clip.name}"), views, strict=True):
         losses.append(optimiser.step(to_device(view, optimiser.sky.device)))
         if state_path is not None and (step + 1) % config.checkpoint_every == 0:
             optimiser.save(state_path, key)
+        ends_s.append(time.monotonic())
     scene = scene_to(detach_scene(optimiser.scene()), "cpu")
-    return scene, FitLog(tuple(losses), scene.gaussians.num, time.monotonic() - start_s, resumed_at)
+    step_seconds = tuple(end - start for start, end in itertools.pairwise(ends_s))
+    return scene, FitLog(tuple(losses), step_seconds, scene.gaussians.num, time.monotonic() - start_s, resumed_at)
+
+
+def within_memory(config: FitConfig, train_frames: Sequence[Frame]) -> FitConfig:
+    """The configuration with as many Gaussians as `max_memory_gib` allows. Raises InputError if that is too little."""
+    if config.max_memory_gib == 0:
+        return config
+    pixels = max(frame.camera.width * frame.camera.height for frame in train_frames)
+    coefficients = (config.initialise.sh_degree + 1) ** 2
+    room = affordable_gaussians(config.max_memory_gib, pixels, config.cache_mb, coefficients)
+    if room >= max(config.densify.max_gaussians, config.initialise.max_gaussians):
+        return config
+    say(f"at most {room} Gaussians fit into {config.max_memory_gib:g} GiB")
+    initialise = dataclasses.replace(config.initialise, max_gaussians=min(config.initialise.max_gaussians, room))
+    densify = dataclasses.replace(config.densify, max_gaussians=min(config.densify.max_gaussians, room))
+    return dataclasses.replace(config, initialise=initialise, densify=densify)
+
+
+def _start(clip: DriveClip, train_frames: Sequence[Frame], config: FitConfig) -> SceneOptimiser:
+    ground = ground_of_drive(clip, train_frames, config.initialise)
+    scene = initialise_scene(clip, train_frames, config.initialise, ground=ground)
+    return SceneOptimiser(
+        scene_to(scene, choose_device(config.device)),
+        dataclasses.replace(config.optimise, decay_steps=config.steps),
+        extent_m=drive_extent_m(train_frames),
+        densify=config.densify,
+        recording=config.recording,
+        rig=rig_of(clip),
+        ground=ground,
+    )
 
 
 def view_order(num_views: int, step: int, seed: int) -> int:
@@ -102,9 +147,11 @@ def view_order(num_views: int, step: int, seed: int) -> int:
 
 
 def drive_extent_m(frames: Sequence[Frame]) -> float:
-    """1.1 times the largest distance of a camera from the middle of all, as in 3DGS; the scale of position steps."""
+    """1.1 times the largest distance of a camera from the middle of all, as in 3DGS, within bounds; the scale of
+    position steps."""
     centres = torch.stack([frame.camera.world_from_camera[:3, 3] for frame in frames])
-    return max(1.1 * float((centres - centres.mean(0)).norm(dim=-1).max()), MIN_EXTENT_M)
+    extent_m = 1.1 * float((centres - centres.mean(0)).norm(dim=-1).max())
+    return min(max(extent_m, MIN_EXTENT_M), MAX_EXTENT_M)
 
 
 def choose_device(name: str) -> torch.device:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +23,8 @@ BYTES_PER_PIXEL = 4 * (3 + 1 + 1) + 1
 
 @dataclass(frozen=True)
 class SupervisedView:
-    """A posed image to fit. `pixel_weight` multiplies every loss of a pixel; 0 leaves it out."""
+    """A posed image to fit. `pixel_weight` multiplies every loss of a pixel; 0 leaves it out. `is_recorded`: taken by
+    the recording vehicle, whose pose may be refined; a regenerated view is where it was asked for."""
 
     camera: Camera
     time_index: int
@@ -28,6 +32,7 @@ class SupervisedView:
     pixel_weight: Float[Tensor, "h w"]
     lidar_depth_m: Float[Tensor, "h w"] | None = None
     sky_mask: Bool[Tensor, "h w"] | None = None
+    is_recorded: bool = False
 
 
 def load_view(clip: DriveClip, frame: Frame) -> SupervisedView:
@@ -41,7 +46,8 @@ def load_view(clip: DriveClip, frame: Frame) -> SupervisedView:
             weight = weight * ~mask
     points = load_points_world(clip, frame.time_index)
     depth = lidar_depth(points, frame.camera) if len(points) else None
-    return SupervisedView(frame.camera, frame.time_index, load_image(frame), weight, depth, load_sky_mask(frame))
+    image, sky = load_image(frame), load_sky_mask(frame)
+    return SupervisedView(frame.camera, frame.time_index, image, weight, depth, sky, is_recorded=True)
 
 
 def halve_view(view: SupervisedView) -> SupervisedView:
@@ -53,7 +59,9 @@ def halve_view(view: SupervisedView) -> SupervisedView:
         return cropped.reshape(height, 2, width, 2, *image.shape[2:]).transpose(1, 2).flatten(2, 3)
 
     scale = torch.tensor([0.5, 0.5, 1.0]).to(view.camera.intrinsics)
-    camera = Camera(scale[:, None] * view.camera.intrinsics, view.camera.world_from_camera, width, height)
+    camera = dataclasses.replace(
+        view.camera, intrinsics=scale[:, None] * view.camera.intrinsics, width=width, height=height
+    )
     depth = view.lidar_depth_m
     if depth is not None:
         nearest = torch.where(depth > 0, depth, torch.inf)
@@ -61,20 +69,23 @@ def halve_view(view: SupervisedView) -> SupervisedView:
         depth = torch.where(torch.isfinite(nearest), nearest, 0.0)
     sky = None if view.sky_mask is None else blocks(view.sky_mask).all(2)
     weight = blocks(view.pixel_weight).amin(2)
-    return SupervisedView(camera, view.time_index, blocks(view.image).mean(2), weight, depth, sky)
+    image = blocks(view.image).mean(2)
+    return dataclasses.replace(view, camera=camera, image=image, pixel_weight=weight, lidar_depth_m=depth, sky_mask=sky)
 
 
 class ViewLoader:
-    """Views of training frames by index; the most recent ones stay in memory, `max_megabytes` of them."""
+    """Views of training frames by index, read from disk when they are asked for: a long drive is a stream, of which
+    the most recent `cache_mb` megabytes stay in memory."""
 
-    def __init__(self, clip: DriveClip, frames: Sequence[Frame], *, max_megabytes: int = 4_000) -> None:
+    def __init__(self, clip: DriveClip, frames: Sequence[Frame], *, cache_mb: int = 256) -> None:
         self.frames = tuple(frames)
         pixels = max((frame.camera.width * frame.camera.height for frame in frames), default=1)
-        max_kept = max(2, max_megabytes * 1_000_000 // (pixels * BYTES_PER_PIXEL))
+        max_kept = max(2, cache_mb * 1_000_000 // (pixels * BYTES_PER_PIXEL))
 
         @functools.lru_cache(maxsize=max_kept)
         def load(index: int, half: bool) -> SupervisedView:
-            return halve_view(load(index, False)) if half else load_view(clip, self.frames[index])
+            full = load_view(clip, self.frames[index])
+            return halve_view(full) if half else full
 
         self._load = load
 
@@ -85,10 +96,30 @@ class ViewLoader:
         """The view of one frame, at half the resolution if asked for."""
         return self._load(index, half)
 
+    def stream(self, requests: Iterable[tuple[int, bool]], *, num_ahead: int = 0) -> Iterator[SupervisedView]:
+        """The views of (index, half) requests in order, `num_ahead` of them read by other threads while the caller
+        works; an error of a reader is raised at its turn."""
+        if num_ahead < 1:
+            yield from (self._load(index, half) for index, half in requests)
+            return
+        with ThreadPoolExecutor(num_ahead, thread_name_prefix="view reader") as pool:
+            pending: deque[Future[SupervisedView]] = deque()
+            try:
+                for index, half in requests:
+                    pending.append(pool.submit(self._load, index, half))
+                    if len(pending) > num_ahead:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
 
 def to_device(view: SupervisedView, device: torch.device | str) -> SupervisedView:
     """The same view with its tensors on `device`."""
-    depth = None if view.lidar_depth_m is None else view.lidar_depth_m.to(device)
-    sky = None if view.sky_mask is None else view.sky_mask.to(device)
-    image, weight = view.image.to(device), view.pixel_weight.to(device)
-    return SupervisedView(view.camera.to(device), view.time_index, image, weight, depth, sky)
+    tensors = {
+        name: None if getattr(view, name) is None else getattr(view, name).to(device)
+        for name in ("image", "pixel_weight", "lidar_depth_m", "sky_mask")
+    }
+    return dataclasses.replace(view, camera=view.camera.to(device), **tensors)

@@ -49,7 +49,7 @@ def test_fit_learns_grows_and_keeps_the_ceiling(clip: DriveClip) -> None:
     assert after > before + 1.5
     assert start.gaussians.num < scene.gaussians.num <= 260
     assert len(log.losses) == 40 and log.num_gaussians == scene.gaussians.num
-    assert {"photometric", "depth", "sky"} == set(log.losses[-1])
+    assert {"photometric", "depth", "sky", "exposure"} == set(log.losses[-1])
     assert len(scene.node_ids) == scene.gaussians.num and not scene.gaussians.means.requires_grad
 
 
@@ -126,6 +126,26 @@ def test_dynamic_pixels_count_only_where_boxes_carry_them(clip: DriveClip) -> No
     assert load_view(without, clip.frames[0]).pixel_weight[14, 2] == 0
 
 
+def test_views_read_ahead_are_the_same_and_errors_come_through(clip: DriveClip) -> None:
+    requests = [(3, False), (0, True), (3, True), (1, False)]
+    loader = ViewLoader(clip, clip.frames)
+    plain = [loader.view(index, half=half) for index, half in requests]
+    for ahead in (0, 1, 3, 9):
+        for view, expected in zip(ViewLoader(clip, clip.frames).stream(requests, num_ahead=ahead), plain, strict=True):
+            assert view.time_index == expected.time_index and torch.equal(view.image, expected.image)
+    with pytest.raises(IndexError):
+        list(loader.stream([(0, False), (len(clip.frames), False)], num_ahead=2))
+
+
+def test_cache_is_bounded_by_its_bytes(clip: DriveClip) -> None:
+    loader = ViewLoader(clip, clip.frames, cache_mb=0)
+    first = loader.view(0)
+    assert loader.view(0) is first
+    for index in range(1, 4):
+        loader.view(index)
+    assert loader.view(0) is not first
+
+
 def test_order_of_views_is_a_permutation_per_epoch() -> None:
     order = [view_order(7, step, seed=3) for step in range(14)]
     assert sorted(order[:7]) == sorted(order[7:]) == list(range(7)) and order[:7] != order[7:]
@@ -133,6 +153,11 @@ def test_order_of_views_is_a_permutation_per_epoch() -> None:
 
 def test_extent_and_device(clip: DriveClip) -> None:
     assert drive_extent_m(clip.frames) == 10.0
+    camera = clip.frames[0].camera
+    far = torch.eye(4)
+    far[0, 3] = 400.0
+    moved = dataclasses.replace(clip.frames[0], camera=dataclasses.replace(camera, world_from_camera=far))
+    assert drive_extent_m([clip.frames[0], moved]) == 30.0
     assert choose_device("cpu").type == "cpu"
     with pytest.raises(InputError, match="toaster"):
         choose_device("toaster")

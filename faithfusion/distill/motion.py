@@ -1,0 +1,181 @@
+"""Poses of moving objects, their brightness and the shapes of people, refined together with the Gaussians.
+
+Tracked boxes are a few centimetres and degrees off, and every view then pulls the object's Gaussians elsewhere. The
+corrections are functions of time, linear between knots: a pose is seen in a handful of images only, and time stamps
+that are kept back must be right too. A correction acts in node coordinates: world_from_node exp(turn) shift.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import Parameter
+
+from faithfusion.types import RigidNode
+from faithfusion.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """How the motion of nodes is refined (learning rates of Adam; a rate of 0 keeps what the boxes say).
+
+    Attributes:
+        pose_knot_frames: Time stamps between two knots of a pose correction.
+        shape_knot_frames: Time stamps between two knots of a shape.
+        light_knot_frames: Time stamps between two knots of an object's brightness.
+        shift_lr_m: Of the shift, metres.
+        turn_lr_rad: Of the turn, radians.
+        handle_lr_m: Of the handles of people, metres.
+        gain_lr: Of the log of an object's brightness.
+    """
+
+    pose_knot_frames: int = 5
+    shape_knot_frames: int = 2
+    light_knot_frames: int = 3
+    shift_lr_m: float = 1e-3
+    turn_lr_rad: float = 3e-4
+    handle_lr_m: float = 1e-2
+    gain_lr: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if min(self.pose_knot_frames, self.shape_knot_frames, self.light_knot_frames) < 1:
+            found = f"{self.pose_knot_frames}, {self.shape_knot_frames}, {self.light_knot_frames} frames between knots"
+            raise InputError("motion", found, "at least one time stamp between knots")
+
+    def rates(self, prefix: str = "node") -> dict[str, float]:
+        """Learning rate of every parameter of `NodeMotion`."""
+        rates = {"shifts": self.shift_lr_m, "turns": self.turn_lr_rad, "handles": self.handle_lr_m}
+        rates["gains"] = self.gain_lr
+        return {f"{prefix}_{name}": rate for name, rate in rates.items()}
+
+
+@dataclass(frozen=True)
+class RigPoseConfig:
+    """How the poses of the recording vehicle are refined.
+
+    Attributes:
+        knot_frames: Time stamps between two knots of the correction.
+        shift_lr_m: Learning rate of the shift, metres.
+        turn_lr_rad: Learning rate of the turn, radians.
+    """
+
+    knot_frames: int = 2
+    shift_lr_m: float = 1e-3
+    turn_lr_rad: float = 2e-4
+
+    def __post_init__(self) -> None:
+        if self.knot_frames < 1:
+            raise InputError("rig_poses.knot_frames", self.knot_frames, "at least one time stamp between knots")
+
+    def as_motion(self) -> MotionConfig:
+        """The vehicle's correction is that of a node without Gaussians."""
+        return MotionConfig(
+            pose_knot_frames=self.knot_frames,
+            shift_lr_m=self.shift_lr_m,
+            turn_lr_rad=self.turn_lr_rad,
+            handle_lr_m=0.0,
+            gain_lr=0.0,
+        )
+
+
+@dataclass(frozen=True)
+class Knots:
+    """Linear interpolation of one row per (node, time stamp) between rows of knots."""
+
+    left: Int[Tensor, " s"]
+    right: Int[Tensor, " s"]
+    fraction: Float[Tensor, " s"]
+    count: int
+
+    def at(self, values: Float[Tensor, "m ..."], rows: Tensor | slice = slice(None)) -> Float[Tensor, "s ..."]:
+        """Knot values interpolated at `rows`; differentiable in the values."""
+        fraction = self.fraction[rows].to(values).reshape(-1, *[1] * (values.ndim - 1))
+        return (1.0 - fraction) * values[self.left[rows]] + fraction * values[self.right[rows]]
+
+
+def make_knots(times: Sequence[Int[Tensor, " n"]], knot_frames: int) -> Knots:
+    """Knots every `knot_frames` time stamps for each of several time axes (one per node), one after the other."""
+    left, right, fraction, count = [], [], [], 0
+    for time_indices in times:
+        place = (time_indices - time_indices[0]).double() / knot_frames
+        number = int(place[-1].ceil()) + 1
+        low = place.floor().long()
+        left.append(low + count)
+        right.append((low + 1).clamp_max(number - 1) + count)
+        fraction.append(place - low)
+        count += number
+    if not times:
+        return Knots(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0), 0)
+    return Knots(torch.cat(left), torch.cat(right), torch.cat(fraction).float(), count)
+
+
+class NodeMotion:
+    """Nodes with their corrections; `parameters` are what an optimiser steps, named after `prefix`."""
+
+    def __init__(
+        self, nodes: Sequence[RigidNode], config: MotionConfig, device: torch.device | str = "cpu", prefix: str = "node"
+    ) -> None:
+        self.base = tuple(nodes)
+        times = [node.time_indices.cpu() for node in self.base]
+        shaped = [node for node in self.base if node.handles_m is not None]
+        self._poses = make_knots(times, config.pose_knot_frames)
+        self._shapes = make_knots([node.time_indices.cpu() for node in shaped], config.shape_knot_frames)
+        self._lights = make_knots(times, config.light_knot_frames)
+        self._starts = torch.tensor([0, *(len(time) for time in times)]).cumsum(0).tolist()
+        counts = [len(node.time_indices) if node.handles_m is not None else 0 for node in self.base]
+        self._shape_starts = torch.tensor([0, *counts]).cumsum(0).tolist()
+        num_handles = len(shaped[0].handles_m) if shaped else 0
+        self._shifts = Parameter(torch.zeros(self._poses.count, 3, device=device))
+        self._turns = Parameter(torch.zeros(self._poses.count, 3, device=device))
+        self._handles = Parameter(torch.zeros(self._shapes.count, num_handles, 3, device=device))
+        self._with_light = config.gain_lr > 0
+        self._gains = Parameter(torch.zeros(self._lights.count, 3, device=device))
+        parts = {"shifts": self._shifts, "turns": self._turns, "handles": self._handles, "gains": self._gains}
+        self.parameters = {f"{prefix}_{name}": value for name, value in parts.items()}
+
+    def nodes(self) -> tuple[RigidNode, ...]:
+        """All nodes at all their time stamps, corrected; differentiable in `parameters`."""
+        everything = [torch.arange(len(node.time_indices)) for node in self.base]
+        return tuple(self._corrected(index, rows) for index, rows in enumerate(everything))
+
+    def nodes_at(self, time_index: int) -> tuple[RigidNode, ...]:
+        """The same, with no other time stamp than this one: what a step on one view needs."""
+        here = [torch.nonzero(node.time_indices.cpu() == time_index).flatten() for node in self.base]
+        return tuple(self._corrected(index, rows) for index, rows in enumerate(here))
+
+    def _corrected(self, index: int, rows: Int[Tensor, " r"]) -> RigidNode:
+        node = self.base[index]
+        if len(rows) == 0:
+            return dataclasses.replace(
+                node, time_indices=node.time_indices[:0], world_from_node=node.world_from_node[:0]
+            )
+        here = rows + self._starts[index]
+        shift, turn, gains = self._poses.at(self._shifts, here), self._poses.at(self._turns, here), None
+        if self._with_light:
+            gains = self._lights.at(self._gains, here)
+            gains = gains if node.log_gains is None else node.log_gains[rows].to(gains) + gains
+        elif node.log_gains is not None:
+            gains = node.log_gains[rows]
+        correction = rigid_transforms(shift, turn)
+        pose = node.world_from_node[rows].to(correction) @ correction
+        node = dataclasses.replace(node, time_indices=node.time_indices[rows], world_from_node=pose, log_gains=gains)
+        if node.handles_m is None:
+            return node
+        offsets = self._shapes.at(self._handles, rows + self._shape_starts[index])
+        return dataclasses.replace(node, handle_offsets_m=node.handle_offsets_m[rows].to(offsets) + offsets)
+
+
+def rigid_transforms(shift_m: Float[Tensor, "n 3"], turn_rad: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4 4"]:
+    """[exp(turn) | shift], the turn a rotation vector; differentiable at 0."""
+    zero = torch.zeros_like(turn_rad[:, 0])
+    x, y, z = turn_rad.unbind(-1)
+    rows = [torch.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
+    rotation = torch.linalg.matrix_exp(torch.stack(rows, -2))
+    top = torch.cat([rotation, shift_m[..., None]], -1)
+    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).to(top).expand(len(top), 1, 4)
+    return torch.cat([top, bottom], 1)
