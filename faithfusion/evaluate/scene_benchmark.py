@@ -1,0 +1,123 @@
+"""Ways to reconstruct, compared on streets with truth: every variant is a file of fit options."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faithfusion.config import parse_config
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.data.street.config import StreetConfig
+from faithfusion.data.street.writer import make_street
+from faithfusion.distill.fit import FitConfig, fit_scene
+from faithfusion.distill.scores import score_frames
+from faithfusion.evaluate.scene_scores import score_regions
+from faithfusion.scene.checkpoint import load_scene, save_scene
+from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.types import DriveClip, GaussianScene
+from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.stages import StageLog
+
+
+@dataclass(frozen=True)
+class SceneBenchmarkConfig:
+    """Which variants are compared where.
+
+    Attributes:
+        variants: files of fit options (`configs/scene/variants`), each with what differs from the defaults.
+        out: folder of streets, scenes and the table; a killed run continues there.
+        seeds: procedural streets.
+        shifts_m: metres to the left at which the true front view is compared.
+        frame_stride: every how many time stamps one is compared.
+        street: the streets; seed and shifts are set per scene.
+        split: what is withheld from the fits.
+    """
+
+    variants: tuple[str, ...]
+    out: str = "output/bench_scene"
+    seeds: tuple[int, ...] = (0, 1)
+    shifts_m: tuple[float, ...] = (-3.0, 3.0)
+    frame_stride: int = 4
+    street: StreetConfig = field(default_factory=StreetConfig)
+    split: SplitConfig = field(default_factory=lambda: SplitConfig(stretch_frames=0))
+
+    def __post_init__(self) -> None:
+        if not self.variants or not self.seeds or not self.shifts_m or self.frame_stride < 1:
+            found = f"{len(self.variants)} variants, {len(self.seeds)} seeds, shifts {self.shifts_m}"
+            raise InputError("bench_scene", found, "at least one of each and a positive frame_stride")
+        names = [Path(variant).stem for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise InputError("bench_scene variants", ", ".join(names), "files of different names")
+
+
+def run_scene_benchmark(config: SceneBenchmarkConfig) -> dict[str, dict[str, float]]:
+    """{variant: {score: mean over streets}}. Raises InputError before any work for a variant that cannot be read."""
+    fits = {Path(path).stem: parse_config(FitConfig, ["--config", path]) for path in config.variants}
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in fits}
+    for seed in config.seeds:
+        street = dataclasses.replace(config.street, seed=seed, shifts_m=config.shifts_m)
+        drive = Path(config.out) / f"street_{seed}"
+        make_street(street, drive)
+        for name, fit in fits.items():
+            folder = Path(config.out) / name / f"street_{seed}"
+            folder.mkdir(parents=True, exist_ok=True)
+            rows[name].append(_score_variant(config, street, drive, fit, folder))
+    return {name: _mean(part) for name, part in rows.items()}
+
+
+def _score_variant(
+    config: SceneBenchmarkConfig, street: StreetConfig, drive: Path, fit: FitConfig, folder: Path
+) -> dict[str, float]:
+    log, path, scores = StageLog(folder), folder / "scene.safetensors", folder / "scores.json"
+    clip = read_clip(drive)
+    split = split_clip(clip, config.split)
+
+    def reconstruct() -> None:
+        scene, fit_log = fit_scene(clip, split.train, fit, state_path=folder / "fit_state.safetensors")
+        save_scene(path, scene, {"clip": clip.name, "fit_seconds": fit_log.seconds})
+        (folder / "fit_state.safetensors").unlink(missing_ok=True)
+
+    def score() -> None:
+        scene, metadata = load_scene(path)
+        row = _score_scene(scene, clip_as_fitted(clip, scene), config, street)
+        with atomic_file(scores) as temporary:
+            temporary.write_text(json.dumps(row | {"fit seconds": metadata["fit_seconds"]}, indent=1))
+
+    log.run("fit", (street, config.split, fit), [path], reconstruct)
+    log.run("score", (config.shifts_m, config.frame_stride), [scores], score)
+    return json.loads(scores.read_text())
+
+
+def _score_scene(
+    scene: GaussianScene, clip: DriveClip, config: SceneBenchmarkConfig, street: StreetConfig
+) -> dict[str, float]:
+    held_out = score_frames(scene, split_clip(clip, config.split).held_out)
+    row = {"recorded lane": held_out["all"]["psnr_db"]}
+    if "moving objects" in held_out:
+        row["recorded lane, moving"] = held_out["moving objects"]["psnr_db"]
+    beside: dict[str, list[float]] = {}
+    for shift_m in config.shifts_m:
+        for name, region in score_regions(scene, clip, street.truth_cameras[0], shift_m, config.frame_stride).items():
+            beside.setdefault(f"beside, {name}", []).append(region.psnr_db)
+    return row | {name: sum(values) / len(values) for name, values in beside.items()}
+
+
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    present = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: sum(values) / len(values) for name, values in present.items()}
+
+
+def markdown_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """One line per variant, one column per score, PSNR in dB."""
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = ["| variant | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [f"{row[column]:.2f}" if column in row else "" for column in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
