@@ -1,13 +1,11 @@
-"""Scenes and PLY files survive the round trip; bad files are refused in one line."""
+"""Scenes survive the round trip; bad files are refused in one line."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from faithfusion.scene.checkpoint import load_scene, node_names, save_scene, save_tensors, scene_tensors
-from faithfusion.scene.ply import export_ply, import_ply
 from faithfusion.types import Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.errors import InputError
 
@@ -46,36 +44,3 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     save_tensors(tmp_path / "short.safetensors", short, {"format": "faithfusion-scene-1", **node_names(scene)})
     with pytest.raises(InputError, match="quats has 3 rows"):
         load_scene(tmp_path / "short.safetensors")
-
-
-@pytest.mark.parametrize("bases", [1, 4])
-def test_ply_round_trip(tmp_path: Path, bases: int) -> None:
-    gaussians = make_scene(bases=bases).gaussians
-    gaussians.opacity_logits[2] = -1e4  # absent: not written
-    export_ply(tmp_path / "scene.ply", gaussians)
-    loaded = import_ply(tmp_path / "scene.ply")
-    keep = [0, 1, 3, 4, 5, 6]
-    for name in ("means", "quats", "log_scales", "opacity_logits", "colors"):
-        torch.testing.assert_close(getattr(loaded, name), getattr(gaussians, name)[keep])
-
-
-def test_ply_stores_harmonics_channel_by_channel_as_3dgs_does(tmp_path: Path) -> None:
-    gaussians = make_scene(bases=4).gaussians
-    export_ply(tmp_path / "scene.ply", gaussians)
-    header, body = (tmp_path / "scene.ply").read_bytes().split(b"end_header\n")
-    names = [line.split()[-1].decode() for line in header.splitlines() if line.startswith(b"property")]
-    rows = np.frombuffer(body, dtype="<f4").reshape(gaussians.num, len(names))
-    stored = rows[:, [names.index(f"f_rest_{i}") for i in range(9)]].reshape(-1, 3, 3)
-    np.testing.assert_array_equal(stored, gaussians.colors[:, 1:].transpose(1, 2).numpy())
-
-
-def test_ply_export_leaves_torch_its_threads(tmp_path: Path) -> None:
-    threads = torch.get_num_threads()
-    export_ply(tmp_path / "scene.ply", make_scene().gaussians)
-    assert torch.get_num_threads() == threads
-
-
-def test_bad_ply_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.ply").write_text("ply?")
-    with pytest.raises(InputError, match=r"bad\.ply"):
-        import_ply(tmp_path / "bad.ply")

@@ -1,0 +1,29 @@
+"""Moves between two frames of one scene: turned, shifted, scaled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """x -> scale * rotation @ x + translation, float64."""
+
+    rotation: Float[np.ndarray, "3 3"]
+    translation: Float[np.ndarray, 3]
+    scale: float = 1.0
+
+    def move_pose(self, pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+        """A pose (axes in columns, origin) in the new frame; it stays rigid."""
+        moved = np.eye(4)
+        moved[:3, :3] = self.rotation @ pose[:3, :3]
+        moved[:3, 3] = self.scale * self.rotation @ pose[:3, 3] + self.translation
+        return moved
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {"rotation": self.rotation.tolist(), "translation": self.translation.tolist(), "scale": self.scale}
