@@ -8,16 +8,12 @@ masks 1 = regenerate (sky and dynamic masks: 1 = sky, 1 = dynamic).
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-
-SH_0 = 0.5 / math.sqrt(math.pi)
-"""Y_0 of real spherical harmonics: rgb = 0.5 + Y_0 c_0 + ..."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.types import SH_0, Camera, Exposure, Gaussians
+from faithfusion.types import Camera, Exposure, Gaussians
+from faithfusion.utils.harmonics import SH_0
 
 
 def exposure_of(exposure: Exposure | None, camera: Camera, time_index: int) -> tuple[Tensor, Tensor] | None:

@@ -26,7 +26,7 @@ def render(
 
     Colour, depth and alpha are differentiable in every Gaussian parameter and the background (not in the camera).
     `Rendering.projection.means2d` is part of the graph: call its `retain_grad()` to read screen-space gradients.
-    "auto" takes gsplat for CUDA tensors if its extension loads and Warp otherwise. Raises InputError if the background
+    "auto" takes gsplat for CUDA tensors if its extension works and Warp otherwise. Raises InputError if the background
     does not have the camera's size or the backend cannot run here.
     """
     if tuple(background.shape) != (camera.height, camera.width, 3):
@@ -51,7 +51,8 @@ def choose_backend(backend: Backend, device_type: str) -> Literal["warp", "gspla
         name, reason = "warp", f"gsplat needs CUDA tensors, these are on {device_type}"
     else:
         problem = gsplat_problem()
-        name, reason = ("gsplat", "its CUDA extension loaded") if problem is None else ("warp", f"gsplat: {problem}")
+        fallback = f"gsplat cannot be used: {problem}; see docs/compatibility.md"
+        name, reason = ("gsplat", "its CUDA extension works") if problem is None else ("warp", fallback)
     if backend == "gsplat" and name != "gsplat":
         raise InputError("render backend gsplat", reason, "CUDA tensors and a working gsplat, or backend warp")
     say(f"rasteriser: {name} on {device_type} ({reason})")

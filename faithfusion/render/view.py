@@ -12,7 +12,8 @@ from faithfusion.render.exposure import expose, exposure_of
 from faithfusion.render.rasterise import Backend, render
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.sky import sky_background
-from faithfusion.types import SH_0, Camera, GaussianScene, Rendering
+from faithfusion.types import Camera, GaussianScene, Rendering
+from faithfusion.utils.harmonics import SH_0
 
 
 def render_view(scene: GaussianScene, camera: Camera, time_index: int, *, backend: Backend = "auto") -> Rendering:

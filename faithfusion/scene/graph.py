@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.scene.deform import displacement_m
-from faithfusion.types import SH_0, Gaussians, GaussianScene, RigidNode
+from faithfusion.types import Gaussians, GaussianScene, RigidNode
+from faithfusion.utils.harmonics import SH_0
 
 ABSENT_OPACITY_LOGIT = -1e4
 """Opacity logit of a Gaussian whose node does not exist at a time stamp: its opacity is exactly 0 in float32."""

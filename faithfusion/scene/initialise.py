@@ -25,8 +25,9 @@ from faithfusion.scene.pointcloud import (
     shape_of_nodes,
     thin_to_budget,
 )
-from faithfusion.types import SH_0, DriveClip, Frame, Gaussians, GaussianScene, RigidNode
+from faithfusion.types import DriveClip, Frame, Gaussians, GaussianScene, RigidNode
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.harmonics import SH_0
 from faithfusion.utils.progress import say
 from faithfusion.utils.seed import make_generator
 

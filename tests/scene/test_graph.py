@@ -7,7 +7,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from faithfusion.scene.graph import ABSENT_OPACITY_LOGIT, gaussians_at
-from faithfusion.types import SH_0, Gaussians, GaussianScene, RigidNode, Sky
+from faithfusion.types import Gaussians, GaussianScene, RigidNode, Sky
+from faithfusion.utils.harmonics import SH_0
 
 
 def make_scene(dtype: torch.dtype = torch.float32) -> GaussianScene:

@@ -13,8 +13,9 @@ from faithfusion.scene.coloring import color_points, shrink, visible_points
 from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
 from faithfusion.scene.plane_sweep import points_along_rays, sweep_depths
 from faithfusion.scene.pointcloud import PointCloud
-from faithfusion.types import SH_0, Camera, Frame
+from faithfusion.types import Camera, Frame
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.harmonics import SH_0
 from faithfusion.utils.media import write_image
 
 CONFIG = InitialiseConfig(max_gaussians=300, sky_height=16, num_frames=6)
