@@ -1,6 +1,7 @@
-"""Renders the expected information gain of a drive shifted sideways: a volume in nats and a video with a colour bar.
+"""Renders the expected information gain along a new trajectory: a volume in nats and a video with a colour bar.
 
 python tools/render_eig.py --scene_checkpoint RUN/scene.safetensors --clip DRIVE --shift_m 3 --out output/eig
+or, in place of --shift_m:   --trajectory '[{shift_m: 3, over_m: [20, 50]}]'
 
 With --rank 10 it lists instead the ten poses to record next, chosen greedily: a table, and OUT/rank.json with their
 4x4 world_from_camera (metres; OpenCV camera axes; the world is the ego's first pose: x forward, y left, z up).
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from faithfusion.config import parse_config
 from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.new_path import clip_path, path_cameras
 from faithfusion.data.splits import SplitConfig
-from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
+from faithfusion.data.trajectories import distance_from_path_m
+from faithfusion.data.trajectory_config import TrajectoryEntry
 from faithfusion.distill.assess import fitted_clip, reassess_scene
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking, select_views
@@ -34,7 +37,8 @@ class RenderEigConfig:
         clip: the drive the scene was fitted to, in DriveStudio's layout.
         out: folder for eig.safetensors and eig.mp4, or rank.json.
         camera: camera name; empty = the first, and all as candidates of `rank`.
-        shift_m: metres to the left (negative: right).
+        shift_m: metres to the left (negative: right) of the whole drive; 0 is the recorded path.
+        trajectory: where to drive instead of `shift_m`: entries that add up (docs/trajectories.md).
         split: what the fit did not see, for a scene that does not say so itself.
         max_nats: top of the colour scale.
         rank: how many of the most informative poses to list; 0 = render the volume.
@@ -48,6 +52,7 @@ class RenderEigConfig:
     out: str = ""
     camera: str = ""
     shift_m: float = 3.0
+    trajectory: tuple[TrajectoryEntry, ...] = ()
     split: SplitConfig = field(default_factory=SplitConfig)
     max_nats: float = EIG_RANGE_NATS
     rank: int = 0
@@ -69,7 +74,8 @@ def main(argv: list[str]) -> None:
     scene, metadata = load_scene(Path(config.scene_checkpoint))
     clip = read_clip(Path(config.clip))
     names = (config.camera,) if config.camera else clip.camera_names
-    cameras = shifted_cameras(clip, names[0], config.shift_m)
+    shift = (TrajectoryEntry(shift_m=config.shift_m),) if config.shift_m else ()
+    cameras = path_cameras(clip, names[0], clip_path(clip, config.trajectory or shift))
     candidates = clip_candidates(clip, names, config.rank_shifts_m, config.rank_every) if config.rank else []
     fitted = fitted_clip(clip, metadata)
     require_writable(out)

@@ -1,4 +1,4 @@
-"""New trajectories: recorded camera poses moved along the ego's own axes."""
+"""Recorded camera poses moved along the ego's own axes, and how far that leads from the recorded paths."""
 
 from __future__ import annotations
 
@@ -53,26 +53,12 @@ def shifted_cameras(
 
     Raises InputError as `shift_camera`, and for an unknown camera.
     """
-    return _moved(clip, camera_name, [shift_m] * clip.num_frames, max_shift_m)
-
-
-def lane_change_cameras(
-    clip: DriveClip,
-    camera_name: str,
-    shift_m: float,
-    *,
-    first_frame: int,
-    num_ramp_frames: int,
-    max_shift_m: float = MAX_SHIFT_M,
-) -> list[Camera]:
-    """A lane change: the shift grows smoothly (3 s^2 - 2 s^3) from 0 at `first_frame` over `num_ramp_frames` frames.
-
-    Raises InputError as `shifted_cameras`, and for a ramp without length.
-    """
-    if num_ramp_frames < 1:
-        raise InputError("num_ramp_frames", num_ramp_frames, "at least 1")
-    progress = [min(max((t - first_frame) / num_ramp_frames, 0.0), 1.0) for t in range(clip.num_frames)]
-    return _moved(clip, camera_name, [shift_m * s * s * (3.0 - 2.0 * s) for s in progress], max_shift_m)
+    if camera_name not in clip.camera_names:
+        raise InputError(clip.root, f"no camera {camera_name!r}", f"one of {', '.join(clip.camera_names)}")
+    return [
+        shift_camera(clip.frame(t, camera_name).camera, clip.world_from_ego[t], shift_m, max_shift_m=max_shift_m)
+        for t in range(clip.num_frames)
+    ]
 
 
 def distance_from_path_m(clip: DriveClip, camera: Camera) -> float:
@@ -81,19 +67,15 @@ def distance_from_path_m(clip: DriveClip, camera: Camera) -> float:
     nearest = []
     for name in clip.camera_names:
         path = torch.stack([clip.frame(t, name).camera.world_from_camera[:3, 3] for t in range(clip.num_frames)])
-        begin, step = path[:-1], path[1:] - path[:-1]
-        if len(step) == 0:
-            begin, step = path, torch.zeros_like(path)
-        along = ((centre - begin) * step).sum(-1) / step.square().sum(-1).clamp_min(1e-12)
-        feet = begin + along.clamp(0.0, 1.0)[:, None] * step
-        nearest.append(float((centre - feet).norm(dim=-1).min()))
+        nearest.append(float(distance_to_line_m(centre[None], path)))
     return min(nearest)
 
 
-def _moved(clip: DriveClip, camera_name: str, shifts_m: list[float], max_shift_m: float) -> list[Camera]:
-    if camera_name not in clip.camera_names:
-        raise InputError(clip.root, f"no camera {camera_name!r}", f"one of {', '.join(clip.camera_names)}")
-    return [
-        shift_camera(clip.frame(t, camera_name).camera, clip.world_from_ego[t], shift_m, max_shift_m=max_shift_m)
-        for t, shift_m in enumerate(shifts_m)
-    ]
+def distance_to_line_m(points: Float[Tensor, "m 3"], line: Float[Tensor, "n 3"]) -> Float[Tensor, " m"]:
+    """Distance of points from the line through `line`, corner by corner (a point if it has one), metres."""
+    begin, step = line[:-1], line[1:] - line[:-1]
+    if len(step) == 0:
+        begin, step = line, torch.zeros_like(line)
+    along = ((points[:, None] - begin) * step).sum(-1) / step.square().sum(-1).clamp_min(1e-12)
+    feet = begin + along.clamp(0.0, 1.0)[..., None] * step
+    return (points[:, None] - feet).norm(dim=-1).amin(1)

@@ -26,7 +26,7 @@ from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, fit_posterior
 from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.eig.volume import eig_volume
-from faithfusion.types import DriveClip, Frame, GaussianScene, Window
+from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.progress import track
 
 
@@ -134,8 +134,20 @@ def reassess_scene(
 def shifted_window(
     scene: GaussianScene, assessment: Assessment, clip: DriveClip, camera_name: str, shift_m: float, config: EigConfig
 ) -> Window:
-    """Render, EIG volume and references of one camera's clip driven `shift_m` metres to the left."""
+    """`window_of` one camera's clip driven `shift_m` metres to the left."""
     cameras = shifted_cameras(clip, camera_name, shift_m)
+    return window_of(scene, assessment, clip, camera_name, cameras, config)
+
+
+def window_of(
+    scene: GaussianScene,
+    assessment: Assessment,
+    clip: DriveClip,
+    camera_name: str,
+    cameras: Sequence[Camera],
+    config: EigConfig,
+) -> Window:
+    """Render, EIG volume and references of one camera's clip from new poses, one per time stamp."""
     times = list(range(clip.num_frames))
     distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
     known = (assessment.posterior, assessment.calibration)

@@ -1,4 +1,4 @@
-"""The progressive loop: render at a shift, ask EIG what is unknown there, regenerate that, distil, shift further."""
+"""The progressive loop: render on a new path, ask EIG what is unknown there, regenerate that, distil, go further."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faithfusion.data.new_path import NewPath, path_cameras
 from faithfusion.data.splits import Split
-from faithfusion.data.trajectories import shifted_cameras
-from faithfusion.distill.assess import shifted_window, update_assessment
+from faithfusion.distill.assess import update_assessment, window_of
 from faithfusion.distill.fit import choose_device, drive_extent_m
 from faithfusion.distill.optimiser import SceneOptimiser
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig
@@ -32,9 +32,9 @@ SETTLE_TRAIN_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the loop: what was rendered at `shift_m`, what the editor made of it, the scene after distilling."""
+    """One stage of the loop: what was rendered on `path`, what the editor made of it, the scene after distilling."""
 
-    shift_m: float
+    path: NewPath
     window: Window
     edited: EditedClip
     scene: GaussianScene
@@ -47,19 +47,19 @@ def refine_stage(
     calibration: Calibration,
     editor: Editor,
     config: RefineConfig,
-    shift_m: float,
+    path: NewPath,
 ) -> Stage:
-    """Renders, regenerates and distils the clip of `config.camera` at one shift."""
+    """Renders, regenerates and distils the clip of `config.camera` on one path."""
     camera_name = config.camera or clip.camera_names[0]
     informing = train_frames[:: config.posterior_stride]
     assessment = update_assessment(scene, clip, informing, calibration, config.eig)
-    window = shifted_window(scene, assessment, clip, camera_name, shift_m, config.eig)
-    say(f"shift {shift_m:+.2f} m: regenerating {window.render.shape[0]} frames")
+    cameras = path_cameras(clip, camera_name, path)
+    window = window_of(scene, assessment, clip, camera_name, cameras, config.eig)
+    say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
-    cameras = shifted_cameras(clip, camera_name, shift_m)
     novel = novel_views(cameras, edited, config.distill)
-    distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, shift_m)
-    return Stage(shift_m, window, edited, distilled)
+    distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, path)
+    return Stage(path, window, edited, distilled)
 
 
 def novel_views(cameras: Sequence[Camera], edited: EditedClip, config: DistillConfig) -> list[SupervisedView]:
@@ -81,7 +81,7 @@ def settle(scene: GaussianScene, clip: DriveClip, split: Split, config: RefineCo
     )
     config = dataclasses.replace(config, distill=dataclasses.replace(config.distill, schedule=schedule))
     withheld = [load_view(clip, frame) for frame in split.calibration]
-    return distill(scene, ViewLoader(clip, split.train), withheld, config, 0.0)
+    return distill(scene, ViewLoader(clip, split.train), withheld, config, None)
 
 
 def distill(
@@ -89,9 +89,12 @@ def distill(
     recorded: ViewLoader,
     novel: Sequence[SupervisedView],
     config: RefineConfig,
-    shift_m: float,
+    path: NewPath | None,
 ) -> GaussianScene:
-    """Fits the scene to the edited views while the recorded ones keep being fitted (equation L_novel of the paper)."""
+    """Fits the scene to the edited views while the recorded ones keep being fitted (equation L_novel of the paper).
+
+    `path`: of the edited views; None for recorded ones.
+    """
     schedule = config.distill.schedule
     optimiser = SceneOptimiser(
         scene_to(scene, choose_device(config.fit.device)),
@@ -99,9 +102,9 @@ def distill(
         extent_m=drive_extent_m(recorded.frames),
         densify=config.distill.densify,
     )
-    random = make_generator(config.seed, "distill", shift_m)
+    random = make_generator(config.seed, "distill", 0.0 if path is None else path.chance_name)
     plan = list(plan_views(schedule, len(recorded), len(novel), random))
-    for planned in track(plan, f"distil {shift_m:+.2f} m" if shift_m else "settle"):
+    for planned in track(plan, "settle" if path is None else f"distil, {path.name}"):
         view = recorded.view(planned.index) if planned.is_original else novel[planned.index]
         optimiser.step(to_device(view, optimiser.sky.device))
     return scene_to(detach_scene(optimiser.scene()), "cpu")

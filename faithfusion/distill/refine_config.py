@@ -7,6 +7,7 @@ from typing import Literal
 
 from faithfusion.data.splits import SplitConfig
 from faithfusion.data.street.config import StreetConfig
+from faithfusion.data.trajectory_config import TrajectoryEntry, check_entries
 from faithfusion.distill.fit import FitConfig
 from faithfusion.distill.optimiser import OptimiserConfig
 from faithfusion.distill.schedule import ScheduleConfig
@@ -41,14 +42,16 @@ class DistillConfig:
 
 @dataclass(frozen=True)
 class RefineConfig:
-    """A drive in, a lane-shift video, an improved scene and a report out.
+    """A drive in, a video along a new trajectory, an improved scene and a report out.
 
     Attributes:
         out: folder of the run; the same command continues there.
         scene: folder of a drive in DriveStudio's layout; none makes the procedural street.
         street: the procedural street, used without `scene`.
         cameras: cameras to fit; empty takes all.
-        camera: camera whose shifted clip is refined; empty takes the first.
+        camera: camera whose clip is refined; empty takes the first.
+        trajectory: where to drive instead, entries that add up, such as [{shift_m: 3, over_m: [20, 50]}, {yaw_deg: 5}]
+            (docs/trajectories.md); none: a shift of the whole drive by distill.schedule.target_shift_m.
         num_frames: time stamps to use from the start; 0 takes all.
         split: which frames are kept back for calibration and evaluation.
         weights: generator file, or "wan-tiny" for the one that is shipped.
@@ -66,6 +69,7 @@ class RefineConfig:
     street: StreetConfig = field(default_factory=StreetConfig)
     cameras: tuple[str, ...] = ()
     camera: str = ""
+    trajectory: tuple[TrajectoryEntry, ...] = ()
     num_frames: int = 0
     split: SplitConfig = field(default_factory=SplitConfig)
     weights: str = "wan-tiny"
@@ -81,3 +85,9 @@ class RefineConfig:
         if self.posterior_stride < 1 or self.settle_steps < 0:
             found = f"posterior_stride = {self.posterior_stride}, settle_steps = {self.settle_steps}"
             raise InputError("configuration", found, "a stride of at least 1 and no negative number of steps")
+        check_entries(self.trajectory)
+
+    @property
+    def trajectory_entries(self) -> tuple[TrajectoryEntry, ...]:
+        """The wanted trajectory; without one, the schedule's shift of the whole drive."""
+        return self.trajectory or (TrajectoryEntry(shift_m=self.distill.schedule.target_shift_m),)

@@ -10,12 +10,19 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from faithfusion.data.calibration import invert_rigid
 from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.new_path import NewPath, clip_path, lay_out, path_cameras
+from faithfusion.data.path_hits import PathHit, path_hits, warning_line
 from faithfusion.data.splits import Split, split_clip
 from faithfusion.data.street.config import StreetConfig, check_config
+from faithfusion.data.street.layout import plan_street
+from faithfusion.data.street.rig import ego_poses
 from faithfusion.data.street.writer import make_street
-from faithfusion.data.trajectories import MAX_SHIFT_M
-from faithfusion.distill.assess import assess_scene, assessment_facts, shifted_window, update_assessment
+from faithfusion.data.trajectory_config import constant_shift_m
+from faithfusion.distill.assess import assess_scene, assessment_facts, update_assessment, window_of
 from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.loop import refine_stage, settle
 from faithfusion.distill.refine_config import RefineConfig
@@ -24,6 +31,7 @@ from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import say
 from faithfusion.utils.stages import StageLog
 from faithfusion.video.editor import VideoEditor
 from faithfusion.video.weights import load_generator
@@ -33,11 +41,13 @@ SHIPPED_WEIGHTS = "wan-tiny"
 
 @dataclass(frozen=True)
 class RefineRun:
-    """What a finished run knows: drive, scenes before and after with what is stored beside them (calibration, origin),
-    the unrefined and the last regenerated clip."""
+    """What a finished run knows: drive, new path and what is in its way, scenes before and after with what is stored
+    beside them (calibration, origin), the unrefined and the last regenerated clip."""
 
     clip: DriveClip
     camera_name: str
+    path: NewPath
+    hits: tuple[PathHit, ...]
     held_out: tuple[Frame, ...]
     metadata: dict[str, Any]
     before: GaussianScene
@@ -47,25 +57,23 @@ class RefineRun:
 
 
 def check_inputs(config: RefineConfig) -> None:
-    """Reads what the user gave without writing anything. Raises InputError for weights, a drive, a camera, a shift or a
-    number of frames that cannot work."""
+    """Reads what the user gave without writing anything. Raises InputError for weights, a drive, a camera, a trajectory
+    or a number of frames that cannot work."""
     path = weights_path(config.weights)
     load_generator(path)
-    shift_m = config.distill.schedule.target_shift_m
-    if abs(shift_m) > MAX_SHIFT_M:
-        expected = f"at most {MAX_SHIFT_M:g} m to either side"
-        raise InputError("distill.schedule.target_shift_m", f"{shift_m} m", expected)
     if config.scene is None:
         check_config(street_config(config))
         if config.num_frames > config.street.num_frames:
             raise InputError("num_frames", config.num_frames, f"at most the street's {config.street.num_frames} frames")
         require_camera(config, config.cameras or config.street.camera_names)
         _require_window(config, config.num_frames or config.street.num_frames)
+        lay_out(config.trajectory_entries, *street_drive(config))
         return
     clip = read_clip(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
     require_camera(config, clip.camera_names)
     split_clip(clip, config.split)
     _require_window(config, clip.num_frames)
+    clip_path(clip, config.trajectory_entries)
 
 
 def _require_window(config: RefineConfig, num_frames: int) -> None:
@@ -74,9 +82,18 @@ def _require_window(config: RefineConfig, num_frames: int) -> None:
 
 
 def street_config(config: RefineConfig) -> StreetConfig:
-    """The procedural street with truth at the target shift."""
-    shifts_m = set(config.street.shifts_m) | {config.distill.schedule.target_shift_m}
+    """The procedural street; with truth on the new path if that is a shift of the whole drive."""
+    shift_m = constant_shift_m(config.trajectory_entries)
+    shifts_m = set(config.street.shifts_m) | ({shift_m} if shift_m is not None else set())
     return dataclasses.replace(config.street, shifts_m=tuple(sorted(shifts_m)))
+
+
+def street_drive(config: RefineConfig) -> tuple[np.ndarray, np.ndarray]:
+    """What `lay_out` needs of the street before it is made: ego poses [T, 4, 4] in the clip's world, and the 4x4 that
+    takes the street's own world there."""
+    poses = ego_poses(config.street, plan_street(config.street))[: config.num_frames or None]
+    clip_from_street = invert_rigid(poses[0])
+    return clip_from_street @ poses, clip_from_street
 
 
 def open_drive(config: RefineConfig, log: StageLog) -> DriveClip:
@@ -89,14 +106,20 @@ def open_drive(config: RefineConfig, log: StageLog) -> DriveClip:
 
 
 def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
-    """Drive -> fit -> calibrated EIG -> per shift: render, regenerate, distil. Raises InputError before any work."""
+    """Drive -> fit -> calibrated EIG -> per stage of the new path: render, regenerate, distil.
+
+    Raises InputError before any work.
+    """
     out = Path(config.out)
     weights = weights_path(config.weights)
     generator, profile, _ = load_generator(weights)
     editor = VideoEditor(generator, config.editor, profile)
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)
-    shifts_m = config.distill.schedule.stage_shifts_m()
+    path = clip_path(clip, config.trajectory_entries)
+    hits = path_hits(clip, path)
+    if hits:
+        say(f"warning: {warning_line(hits)}")
     split = split_clip(clip, config.split)
 
     fitted, state = out / "scene_fitted.safetensors", out / "fit_state.safetensors"
@@ -106,41 +129,41 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     as_fitted, _ = load_scene(fitted)
     known = out / "scene_calibrated.safetensors"
     settling = (config.settle_steps, config.distill.optimise, config.distill.densify, config.seed)
-    inputs = (config.eig, config.posterior_stride, settling, camera_name, shifts_m[-1])
+    inputs = (config.eig, config.posterior_stride, settling, camera_name, path.key())
     unrefined = out / "clip_unrefined.safetensors"
     outputs = [known, unrefined]
-    log.run("calibrate", inputs, outputs, lambda: _calibrate(as_fitted, clip, split, config, outputs))
+    log.run("calibrate", inputs, outputs, lambda: _calibrate(as_fitted, clip, split, config, path, outputs))
     before, metadata = load_scene(known)
-    scene = before
     calibration = calibration_from_plain(metadata["calibration"])
 
-    clips = []
-    inputs = (config.distill, config.editor, camera_name, config.seed, file_hash(weights))
-    for number, shift_m in enumerate(shifts_m, 1):
-        scene_path, clip_path = out / f"scene_stage_{number}.safetensors", out / f"clip_stage_{number}.safetensors"
+    after, last = before, unrefined
+    inputs = (config.distill, config.editor, camera_name, config.seed, file_hash(weights), path.key())
+    for step in path.stages(config.distill.schedule.num_stages(float(path.displacement_m().max()))):
+        outputs = [out / f"scene_stage_{step.stage}.safetensors", out / f"clip_stage_{step.stage}.safetensors"]
 
-        def refine(scene=scene, shift_m=shift_m, scene_path=scene_path, clip_path=clip_path) -> None:
-            stage = refine_stage(scene, clip, split.recorded, calibration, editor, config, shift_m)
-            save_stage_clip(clip_path, StageClip(stage.shift_m, stage.window, stage.edited))
-            save_scene(scene_path, stage.scene, metadata | {"shift_m": shift_m})
+        def refine(scene=after, step=step, outputs=outputs) -> None:
+            stage = refine_stage(scene, clip, split.recorded, calibration, editor, config, step)
+            save_stage_clip(outputs[1], StageClip(step.name, stage.window, stage.edited))
+            save_scene(outputs[0], stage.scene, metadata | step.facts())
 
-        log.run(f"shift {shift_m:+.2f} m", inputs, [scene_path, clip_path], refine)
-        scene, _ = load_scene(scene_path)
-        clips.append(clip_path)
+        log.run(step.name, inputs, outputs, refine)
+        after, last = load_scene(outputs[0])[0], outputs[1]
     return RefineRun(
         clip=clip,
         camera_name=camera_name,
+        path=path,
+        hits=hits,
         held_out=split.held_out,
         metadata=metadata,
         before=before,
-        after=scene,
+        after=after,
         unrefined=load_stage_clip(unrefined),
-        last=load_stage_clip(clips[-1]),
+        last=load_stage_clip(last),
     )
 
 
 def require_camera(config: RefineConfig, names: Sequence[str]) -> str:
-    """The camera whose shifted clip is refined, one of `names`."""
+    """The camera whose clip is refined, one of `names`."""
     name = config.camera or names[0]
     if name not in names:
         raise InputError("camera", name, f"one of {', '.join(names)}")
@@ -171,16 +194,17 @@ def _calibrate(
     clip: DriveClip,
     split: Split,
     config: RefineConfig,
-    paths: Sequence[Path],
+    new_path: NewPath,
+    outputs: Sequence[Path],
 ) -> None:
-    """Writes the scene, settled, with its calibration, and its clip at the target shift with EIG."""
+    """Writes the scene, settled, with its calibration, and its clip on the new path with EIG."""
     stride = config.posterior_stride
     calibration = assess_scene(scene, clip, split.train[::stride], split.calibration, config.eig).calibration
     scene = settle(scene, clip, split, config)
     assessment = update_assessment(scene, clip, split.recorded[::stride], calibration, config.eig)
-    shift_m = config.distill.schedule.target_shift_m
     camera_name = require_camera(config, clip.camera_names)
-    window = shifted_window(scene, assessment, clip, camera_name, shift_m, config.eig)
-    save_stage_clip(paths[1], StageClip(shift_m, window))
+    cameras = path_cameras(clip, camera_name, new_path)
+    window = window_of(scene, assessment, clip, camera_name, cameras, config.eig)
+    save_stage_clip(outputs[1], StageClip(new_path.name, window))
     facts = assessment_facts(clip, config.split, stride, calibration, settled=config.settle_steps > 0)
-    save_scene(paths[0], scene, {"clip": clip.name, **facts})
+    save_scene(outputs[0], scene, {"clip": clip.name, **facts})

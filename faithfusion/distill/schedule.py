@@ -1,4 +1,4 @@
-"""Which lateral shift in which stage, and which view in which step: pure functions of the configuration and a seed."""
+"""How many stages lead to the new path, and which view in which step: pure functions of configuration and seed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class ScheduleConfig:
     """The progressive expansion: shift a little, refine, distil, shift further (paper, section 1a "Loop").
 
     Attributes:
-        target_shift_m: lateral shift of the wanted trajectory in metres, left is positive.
-        step_m: how much further each stage goes, metres.
+        target_shift_m: lateral shift of the wanted trajectory in metres, left is positive; a `trajectory` goes first.
+        step_m: how much further each stage leads away from the recorded path at most, metres.
         steps_per_stage: optimiser steps of the distillation after each stage.
         original_share: share of those steps that fit recorded views instead of regenerated ones.
     """
@@ -28,17 +28,16 @@ class ScheduleConfig:
     original_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.step_m <= 0:
+        if not self.step_m > 0:
             raise InputError("schedule.step_m", self.step_m, "a positive number of metres")
-        if self.target_shift_m == 0:
+        if self.target_shift_m == 0 or not math.isfinite(self.target_shift_m):
             raise InputError("schedule.target_shift_m", self.target_shift_m, "a shift other than zero, in metres")
         if not 0.0 <= self.original_share <= 1.0:
             raise InputError("schedule.original_share", self.original_share, "a share between 0 and 1")
 
-    def stage_shifts_m(self) -> tuple[float, ...]:
-        """Equal steps of at most `step_m` that end exactly at the target."""
-        count = max(1, math.ceil(abs(self.target_shift_m) / self.step_m - 1e-9))
-        return tuple(self.target_shift_m * (i + 1) / count for i in range(count))
+    def num_stages(self, displacement_m: float) -> int:
+        """Equal steps of at most `step_m` that lead `displacement_m` away."""
+        return max(1, math.ceil(displacement_m / self.step_m - 1e-9))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ COLORS = ("render", "references", "frames", "edit")
 
 @dataclass(frozen=True)
 class StageClip:
-    """What was rendered at `shift_m`, with its EIG, and what the editor made of it, if it was asked."""
+    """What was rendered on the path called `name`, with its EIG, and what the editor made of it, if it was asked."""
 
-    shift_m: float
+    name: str
     window: Window
     edited: EditedClip | None = None
 
@@ -35,7 +35,7 @@ def save_stage_clip(path: Path, clip: StageClip) -> None:
         exact |= {"gain": edited.gain}
     tensors: dict[str, Tensor] = {name: (value.clamp(0, 1) * 255.0 + 0.5).byte() for name, value in colors.items()}
     tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
-    save_tensors(path, tensors | exact, {"shift_m": clip.shift_m})
+    save_tensors(path, tensors | exact, {"name": clip.name})
 
 
 def load_stage_clip(path: Path) -> StageClip:
@@ -45,4 +45,4 @@ def load_stage_clip(path: Path) -> StageClip:
     eig = EigVolume(*(values[name] for name in ("eig_nats", "expected_sq_error", "alpha")))
     window = Window(values["render"], eig, values["depth"], values["references"], tensors["known"].to(torch.bool))
     edited = EditedClip(values["frames"], values["edit"], values["gain"]) if "gain" in values else None
-    return StageClip(header["shift_m"], window, edited)
+    return StageClip(header["name"], window, edited)

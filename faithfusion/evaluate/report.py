@@ -27,7 +27,9 @@ from faithfusion.evaluate.page import html_image, html_page, html_video
 from faithfusion.evaluate.tables import Metrics, html_table, markdown_table, metric_tables, seconds_table
 from faithfusion.utils.atomic import atomic_file
 
-NO_TRUTH = "This drive has no true images at the shifted pose: comparisons with the truth are left out."
+NO_TRUTH = "This drive has no true images on the new path: comparisons with the truth are left out."
+
+TRAJECTORY_CAPTION = "The recorded path and the new one from above, and how they differ, over the metres driven"
 
 EXPLANATION = (
     "<p><b>EIG</b>, the expected information gain, says how much one observation of a pixel would tell about the "
@@ -60,6 +62,8 @@ class Report:
         config_yaml: the resolved configuration.
         command: the command line of the run.
         eig_range_nats: top of the colour scale of the EIG pictures; None leaves the legend out.
+        no_truth: why nothing is compared with the truth, if nothing is.
+        trajectory: picture of the new path from above, [H, W, 3] uint8; None leaves it out.
     """
 
     title: str
@@ -75,12 +79,14 @@ class Report:
     config_yaml: str = ""
     command: str = ""
     eig_range_nats: float | None = None
+    no_truth: str = NO_TRUTH
+    trajectory: np.ndarray | None = None
 
     @property
     def all_notes(self) -> tuple[str, ...]:
         """The notes, and that there is no truth if nothing was compared with it."""
         has_truth = self.reliability is not None or bool(self.psnr_by_decile)
-        return self.notes if has_truth else (*self.notes, NO_TRUTH)
+        return self.notes if has_truth else (*self.notes, self.no_truth)
 
 
 def write_report(folder: Path, report: Report) -> Path:
@@ -150,6 +156,8 @@ def html_report(report: Report) -> str:
     parts += [_section("Videos", "".join(html_video(path, label) for label, path in report.videos.items()))]
     bar = "" if report.eig_range_nats is None else draw_color_bar(report.eig_range_nats)
     parts += [_section("How to read this", EXPLANATION + bar)]
+    if report.trajectory is not None:
+        parts.append(_section("Trajectory", html_image(report.trajectory, TRAJECTORY_CAPTION)))
     parts += [_section(table.title, html_table(table)) for table in metric_tables(report.metrics)]
     parts += [_section("Curves", _chart_grid(report))]
     parts += [_section("Pictures", "".join(html_image(image, caption) for caption, image in report.stills))]

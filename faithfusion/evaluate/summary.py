@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,14 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.config import to_plain
-from faithfusion.data.street.truth import has_truth, load_truth
-from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.data.new_path import path_cameras
+from faithfusion.data.path_hits import warning_line
+from faithfusion.data.street.truth import load_truth, true_shifts, truth_paths
 from faithfusion.distill.loop import render_clip
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.run import RefineRun
 from faithfusion.distill.scores import score_frames
 from faithfusion.evaluate.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
-from faithfusion.evaluate.report import Report, write_report
+from faithfusion.evaluate.report import NO_TRUTH, Report, write_report
+from faithfusion.evaluate.trajectory_picture import draw_preview
 from faithfusion.evaluate.views import (
     RunViews,
     decile_curves,
@@ -30,7 +33,7 @@ from faithfusion.evaluate.views import (
 from faithfusion.scene.checkpoint import save_scene
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
-from faithfusion.types import GaussianScene
+from faithfusion.types import Camera, GaussianScene
 from faithfusion.utils.media import write_image, write_video
 from faithfusion.utils.stages import StageLog
 
@@ -38,28 +41,31 @@ from faithfusion.utils.stages import StageLog
 def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, command: str) -> Path:
     """Writes scene.safetensors and .ply, views.safetensors, videos, stills, metrics and the report; its path."""
     out = Path(config.out)
-    shift_m = run.last.shift_m
-    cameras = shifted_cameras(run.clip, run.camera_name, shift_m)
-    views = final_views(run, shift_m, config.editor.regenerate_rms)
-    save_scene(out / "scene.safetensors", run.after, run.metadata | {"shift_m": shift_m})
+    cameras = path_cameras(run.clip, run.camera_name, run.path)
+    views = final_views(run, cameras, config.editor.regenerate_rms)
+    save_scene(out / "scene.safetensors", run.after, run.metadata | run.path.facts())
     export_ply(out / "scene.ply", gaussians_at(run.after, 0))
     save_views(out / "views.safetensors", views)
     panels = write_videos(out, views, run.clip.frame_rate_hz)
-    metrics = {f"at {shift_m:+.2f} m: {name}": row for name, row in shift_metrics(views, cameras).items()}
+    preview = draw_preview(run.clip, run.camera_name, run.path, run.hits)
+    write_image(out / "trajectory.png", preview)
+    metrics = {f"{run.path.place}: {name}": row for name, row in shift_metrics(views, cameras).items()}
     metrics |= {f"uncertainty: {name}": row for name, row in uncertainty_metrics(views).items()}
     metrics["recorded lane, held-out: before"] = lane_scores(run.before, run)
     metrics["recorded lane, held-out: after"] = lane_scores(run.after, run)
     report = Report(
-        title=f"{run.clip.name}, camera {run.camera_name}, {shift_m:+.1f} m",
+        title=f"{run.clip.name}, camera {run.camera_name}, {run.path.title}",
         metrics=metrics,
-        summary=findings(views, metrics, shift_m),
+        summary=findings(views, metrics, run.path.place),
         videos={"before, EIG, after": out / "comparison.mp4"},
         stills=tuple((f"frame {t}", panels[t]) for t in still_frames(len(panels))),
         reliability=error_reliability(views) if views.truth is not None else None,
         sparsification=sparsification_curves(views) if views.truth is not None else {},
         psnr_by_decile=decile_curves(views) if views.truth is not None else {},
         stage_seconds=log.seconds,
-        notes=scene_notes(run),
+        notes=scene_notes(run) + ((warning_line(run.hits),) if run.hits else ()),
+        no_truth=why_no_truth(run),
+        trajectory=preview,
         config_yaml=yaml.safe_dump(to_plain(config), sort_keys=False),
         command=command,
         eig_range_nats=EIG_RANGE_NATS,
@@ -67,14 +73,13 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
     return write_report(out, report)
 
 
-def final_views(run: RefineRun, shift_m: float, regenerate_rms: float) -> RunViews:
-    """The clip at the target shift: the fitted scene, the last edit, the distilled scene, and truth if there is any.
+def final_views(run: RefineRun, cameras: Sequence[Camera], regenerate_rms: float) -> RunViews:
+    """The clip on the new path (`cameras`): the fitted scene, the last edit, the distilled scene, the truth if known.
 
     EIG is that of the fitted scene, before anything was refined.
     """
-    cameras = shifted_cameras(run.clip, run.camera_name, shift_m)
-    truth = None
-    if has_truth(run.clip.root, shift_m):
+    truth, shift_m = None, run.path.shift_m
+    if not why_no_truth(run):
         times = range(run.clip.num_frames)
         truth = torch.stack([load_truth(run.clip.root, shift_m, run.camera_name, t).color for t in times])
     return RunViews(
@@ -87,6 +92,18 @@ def final_views(run: RefineRun, shift_m: float, regenerate_rms: float) -> RunVie
         truth=truth,
         regenerate_rms=regenerate_rms,
     )
+
+
+def why_no_truth(run: RefineRun) -> str:
+    """Why the run cannot be compared with true images; empty if it can."""
+    shift_m, root = run.path.shift_m, run.clip.root
+    if not true_shifts(root):
+        return NO_TRUTH
+    if shift_m is None:
+        return NO_TRUTH + " True images of a procedural street are made for shifts of the whole drive only."
+    if not truth_paths(root, shift_m, run.camera_name, 0)[0].is_file():
+        return NO_TRUTH + f" This street has none of camera {run.camera_name} {run.path.place}."
+    return ""
 
 
 def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tensor, "t h w 3"]:
@@ -115,11 +132,11 @@ def lane_scores(scene: GaussianScene, run: RefineRun) -> dict[str, float]:
     }
 
 
-def findings(views: RunViews, metrics: dict[str, dict[str, float]], shift_m: float) -> tuple[str, ...]:
-    """The result in sentences."""
-    before, edit, after = (metrics[f"at {shift_m:+.2f} m: {name}"] for name in ("before", "edit", "after"))
+def findings(views: RunViews, metrics: dict[str, dict[str, float]], place: str) -> tuple[str, ...]:
+    """The result in sentences. `place`: of the new path, which heads its metrics."""
+    before, edit, after = (metrics[f"{place}: {name}"] for name in ("before", "edit", "after"))
     share = 100.0 * metrics["uncertainty: eig"]["regenerated_share"]
-    lines = [f"{share:.1f} % of the pixels at {shift_m:+.1f} m are uncertain enough to be regenerated."]
+    lines = [f"{share:.1f} % of the pixels {place} are uncertain enough to be regenerated."]
     if views.truth is not None:
         rows = {"as fitted": before, "edited": edit, "after distillation": after}
         lines.append("PSNR to the truth: " + ", ".join(f"{row['psnr_db']:.2f} dB {name}" for name, row in rows.items()))

@@ -29,7 +29,7 @@ COLORS = ("before", "render", "edit", "after", "truth")
 
 @dataclass(frozen=True)
 class RunViews:
-    """The clip at the target shift. `before`: the scene as fitted, to which `eig` and `depth` belong; `render`: the
+    """The clip on the new path. `before`: the scene as fitted, to which `eig` and `depth` belong; `render`: the
     scene in the last stage, from which the editor made the finished clip `edit`; `after`: the distilled scene.
     `regenerate_rms`: expected RMS error, colours in [0, 1], above which a pixel counts as to be regenerated."""
 

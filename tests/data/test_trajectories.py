@@ -9,7 +9,7 @@ from tiny_clip import write_tiny_clip
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.trajectories import (
     distance_from_path_m,
-    lane_change_cameras,
+    distance_to_line_m,
     move_camera,
     shift_camera,
     shifted_cameras,
@@ -51,17 +51,6 @@ def test_raised_camera_moves_up(clip: DriveClip) -> None:
     torch.testing.assert_close(moved, torch.tensor([0.0, 0.0, 1.2]))
 
 
-def test_lane_change_starts_at_zero_and_ends_at_the_shift(clip: DriveClip) -> None:
-    cameras = lane_change_cameras(clip, "0", -2.0, first_frame=1, num_ramp_frames=4)
-    distances = [
-        float((camera.world_from_camera - clip.frame(t, "0").camera.world_from_camera)[:3, 3].norm())
-        for t, camera in enumerate(cameras)
-    ]
-    assert distances == pytest.approx([0.0, 0.0, 2 * 0.15625, 1.0, 2 * 0.84375, 2.0], abs=1e-5)
-    with pytest.raises(InputError, match="num_ramp_frames"):
-        lane_change_cameras(clip, "0", 2.0, first_frame=0, num_ramp_frames=0)
-
-
 @pytest.mark.parametrize("shift_m", [50.0, -50.0, float("nan"), float("inf")])
 def test_unreasonable_shifts_are_refused(clip: DriveClip, shift_m: float) -> None:
     with pytest.raises(InputError, match="shift_m: .* at most 10 m"):
@@ -84,3 +73,12 @@ def test_distance_from_the_path_ignores_progress_along_it(tmp_path: Path) -> Non
             assert distance_from_path_m(clip, camera) == pytest.approx(abs(shift_m), abs=0.06)  # the path bends
     ahead = move_camera(clip.frame(5, "0").camera, clip.world_from_ego[5], (2.0, 0.0, 0.0))
     assert distance_from_path_m(clip, ahead) == pytest.approx(2.0, abs=1e-3)
+
+
+def test_distance_to_a_line_equals_the_nearest_of_many_points_on_it() -> None:
+    line = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [2.0, 3.0, 1.0]])
+    points = torch.tensor([[1.0, 1.0, 0.0], [-1.0, 0.5, 0.0], [4.0, 4.0, 1.0], [1.5, 0.7, 0.2]])
+    dense = torch.cat([a + torch.linspace(0, 1, 4001)[:, None] * (b - a) for a, b in zip(line, line[1:], strict=False)])
+    slow = torch.stack([(dense - point).norm(dim=-1).min() for point in points])
+    torch.testing.assert_close(distance_to_line_m(points, line), slow, atol=1e-5, rtol=0)
+    torch.testing.assert_close(distance_to_line_m(points, line[:1]), points.norm(dim=-1))

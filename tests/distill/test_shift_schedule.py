@@ -1,19 +1,28 @@
 """The progressive schedule: where it goes and what it draws."""
 
+import numpy as np
 import pytest
 
+from faithfusion.data.new_path import lay_out
+from faithfusion.data.trajectory_config import TrajectoryEntry
 from faithfusion.distill.schedule import ScheduleConfig, plan_views
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 
 
 def test_stages_end_at_the_target_in_equal_steps() -> None:
-    assert ScheduleConfig(target_shift_m=3.0, step_m=1.0).stage_shifts_m() == (1.0, 2.0, 3.0)
-    assert ScheduleConfig(target_shift_m=-2.5, step_m=1.0).stage_shifts_m() == pytest.approx((-5 / 6, -5 / 3, -2.5))
-    assert ScheduleConfig(target_shift_m=0.4, step_m=1.0).stage_shifts_m() == (0.4,)
+    config = ScheduleConfig(step_m=1.0)
+    counts = {3.0: 3, 2.5: 3, 0.4: 1, 3.0000001: 4, 3.0 + 1e-12: 3, 0.0: 1}
+    assert {distance: config.num_stages(distance) for distance in counts} == counts
+    for shift_m, expected in ((3.0, (1.0, 2.0, 3.0)), (-2.5, (-5 / 6, -5 / 3, -2.5)), (0.4, (0.4,))):
+        path = lay_out([TrajectoryEntry(shift_m=shift_m)], np.eye(4)[None], np.eye(4))
+        stages = path.stages(config.num_stages(float(path.displacement_m().max())))
+        assert [stage.shift_m for stage in stages] == pytest.approx(expected, abs=0)
 
 
-@pytest.mark.parametrize("wrong", [{"step_m": 0.0}, {"target_shift_m": 0.0}, {"original_share": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"step_m": 0.0}, {"target_shift_m": 0.0}, {"target_shift_m": float("nan")}, {"original_share": 1.5}]
+)
 def test_contradictions_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         ScheduleConfig(**wrong)

@@ -305,9 +305,22 @@ def test_without_rank_the_tool_renders_the_volume(run: list[str], tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"eig.safetensors", "eig.mp4"}
 
 
+def test_the_volume_follows_a_trajectory(run: list[str], tmp_path: Path) -> None:
+    main = runpy.run_path(str(TOOL))["main"]
+    options = {"shift": ("--shift_m", "2"), "same": ("--trajectory", "[{shift_m: 2}]")}
+    options["turn"] = ("--trajectory", "[{yaw_deg: 9}]")
+    volumes = {}
+    for name, chosen in options.items():
+        main([*run, "--out", str(tmp_path / name), *chosen])
+        volumes[name] = (tmp_path / name / "eig.safetensors").read_bytes()
+    assert volumes["same"] == volumes["shift"] != volumes["turn"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--trajectory", "[{shift_m: 1, over_m: [1, 99]}]"), "m that were driven"),
+        (("--shift_m", "50"), "50 m from the recorded path"),
         (("--rank", "-1"), "--rank: -1"),
         (("--rank", "2", "--rank_shifts_m", "[]"), "no candidates"),
         (("--rank", "2", "--rank_every", "0"), "rank_every"),

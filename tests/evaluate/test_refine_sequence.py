@@ -49,7 +49,8 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
         assert (out / name).stat().st_size > 0, name
     assert "<video" in (out / "report.html").read_text()
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics
+    assert metrics["metrics"]["at +1.00 m: after"]["psnr_db"] > 5.0  # against the truth of the street
+    assert (out / "trajectory.png").stat().st_size > 0
     again = refine(workspace)
     assert again.returncode == 0
     assert again.stderr.count("resumed") == 5  # street, fit, calibrate and two shifts
@@ -67,9 +68,33 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
     assert changed.stderr.count("resumed") == 3  # only the shifts are made again
 
 
+def test_any_trajectory_can_be_asked_for(workspace: Path) -> None:
+    """A lane change with a turned rig, beyond the reach of truth, through the fit of the run above."""
+    lane_change = "[{shift_m: -8, over_m: [1, 6]}, {yaw_deg: 5}]"
+    result = refine(workspace, "--trajectory", lane_change, "--distill.schedule.step_m", "4", "--out", "lane")
+    assert result.returncode == 0, result.stderr
+    assert "trajectory 2 of 2: regenerating 9 frames" in result.stderr
+    out = workspace / "lane"
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert "shift -8.00 m over 1-6 m, yaw +5.0 deg" in metrics["title"]
+    assert "psnr_db" not in metrics["metrics"]["on the new trajectory: after"]
+    assert metrics["metrics"]["on the new trajectory: after"]["psnr_to_render_lowest_eig_decile_db"] > 0
+    assert any("shifts of the whole drive only" in note for note in metrics["notes"])
+    assert (out / "trajectory.png").stat().st_size > 0
+    assert "<h2>Trajectory</h2>" in (out / "report.html").read_text()
+    assert (out / "drive" / "truth" / "+0.00m").is_dir() and not (out / "drive" / "truth" / "-8.00m").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--trajectory", "[{shift_n: 3}]"), "shift_n"),
+        (("--trajectory", "[{shift_m: .nan}]"), "trajectory.shift_m: nan"),
+        (("--trajectory", "[{raise_m: 11}]"), "11 m from the recorded path"),
+        (("--trajectory", "[{shift_m: 3, over_m: [4, 2]}]"), "[4.0, 2.0]"),
+        (("--trajectory", "[{shift_m: 3, over_m: [1, 50]}]"), "m that were driven"),
+        (("--trajectory", "[{poses: nowhere.txt}]"), "nowhere.txt"),
+        (("--trajectory", "[{poses: a}, {poses: b}]"), "at most one file"),
         (("--distill.schedule.target_shift_m", "50"), "50"),
         (("--fit.stepz", "3"), "stepz"),
         (("--scene", "nowhere"), "nowhere"),
