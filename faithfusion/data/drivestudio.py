@@ -1,9 +1,12 @@
-"""Reader of drives in the layout that DriveStudio's Waymo pipeline writes (github.com/ziyc/drivestudio).
+"""Reader of drives in the layouts that DriveStudio's preprocessing writes (github.com/ziyc/drivestudio).
 
     images/{t:03d}_{cam}.jpg|png      intrinsics/{cam}.txt: fx fy cx cy k1 k2 p1 p2 k3
     extrinsics/{cam}.txt: camera (x forward, y left, z up) to ego      ego_pose/{t:03d}.txt: ego to world
-    optional: lidar/{t:03d}.bin, sky_masks/ and dynamic_masks/all/{t:03d}_{cam}.png, ego_masks/{cam}.png,
-    instances/instances_info.json and frame_instances.json
+    optional: lidar/{t:03d}.bin, sky_masks/ and (fine_)dynamic_masks/all/{t:03d}_{cam}.png, ego_masks/{cam}.png,
+    instances/instances_info.json and frame_instances.json, ego_pose/{t:03d}_{cam}.txt, layout.json
+
+This is the Waymo layout; in what the other five differ, and how they are told apart, say `layouts` and
+`layout_evidence`.
 
 World frame of the result: the data set's world moved by the inverse of the first ego pose, as DriveStudio does. The ego
 starts at the origin looking along +x with z up, so coordinates stay small enough for float32 (Waymo's are not).
@@ -20,65 +23,87 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from faithfusion.data.calibration import invert_rigid, read_intrinsics, read_pose
+from faithfusion.data.calibration import invert_rigid, read_intrinsics
 from faithfusion.data.image_files import image_size
 from faithfusion.data.instances import read_tracks
+from faithfusion.data.layout_evidence import find_layout
+from faithfusion.data.layouts import Layout, read_marker
 from faithfusion.data.lidar import check_scan
+from faithfusion.data.recorded_poses import (
+    clip_from_dataset,
+    pose_indices,
+    read_ego_pose,
+    read_image_pose,
+    read_rig_pose,
+    read_scan_pose,
+)
 from faithfusion.types import Camera, DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
-# OpenCV camera axes (x right, y down, z forward) to the layout's camera axes (x forward, y left, z up)
-OPENCV2DATASET = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 IMAGE_NAME = re.compile(r"(\d+)_(.+)\.(jpg|jpeg|png)", re.IGNORECASE)
 
 
-def read_clip(root: Path, *, camera_names: Sequence[str] | None = None, num_frames: int | None = None) -> DriveClip:
+def read_clip(
+    root: Path,
+    *,
+    camera_names: Sequence[str] | None = None,
+    num_frames: int | None = None,
+    layout: str | None = None,
+) -> DriveClip:
     """Reads and validates a drive; the first `num_frames` time stamps (all if None) of `camera_names` (all if None).
 
-    Optional parts that are absent are named in `DriveClip.missing`. Raises InputError for a missing folder, frame or
-    pose, an unknown camera, a window longer than the clip, a cut-off image, images of different sizes in one camera,
-    a pose that is not finite or not rigid, a damaged LiDAR scan, and boxes at frames that do not exist.
+    `layout` names the data set whose preprocessing wrote the folder; None finds it out (`layout_evidence`). Optional
+    parts that are absent are named in `DriveClip.missing`. Raises InputError for a missing folder, frame or pose, an
+    unknown camera, a window longer than the clip, a cut-off image, images of different sizes in one camera, a pose that
+    is not finite or not rigid, a damaged LiDAR scan, boxes at frames that do not exist, and a folder that fits several
+    layouts or none.
     """
     root = Path(root)
     images = _list_images(root)
+    kind = find_layout(root, layout)
     names = _choose_cameras(root, images, camera_names)
-    total = 1 + max([t for t, name in images if name in names] + _pose_indices(root))
+    total = 1 + max([t for t, name in images if name in names] + _pose_indices(root, kind))
     length = _choose_length(root, num_frames, total)
-    dataset_from_ego = np.stack([read_pose(root / "ego_pose" / f"{t:03d}.txt") for t in range(length)])
-    clip_from_dataset = invert_rigid(dataset_from_ego[0])
-    world_from_ego = clip_from_dataset @ dataset_from_ego
-    rig = [_read_rig_camera(root, images, name) for name in names]
-    frames = [_read_frame(root, images, t, camera, world_from_ego[t]) for t in range(length) for camera in rig]
-    tracks = read_tracks(root / "instances", clip_from_dataset, total, length)
-    scans = _read_lidar_paths(root, length)
+    dataset_from_ego = np.stack([read_ego_pose(root, kind, t) for t in range(length)])
+    clip_from_world = invert_rigid(dataset_from_ego[0])
+    rig = [_read_rig_camera(root, kind, images, name) for name in names]
+    frames = []
+    for t in range(length):
+        for camera in rig:
+            pose = read_image_pose(root, kind, t, camera.name, camera.ego_from_camera, dataset_from_ego[t])
+            frames.append(_read_frame(root, images, t, camera, clip_from_world @ pose))
+    tracks = read_tracks(root / "instances", clip_from_world, total, length, body_from_flu=kind.body_from_flu)
+    scans = _read_lidar_paths(root, kind, length)
     return DriveClip(
         name=root.resolve().name,
         root=root,
         num_frames=length,
         camera_names=names,
         frames=tuple(frames),
-        world_from_ego=torch.from_numpy(world_from_ego).float(),
+        world_from_ego=torch.from_numpy(clip_from_world @ dataset_from_ego).float(),
         lidar_paths=scans,
         tracks=tracks or (),
         missing=_name_missing(frames, scans, tracks is not None),
+        frame_rate_hz=float(read_marker(root).get("frame_rate_hz", kind.frame_rate_hz)),
+        layout=kind.name,
     )
 
 
-def clip_from_dataset_world(root: Path) -> np.ndarray:
+def clip_from_dataset_world(root: Path, layout: str | None = None) -> np.ndarray:
     """The 4x4 that takes the data set's world into the clip's (inverse of the first ego pose), float64."""
-    return invert_rigid(read_pose(Path(root) / "ego_pose" / "000.txt"))
+    return clip_from_dataset(Path(root), find_layout(Path(root), layout))
 
 
 @dataclass(frozen=True)
 class _RigCamera:
     name: str
     intrinsics: np.ndarray
-    ego_from_camera: np.ndarray  # OpenCV camera axes
+    ego_from_camera: np.ndarray | None  # OpenCV camera axes; None if every image has its own pose
     size: tuple[int, int]  # width, height of the first image
 
 
 def _list_images(root: Path) -> dict[tuple[int, str], Path]:
-    for folder in (root, root / "images", root / "ego_pose", root / "intrinsics", root / "extrinsics"):
+    for folder in (root, root / "images", root / "intrinsics", root / "extrinsics"):
         if not folder.is_dir():
             raise InputError(folder, "no such folder", "a drive in DriveStudio's layout")
     matches = ((IMAGE_NAME.fullmatch(path.name), path) for path in sorted((root / "images").iterdir()))
@@ -99,11 +124,10 @@ def _choose_cameras(root: Path, images: dict, wanted: Sequence[str] | None) -> t
     return names
 
 
-def _pose_indices(root: Path) -> list[int]:
-    indices = [int(path.stem) for path in (root / "ego_pose").glob("*.txt") if path.stem.isdigit()]
-    if not indices:
-        raise InputError(root / "ego_pose", "no poses", "one 4x4 matrix per frame: 000.txt, 001.txt, ...")
-    return indices
+def _pose_indices(root: Path, layout: Layout) -> list[int]:
+    if layout.ego_pose and not (root / "ego_pose").is_dir():
+        raise InputError(root / "ego_pose", "no such folder", "a drive in DriveStudio's layout")
+    return pose_indices(root, layout)
 
 
 def _choose_length(root: Path, num_frames: int | None, total: int) -> int:
@@ -114,9 +138,9 @@ def _choose_length(root: Path, num_frames: int | None, total: int) -> int:
     return num_frames
 
 
-def _read_rig_camera(root: Path, images: dict, name: str) -> _RigCamera:
+def _read_rig_camera(root: Path, layout: Layout, images: dict, name: str) -> _RigCamera:
     intrinsics, _ = read_intrinsics(root / "intrinsics" / f"{name}.txt")
-    ego_from_camera = read_pose(root / "extrinsics" / f"{name}.txt") @ OPENCV2DATASET
+    ego_from_camera = read_rig_pose(root, layout, name)
     return _RigCamera(name, intrinsics, ego_from_camera, image_size(_image_path(root, images, 0, name)))
 
 
@@ -126,19 +150,21 @@ def _image_path(root: Path, images: dict, t: int, name: str) -> Path:
     return images[t, name]
 
 
-def _read_frame(root: Path, images: dict, t: int, rig: _RigCamera, world_from_ego: np.ndarray) -> Frame:
+def _read_frame(root: Path, images: dict, t: int, rig: _RigCamera, world_from_camera: np.ndarray) -> Frame:
     path = _require_image_size(_image_path(root, images, t, rig.name), rig)
+    dynamic = "fine_dynamic_masks" if (root / "fine_dynamic_masks").is_dir() else "dynamic_masks"
     masks = {
         "sky_mask_path": root / "sky_masks" / f"{t:03d}_{rig.name}.png",
-        "dynamic_mask_path": root / "dynamic_masks" / "all" / f"{t:03d}_{rig.name}.png",
+        "dynamic_mask_path": root / dynamic / "all" / f"{t:03d}_{rig.name}.png",
         "ego_mask_path": root / "ego_masks" / f"{rig.name}.png",
     }
     present = {key: _require_image_size(mask, rig) for key, mask in masks.items() if mask.is_file()}
     camera = Camera(
         intrinsics=torch.from_numpy(rig.intrinsics).float(),
-        world_from_camera=torch.from_numpy(world_from_ego @ rig.ego_from_camera).float(),
+        world_from_camera=torch.from_numpy(world_from_camera).float(),
         width=rig.size[0],
         height=rig.size[1],
+        name=rig.name,
     )
     return Frame(time_index=t, camera_name=rig.name, camera=camera, image_path=path, **present)
 
@@ -151,9 +177,13 @@ def _require_image_size(path: Path, rig: _RigCamera) -> Path:
     return path
 
 
-def _read_lidar_paths(root: Path, length: int) -> tuple[Path | None, ...]:
+def _read_lidar_paths(root: Path, layout: Layout, length: int) -> tuple[Path | None, ...]:
     paths = [root / "lidar" / f"{t:03d}.bin" for t in range(length)]
-    return tuple(check_scan(path) if path.is_file() else None for path in paths)
+    scans = tuple(check_scan(path, layout.scan_columns) if path.is_file() else None for path in paths)
+    for t, path in enumerate(scans):
+        if path is not None and layout.scan_pose:
+            read_scan_pose(root, layout, t)
+    return scans
 
 
 def _name_missing(frames: list[Frame], scans: tuple[Path | None, ...], has_boxes: bool) -> tuple[str, ...]:

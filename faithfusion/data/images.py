@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.calibration import read_intrinsics
+from faithfusion.data.lens import LensMap, lens_map, remap
 from faithfusion.types import Frame
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import read_image, read_mask
@@ -20,8 +16,20 @@ MASK_THRESHOLD = 0.5
 
 
 def load_image(frame: Frame) -> Float[Tensor, "h w 3"]:
-    """The frame's colour in [0, 1], undistorted. InputError if the file is damaged or has changed its size."""
-    return _undistort_frame(_require_size(read_image(frame.image_path), frame, frame.image_path), frame, "bilinear")
+    """The frame's colour in [0, 1] as a pinhole camera with the same intrinsics sees it.
+
+    Where the lens saw nothing (`load_valid_mask`) the edge repeats. InputError if the file is damaged or has changed
+    its size.
+    """
+    image = _require_size(read_image(frame.image_path), frame, frame.image_path)
+    lens = _lens_of(frame)
+    return image if lens is None else remap(image, lens.grid, mode="bilinear")
+
+
+def load_valid_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
+    """1 = the lens saw this pixel of the undistorted image; None if it saw all of them."""
+    lens = _lens_of(frame)
+    return None if lens is None else lens.seen
 
 
 def load_sky_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
@@ -39,11 +47,20 @@ def load_ego_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
     return _load_mask(frame, frame.ego_mask_path)
 
 
+def load_blind_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
+    """1 = shows nothing of the world: the recording vehicle, or beyond what the lens saw; None if every pixel does."""
+    ego, valid = load_ego_mask(frame), load_valid_mask(frame)
+    if valid is None:
+        return ego
+    return ~valid if ego is None else ego | ~valid
+
+
 def _load_mask(frame: Frame, path: Path | None) -> Bool[Tensor, "h w"] | None:
     if path is None:
         return None
     mask = _require_size(read_mask(path), frame, path)[..., None]
-    return _undistort_frame(mask, frame, "nearest")[..., 0] > MASK_THRESHOLD
+    lens = _lens_of(frame)
+    return (mask if lens is None else remap(mask, lens.grid, mode="nearest"))[..., 0] > MASK_THRESHOLD
 
 
 def _require_size(image: Tensor, frame: Frame, path: Path) -> Tensor:
@@ -53,37 +70,6 @@ def _require_size(image: Tensor, frame: Frame, path: Path) -> Tensor:
     return image
 
 
-def _undistort_frame(image: Float[Tensor, "h w c"], frame: Frame, mode: str) -> Float[Tensor, "h w c"]:
+def _lens_of(frame: Frame) -> LensMap | None:
     path = frame.image_path.parent.parent / "intrinsics" / f"{frame.camera_name}.txt"
-    if not path.is_file():
-        return image
-    intrinsics, distortion = read_intrinsics(path)
-    return undistort(image, intrinsics, distortion, mode=mode) if distortion.any() else image
-
-
-def undistort(
-    image: Float[Tensor, "h w c"], intrinsics: np.ndarray, distortion: np.ndarray, *, mode: str = "bilinear"
-) -> Float[Tensor, "h w c"]:
-    """The image a pinhole camera with the same `intrinsics` [3, 3] sees; edges repeat where the lens saw nothing.
-
-    `distortion` = k1 k2 p1 p2 k3 of the Brown-Conrady model (OpenCV's order).
-    """
-    height, width = image.shape[:2]
-    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    source = distort_pixels(np.stack([u, v], -1), intrinsics, distortion)
-    grid = torch.from_numpy(source / [width, height] * 2.0 - 1.0).to(image.dtype)
-    batch = rearrange(image, "h w c -> 1 c h w")
-    warped = F.grid_sample(batch, grid[None], mode=mode, padding_mode="border", align_corners=False)
-    return rearrange(warped, "1 c h w -> h w c")
-
-
-def distort_pixels(uv: np.ndarray, intrinsics: np.ndarray, distortion: np.ndarray) -> np.ndarray:
-    """Where ideal pinhole pixels `uv` [..., 2] lie in the distorted image, pixels."""
-    k1, k2, p1, p2, k3 = distortion
-    focal, centre = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2]
-    x, y = np.moveaxis((uv - centre) / focal, -1, 0)
-    r2 = x * x + y * y
-    radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    x_distorted = x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x)
-    y_distorted = y * radial + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y
-    return np.stack([x_distorted, y_distorted], -1) * focal + centre
+    return lens_map(path, frame.camera.width, frame.camera.height)

@@ -16,10 +16,13 @@ from faithfusion.utils.errors import InputError
 MOVING_DISTANCE_M = 1.0  # labels of parked cars jitter by a few decimetres
 
 
-def read_tracks(folder: Path, clip_from_dataset: np.ndarray, total: int, length: int) -> tuple[Track, ...] | None:
+def read_tracks(
+    folder: Path, clip_from_dataset: np.ndarray, total: int, length: int, *, body_from_flu: np.ndarray | None = None
+) -> tuple[Track, ...] | None:
     """Tracks of the first `length` of `total` frames with box poses in the clip's world; None without a box file.
 
-    A track's size is its mean over the frames; it is moving if its centre leaves its first place by more than
+    `body_from_flu` [4, 4] turns x forward, y left, z up into the axes of the stored boxes (the same if None). A track's
+    size is its mean over the frames; it is moving if its centre leaves its first place by more than
     `MOVING_DISTANCE_M`. Raises InputError for damaged files and for boxes at frames outside the clip.
     """
     path = folder / "instances_info.json"
@@ -27,7 +30,8 @@ def read_tracks(folder: Path, clip_from_dataset: np.ndarray, total: int, length:
         return None
     info = _read_json(path)
     _check_frame_lists(folder / "frame_instances.json", info, total)
-    tracks = [_read_track(path, key, entry, clip_from_dataset, total, length) for key, entry in info.items()]
+    axes = np.eye(4) if body_from_flu is None else body_from_flu
+    tracks = [_read_track(path, key, entry, clip_from_dataset, axes, total, length) for key, entry in info.items()]
     return tuple(track for track in tracks if track is not None)
 
 
@@ -56,7 +60,7 @@ def _require_frame(where: str | Path, frame: object, total: int) -> int:
 
 
 def _read_track(
-    path: Path, key: str, entry: Any, clip_from_dataset: np.ndarray, total: int, length: int
+    path: Path, key: str, entry: Any, clip_from_dataset: np.ndarray, axes: np.ndarray, total: int, length: int
 ) -> Track | None:
     where = f"{path}, instance {key}"
     frames, poses, sizes = _annotation_arrays(where, entry)
@@ -64,7 +68,8 @@ def _read_track(
     if len(np.unique(indices)) != len(indices):
         raise InputError(where, "two boxes at one frame", "one box per frame")
     order = np.argsort(indices)
-    indices, poses = indices[order], np.stack([clip_from_dataset @ require_rigid(pose, where) for pose in poses[order]])
+    poses = np.stack([clip_from_dataset @ require_rigid(pose, where) @ axes for pose in poses[order]])
+    indices = indices[order]
     inside = indices < length
     if not inside.any():
         return None
@@ -72,7 +77,7 @@ def _read_track(
     return Track(
         track_id=str(key),
         class_name=str(entry.get("class_name", "unknown")),
-        size_m=torch.from_numpy(sizes.mean(0)).float(),
+        size_m=torch.from_numpy(np.abs(axes[:3, :3].T) @ sizes.mean(0)).float(),
         time_indices=torch.from_numpy(indices[inside]),
         world_from_box=torch.from_numpy(poses[inside]).float(),
         is_moving=bool(travel_m > MOVING_DISTANCE_M),

@@ -1,4 +1,4 @@
-"""LiDAR scans of the DriveStudio layout and their projection into cameras."""
+"""LiDAR scans of DriveStudio's layouts and their projection into cameras."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from faithfusion.data.layouts import LAYOUTS, WAYMO
+from faithfusion.data.recorded_poses import clip_from_dataset, read_scan_pose
 from faithfusion.types import Camera, DriveClip
 from faithfusion.utils.errors import InputError
 
-SCAN_COLUMNS = 14  # origin 3, point 3, flow 3, flow class, ground label, intensity, elongation, laser id
-POINT_COLUMNS = slice(3, 6)
 NEAR_PLANE_M = 0.05
 
 
-def check_scan(path: Path) -> Path:
-    """`path` unchanged; InputError if its size is not a positive number of 14-column float32 rows."""
-    row_bytes = SCAN_COLUMNS * 4
+def check_scan(path: Path, columns: int = WAYMO.scan_columns) -> Path:
+    """`path` unchanged; InputError if its size is not a positive number of float32 rows of `columns`."""
+    row_bytes = columns * 4
     num_bytes = path.stat().st_size
     if num_bytes == 0 or num_bytes % row_bytes:
-        raise InputError(
-            path, f"{num_bytes} bytes", f"a positive multiple of {row_bytes} (float32 rows of {SCAN_COLUMNS})"
-        )
+        raise InputError(path, f"{num_bytes} bytes", f"a positive multiple of {row_bytes} (float32 rows of {columns})")
     return path
 
 
@@ -36,11 +34,16 @@ def load_points_world(clip: DriveClip, time_index: int) -> Float[Tensor, "n 3"]:
     path = clip.lidar_paths[time_index]
     if path is None:
         return torch.zeros(0, 3)
-    rows = np.fromfile(check_scan(path), dtype="<f4").reshape(-1, SCAN_COLUMNS)
-    points_ego = torch.from_numpy(rows[:, POINT_COLUMNS].copy())
-    points_ego = points_ego[torch.isfinite(points_ego).all(-1)]
-    world_from_ego = clip.world_from_ego[time_index]
-    return points_ego @ world_from_ego[:3, :3].T + world_from_ego[:3, 3]
+    layout = LAYOUTS[clip.layout]
+    rows = np.fromfile(check_scan(path, layout.scan_columns), dtype="<f4").reshape(-1, layout.scan_columns)
+    points = torch.from_numpy(rows[:, layout.point_column : layout.point_column + 3].copy())
+    points = points[torch.isfinite(points).all(-1)]
+    if layout.scan_pose:
+        pose = clip_from_dataset(clip.root, layout) @ read_scan_pose(clip.root, layout, time_index)
+        world_from_scan = torch.from_numpy(pose).float()
+    else:
+        world_from_scan = clip.world_from_ego[time_index] @ torch.from_numpy(layout.body_from_flu.T).float()
+    return points @ world_from_scan[:3, :3].T + world_from_scan[:3, 3]
 
 
 def project_points(

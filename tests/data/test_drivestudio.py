@@ -9,14 +9,7 @@ from PIL import Image
 from tiny_clip import ego_pose, write_tiny_clip
 
 from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
-from faithfusion.data.images import (
-    distort_pixels,
-    load_dynamic_mask,
-    load_ego_mask,
-    load_image,
-    load_sky_mask,
-    undistort,
-)
+from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image, load_sky_mask
 from faithfusion.data.lidar import project_points
 from faithfusion.types import DriveClip
 
@@ -93,19 +86,6 @@ def test_png_images_and_named_cameras(tmp_path: Path) -> None:
         Image.open(path).save(path.with_suffix(".png"))
         path.unlink()
     assert read_clip(root).frames[1].image_path.name == "001_front_left.png"
-
-
-def test_undistortion_puts_a_point_back_where_a_pinhole_sees_it() -> None:
-    intrinsics = np.array([[60.0, 0.0, 32.0], [0.0, 60.0, 24.0], [0.0, 0.0, 1.0]])
-    distortion = np.array([-0.2, 0.05, 0.01, -0.01, 0.0])
-    ideal = np.array([50.5, 35.5])
-    seen = distort_pixels(ideal, intrinsics, distortion)
-    assert np.abs(seen - ideal).max() > 0.5
-    v, u = np.meshgrid(np.arange(48) + 0.5, np.arange(64) + 0.5, indexing="ij")
-    blob = np.exp(-((u - seen[0]) ** 2 + (v - seen[1]) ** 2) / 8.0)
-    fixed = undistort(torch.from_numpy(blob).float()[..., None], intrinsics, distortion)[..., 0]
-    row, column = divmod(int(fixed.argmax()), 64)
-    assert (column + 0.5, row + 0.5) == tuple(ideal)
 
 
 def test_a_distorted_camera_is_undistorted_on_load(tmp_path: Path) -> None:
