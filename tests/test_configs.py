@@ -13,13 +13,19 @@ from faithfusion.utils.errors import InputError
 from train_video.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-CLASSES = {"scene": FitConfig, "refine": RefineConfig, "train_video": TrainConfig, "evaluate": EigBenchmarkConfig}
+CLASSES = {
+    "scene": FitConfig,
+    "scene/variants": FitConfig,
+    "refine": RefineConfig,
+    "train_video": TrainConfig,
+    "evaluate": EigBenchmarkConfig,
+}
 FILES = [path for name in CLASSES for path in sorted((ROOT / "configs" / name).glob("*.yaml"))]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_config_is_accepted(path: Path) -> None:
-    config_class = CLASSES[path.parent.name]
+    config_class = CLASSES[path.parent.relative_to(ROOT / "configs").as_posix()]
     assert isinstance(parse_config(config_class, ["--config", str(path)]), config_class)
 
 

@@ -24,6 +24,7 @@ from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
+from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.types import Frame, GaussianScene
 from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError, run_tool
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> None:
     split_config = SplitConfig(options.held_out_every, options.stretch_frames)
     clip = read_clip(options.scene, camera_names=options.cameras)
     split = split_clip(clip, split_config)
-    held_out = split_clip(read_clip(options.scene), split_config).held_out
+    read_clip(options.scene)  # all cameras are scored
     require_writable(options.out)
     log, eig = StageLog(options.out), EigConfig()
     fitted, state = options.out / "scene_fitted.safetensors", options.out / "fit_state.safetensors"
@@ -66,8 +67,10 @@ def main(argv: list[str]) -> None:
 
     def calibrate() -> None:
         scene, metadata = load_scene(fitted)
-        frames = split.train[:: options.posterior_stride]
-        calibration = assess_scene(scene, clip, frames, split.calibration, eig).calibration
+        refined = clip_as_fitted(clip, scene)
+        seen = split_clip(refined, split_config)
+        frames = seen.train[:: options.posterior_stride]
+        calibration = assess_scene(scene, refined, frames, seen.calibration, eig).calibration
         facts = assessment_facts(clip, split_config, options.posterior_stride, calibration)
         save_scene(path, scene, metadata | facts)
 
@@ -75,6 +78,7 @@ def main(argv: list[str]) -> None:
     log.run("calibrate", (eig, options.posterior_stride), [path], calibrate)
     scene, metadata = load_scene(path)
     export_ply(options.out / "scene.ply", gaussians_at(scene, 0))
+    held_out = split_clip(clip_as_fitted(read_clip(options.scene), scene), split_config).held_out
     scores = score_frames(scene, held_out)
     metrics = {"held_out": scores, "gaussians": scene.gaussians.num, "fit_seconds": metadata["fit_seconds"]}
     with atomic_file(options.out / "metrics.json") as temporary:

@@ -22,6 +22,7 @@ from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking, s
 from faithfusion.eig.volume import eig_volume, save_eig_volume
 from faithfusion.evaluate.panels import EIG_RANGE_NATS, colorize_eig, with_color_bar
 from faithfusion.scene.checkpoint import load_scene
+from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.errors import InputError, run_tool
 from faithfusion.utils.media import write_video
@@ -72,12 +73,12 @@ def main(argv: list[str]) -> None:
     config = parse_config(RenderEigConfig, argv, description=__doc__)
     out = Path(config.out)
     scene, metadata = load_scene(Path(config.scene_checkpoint))
-    clip = read_clip(Path(config.clip))
+    clip = clip_as_fitted(read_clip(Path(config.clip)), scene)
     names = (config.camera,) if config.camera else clip.camera_names
     shift = (TrajectoryEntry(shift_m=config.shift_m),) if config.shift_m else ()
     cameras = path_cameras(clip, names[0], clip_path(clip, config.trajectory or shift))
     candidates = clip_candidates(clip, names, config.rank_shifts_m, config.rank_every) if config.rank else []
-    fitted = fitted_clip(clip, metadata)
+    fitted = clip_as_fitted(fitted_clip(clip, metadata), scene)
     require_writable(out)
     known = reassess_scene(scene, metadata, fitted, config.split, config.eig)
     if config.rank:

@@ -10,7 +10,8 @@ import torch
 
 from faithfusion.config import to_plain
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image, load_sky_mask
+from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
+from faithfusion.data.movers import uncarried_movers
 from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.eig.calibrate import (
@@ -39,9 +40,10 @@ class Assessment:
 
 
 def training_view(clip: DriveClip, frame: Frame) -> TrainingView:
-    """A recorded frame and the pixels of it that inform the scene: not the ego vehicle, not movers without a box."""
+    """A recorded frame and the pixels of it that inform the scene: not the ego vehicle, not what the
+    lens never saw, not movers without a box."""
     mask = torch.ones(frame.camera.height, frame.camera.width, dtype=torch.bool)
-    for hidden in (load_ego_mask(frame), None if clip.tracks else load_dynamic_mask(frame)):
+    for hidden in (load_blind_mask(frame), uncarried_movers(clip, frame)):
         if hidden is not None:
             mask &= ~hidden
     return TrainingView(frame.camera, frame.time_index, mask, load_sky_mask(frame), load_image(frame))
@@ -120,7 +122,7 @@ def reassess_scene(
     scene: GaussianScene, metadata: dict[str, Any], fitted: DriveClip, split: SplitConfig, config: EigConfig
 ) -> Assessment:
     """The assessment of a stored scene: by the calibration and on the frames its metadata name, or else anew, on the
-    frames of `split`. `fitted`: see `fitted_clip`."""
+    frames of `split`. `fitted`: see `fitted_clip`, its poses as the scene's fit refined them (`scene.rig`)."""
     if "calibration" not in metadata:
         frames = split_clip(fitted, split)
         return assess_scene(scene, fitted, frames.train, frames.calibration, config)

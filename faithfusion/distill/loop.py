@@ -19,8 +19,9 @@ from faithfusion.distill.refine_config import DistillConfig, RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.eig.calibrate import Calibration
-from faithfusion.render.view import render_view
+from faithfusion.render.view import node_coverage, render_view
 from faithfusion.scene.checkpoint import detach_scene, scene_to
+from faithfusion.scene.initialise import ground_of_drive
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
@@ -57,15 +58,21 @@ def refine_stage(
     window = window_of(scene, assessment, clip, camera_name, cameras, config.eig)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
-    novel = novel_views(cameras, edited, config.distill)
+    novel = novel_views(scene, cameras, edited, config.distill)
     distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, path)
     return Stage(path, window, edited, distilled)
 
 
-def novel_views(cameras: Sequence[Camera], edited: EditedClip, config: DistillConfig) -> list[SupervisedView]:
-    """The edited clip as supervision: per-pixel weight is the Kalman gain, so what the scene knows better stays."""
+def novel_views(
+    scene: GaussianScene, cameras: Sequence[Camera], edited: EditedClip, config: DistillConfig
+) -> list[SupervisedView]:
+    """The edited clip as supervision: per-pixel weight is the Kalman gain, so what the scene knows better stays; moving
+    objects are left out unless `config.moving_objects` says otherwise."""
     targets = edited.edit if config.target == "edit" else edited.frames
     weights = edited.gain if config.weight == "kalman" else torch.ones_like(edited.gain)
+    if config.moving_objects == "keep" and scene.nodes:
+        coverage = [node_coverage(scene, camera, t) for t, camera in enumerate(cameras)]
+        weights = weights * (1.0 - torch.stack(coverage).to(weights))
     return [
         SupervisedView(camera, time_index, target, weight)
         for time_index, (camera, target, weight) in enumerate(zip(cameras, targets, weights, strict=True))
@@ -101,6 +108,7 @@ def distill(
         dataclasses.replace(config.distill.optimise, decay_steps=schedule.steps_per_stage),
         extent_m=drive_extent_m(recorded.frames),
         densify=config.distill.densify,
+        ground=ground_of_drive(recorded.clip, recorded.frames, config.fit.initialise),
     )
     random = make_generator(config.seed, "distill", 0.0 if path is None else path.chance_name)
     plan = list(plan_views(schedule, len(recorded), len(novel), random))

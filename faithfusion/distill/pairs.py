@@ -19,6 +19,7 @@ from faithfusion.data.street.writer import make_street
 from faithfusion.distill.assess import assess_scene, shifted_window
 from faithfusion.distill.fit import FitConfig, fit_scene
 from faithfusion.eig.config import EigConfig
+from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 
@@ -81,6 +82,8 @@ def make_street_shard(seed: int, config: PairsConfig, workspace: Path) -> Path:
     scene, _ = fit_scene(
         clip, split.train, dataclasses.replace(config.fit, steps=steps, half_resolution_steps=steps // 2)
     )
+    clip = clip_as_fitted(clip, scene)
+    split = split_clip(clip, config.split)
     assessment = assess_scene(scene, clip, split.train[:: config.posterior_stride], split.calibration, config.eig)
     windows = []
     for shift_m in shifts_m:

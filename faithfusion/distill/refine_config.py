@@ -25,6 +25,8 @@ class DistillConfig:
         schedule: shifts, steps per stage, share of recorded views.
         target: what the shifted views are fitted to: the editor's frames or their soft composite with the render.
         weight: per-pixel weight of the photometric loss: the Kalman gain w = V / (V + E), or 1 everywhere.
+        moving_objects: "keep" leaves their pixels out of the distillation: the fit has seen them from many sides, a
+            generator that blurs them would pull their Gaussians apart; "distil" treats them as everything else.
         optimise: learning rates and losses of the distillation.
         densify: density control during the distillation, counted in steps of one stage.
     """
@@ -32,6 +34,7 @@ class DistillConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     target: Literal["edit", "composite"] = "edit"
     weight: Literal["kalman", "uniform"] = "kalman"
+    moving_objects: Literal["keep", "distil"] = "keep"
     optimise: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
             means_lr=5e-5, scales_lr=5e-3, opacities_lr=2e-2, colors_lr=5e-3, sky_lr=2e-3

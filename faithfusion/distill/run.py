@@ -29,6 +29,7 @@ from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.stage_files import StageClip, load_stage_clip, save_stage_clip
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.scene.checkpoint import load_scene, save_scene
+from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
@@ -127,6 +128,8 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     inputs = (source, clip.camera_names, clip.num_frames, config.split, config.fit)
     log.run("fit", inputs, [fitted], lambda: _fit(clip, split.train, config, fitted, state))
     as_fitted, _ = load_scene(fitted)
+    clip = clip_as_fitted(clip, as_fitted)
+    split, path = split_clip(clip, config.split), clip_path(clip, config.trajectory_entries)
     known = out / "scene_calibrated.safetensors"
     settling = (config.settle_steps, config.distill.optimise, config.distill.densify, config.seed)
     inputs = (config.eig, config.posterior_stride, settling, camera_name, path.key())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image
+from faithfusion.data.images import load_blind_mask, load_dynamic_mask, load_image
 from faithfusion.render.view import render_view
 from faithfusion.types import Frame, GaussianScene
 from faithfusion.utils.image_math import psnr_db, ssim_map
@@ -17,14 +17,15 @@ MIN_DYNAMIC_PX = 100
 
 def score_frames(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, dict[str, float]]:
     """Mean PSNR (dB) and SSIM per camera ("camera 0", ...) and over all frames ("all"), and the PSNR within the masks
-    of moving objects ("moving objects") if the drive has such masks. The ego vehicle is left out of PSNR."""
+    of moving objects ("moving objects") if the drive has such masks. The ego vehicle and what the
+    lens never saw are left out of PSNR."""
     rows: dict[str, list[dict[str, float]]] = {}
     for frame in frames:
         image = load_image(frame)
         with torch.no_grad():
             color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
-        ego = load_ego_mask(frame)
-        psnr = psnr_db(color, image, None if ego is None else ~ego)
+        blind = load_blind_mask(frame)
+        psnr = psnr_db(color, image, None if blind is None else ~blind)
         row = {"psnr_db": psnr, "ssim": float(ssim_map(color, image).mean())}
         rows.setdefault(f"camera {frame.camera_name}", []).append(row)
         rows.setdefault("all", []).append(row)

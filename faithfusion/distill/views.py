@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image, load_sky_mask
+from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.lidar import lidar_depth, load_points_world
+from faithfusion.data.movers import uncarried_movers
 from faithfusion.types import Camera, DriveClip, Frame
 
 BYTES_PER_PIXEL = 4 * (3 + 1 + 1) + 1
@@ -36,12 +37,10 @@ class SupervisedView:
 
 
 def load_view(clip: DriveClip, frame: Frame) -> SupervisedView:
-    """A recorded frame. The ego vehicle counts nothing, and neither do moving objects of a clip without boxes, because
-    no node could carry them."""
+    """A recorded frame. The ego vehicle and what the lens never saw count nothing, and neither do moving objects
+    without a box, because no node could carry them."""
     weight = torch.ones(frame.camera.height, frame.camera.width)
-    ego = load_ego_mask(frame)
-    dynamic = None if clip.tracks else load_dynamic_mask(frame)
-    for mask in (ego, dynamic):
+    for mask in (load_blind_mask(frame), uncarried_movers(clip, frame)):
         if mask is not None:
             weight = weight * ~mask
     points = load_points_world(clip, frame.time_index)
@@ -78,7 +77,7 @@ class ViewLoader:
     the most recent `cache_mb` megabytes stay in memory."""
 
     def __init__(self, clip: DriveClip, frames: Sequence[Frame], *, cache_mb: int = 256) -> None:
-        self.frames = tuple(frames)
+        self.clip, self.frames = clip, tuple(frames)
         pixels = max((frame.camera.width * frame.camera.height for frame in frames), default=1)
         max_kept = max(2, cache_mb * 1_000_000 // (pixels * BYTES_PER_PIXEL))
 

@@ -21,9 +21,12 @@ from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.distill.fit import FitConfig, fit_scene
 from faithfusion.eig.config import EigConfig
 from faithfusion.scene.checkpoint import load_scene, save_scene
+from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.stages import StageLog
+
+SCENE = "scene.safetensors"
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,13 @@ def fitted_stereo(config: KnownTruthConfig) -> FittedScene:
     fitted, other = both.camera_names[:2]
     clip = read_clip(Path(config.stereo), camera_names=(fitted,))
     folder = Path(config.out) / both.name
-    frames = [both.frame(t, other) for t in range(config.frame_stride // 2, both.num_frames, config.frame_stride)]
 
     def true_images() -> Iterator[TrueImage]:
-        for frame in frames:
-            distance_m = distance_from_path_m(clip, frame.camera)
+        scene, _ = load_scene(folder / SCENE)
+        posed, driven = clip_as_fitted(both, scene), clip_as_fitted(clip, scene)
+        for t in range(config.frame_stride // 2, both.num_frames, config.frame_stride):
+            frame = posed.frame(t, other)
+            distance_m = distance_from_path_m(driven, frame.camera)
             yield TrueImage(frame.camera, frame.time_index, distance_m, load_image(frame), None)
 
     shift_m = _left_of(both, both.frame(0, fitted), both.frame(0, other))
@@ -140,7 +145,7 @@ def _fitted(
     folder: Path,
 ) -> FittedScene:
     split = split_clip(clip, config.split)
-    path, state = folder / "scene.safetensors", folder / "fit_state.safetensors"
+    path, state = folder / SCENE, folder / "fit_state.safetensors"
 
     def run_fit() -> None:
         scene, _ = fit_scene(clip, split.train, fit, state_path=state)
@@ -148,7 +153,9 @@ def _fitted(
         state.unlink(missing_ok=True)
 
     log.run("fit", (config.split, fit), [path], run_fit)
-    return FittedScene(name, clip, split, load_scene(path)[0], truth, log, folder)
+    scene, _ = load_scene(path)
+    clip = clip_as_fitted(clip, scene)
+    return FittedScene(name, clip, split_clip(clip, config.split), scene, truth, log, folder)
 
 
 def informing_frames(fitted: FittedScene, config: KnownTruthConfig) -> Sequence[Frame]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from faithfusion.data.images import load_image
+from faithfusion.data.images import load_blind_mask, load_image
 from faithfusion.render.rasterise import render
 from faithfusion.scene.sky import ray_directions, sky_coordinates
 from faithfusion.types import Frame, Gaussians, Sky
@@ -24,7 +24,8 @@ def sky_behind(gaussians: Gaussians, frames: Sequence[Frame], height: int) -> Sk
         camera = frame.camera
         rendering = render(gaussians, camera, torch.zeros(camera.height, camera.width, 3))
         through = 1.0 - rendering.alpha
-        mask = through > MIN_TRANSMITTANCE
+        mask, blind = through > MIN_TRANSMITTANCE, load_blind_mask(frame)
+        mask = mask if blind is None else mask & ~blind
         column, row = sky_coordinates(ray_directions(camera)[mask], height, 2 * height).long().unbind(-1)
         texel = row.clamp(0, height - 1) * 2 * height + column.clamp(0, 2 * height - 1)
         seen = through[mask]

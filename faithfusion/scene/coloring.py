@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.images import load_ego_mask, load_image
+from faithfusion.data.images import load_blind_mask, load_image
 from faithfusion.data.lidar import lidar_depth, project_points
 from faithfusion.scene.pointcloud import PointCloud, points_at
 from faithfusion.types import Camera, Frame, RigidNode
@@ -34,9 +34,9 @@ def color_points(
         uv, depth, _ = project_points(world[index], frame.camera)
         column, row = uv.long().unbind(-1)
         seen_weight = depth.square().reciprocal()
-        ego = load_ego_mask(frame)
-        if ego is not None:
-            seen_weight = seen_weight * ~ego[row, column]
+        blind = load_blind_mask(frame)
+        if blind is not None:
+            seen_weight = seen_weight * ~blind[row, column]
         total.index_add_(0, index, load_image(frame)[row, column] * seen_weight[:, None])
         weight.index_add_(0, index, seen_weight)
     return total / weight.clamp_min(1e-12)[:, None], weight > 0

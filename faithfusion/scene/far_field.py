@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image, load_sky_mask
+from faithfusion.data.images import load_blind_mask, load_dynamic_mask, load_image, load_sky_mask
 from faithfusion.data.lidar import lidar_depth, project_points
 from faithfusion.scene.coloring import shrink
 from faithfusion.scene.plane_sweep import choose_neighbours, points_along_rays, sweep_depths
@@ -71,7 +71,7 @@ def _seed_frame(
 ) -> tuple[Tensor, Tensor, Tensor]:
     depth_cells = _covered_depth(cloud, nodes, frame)
     candidates = _enlarge(depth_cells == 0, frame)
-    for mask in (load_sky_mask(frame), load_dynamic_mask(frame), load_ego_mask(frame)):
+    for mask in (load_sky_mask(frame), load_dynamic_mask(frame), load_blind_mask(frame)):
         if mask is not None:
             candidates = candidates & ~mask
     pixels = torch.nonzero(candidates)
@@ -129,6 +129,8 @@ def initial_sky(
     for frame in frames:
         mask = load_sky_mask(frame)
         mask = _above_returns(cloud, nodes, frame) if mask is None else mask
+        blind = load_blind_mask(frame)
+        mask = mask if blind is None else mask & ~blind
         column, row = sky_coordinates(ray_directions(frame.camera)[mask], height, width).long().unbind(-1)
         texel = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         total.index_add_(0, texel, load_image(frame)[mask])

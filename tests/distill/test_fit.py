@@ -10,6 +10,7 @@ import torch
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.images import load_valid_mask
 from faithfusion.distill.fit import FitConfig, choose_device, drive_extent_m, fit_scene, view_order
 from faithfusion.distill.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.distill.scores import score_frames
@@ -107,7 +108,7 @@ def test_weight_zero_moves_no_gaussian(clip: DriveClip) -> None:
 
 def test_views_leave_out_the_ego_vehicle_and_halve(clip: DriveClip) -> None:
     view = load_view(clip, clip.frames[3])
-    assert (view.pixel_weight[-2:] == 0).all() and (view.pixel_weight[:-2] == 1).all()
+    assert (view.pixel_weight[-2:] == 0).all() and (view.pixel_weight[:12] == 1).all()
     assert view.lidar_depth_m is not None and view.sky_mask is not None
     half = halve_view(view)
     assert half.image.shape == (12, 16, 3) and (half.camera.width, half.camera.height) == (16, 12)
@@ -121,9 +122,19 @@ def test_views_leave_out_the_ego_vehicle_and_halve(clip: DriveClip) -> None:
 
 
 def test_dynamic_pixels_count_only_where_boxes_carry_them(clip: DriveClip) -> None:
-    without = dataclasses.replace(clip, tracks=())
-    assert load_view(clip, clip.frames[0]).pixel_weight[14, 2] == 1
-    assert load_view(without, clip.frames[0]).pixel_weight[14, 2] == 0
+    """The mask covers the lower left; a moving car that is made wide enough to carry it makes it count."""
+    moving = next(track for track in clip.tracks if track.is_moving)
+    wide = dataclasses.replace(moving, size_m=torch.tensor([1.0, 60.0, 60.0]))
+    for tracks, counts in (((), 0), ((moving,), 0), ((wide,), 1), ((dataclasses.replace(wide, is_moving=False),), 0)):
+        view = load_view(dataclasses.replace(clip, tracks=tracks), clip.frames[0])
+        assert view.pixel_weight[14, 2] == counts and view.pixel_weight[14, 20] == 1
+
+
+def test_what_the_lens_never_saw_does_not_count(tmp_path: Path) -> None:
+    bent = read_clip(write_tiny_clip(tmp_path / "clip", optional=False, distortion=(0.4, 0.0, 0.0, 0.0, 0.0)))
+    valid = load_valid_mask(bent.frames[0])
+    assert valid is not None and 0.3 < valid.float().mean() < 0.99
+    assert torch.equal(load_view(bent, bent.frames[0]).pixel_weight > 0, valid)
 
 
 def test_views_read_ahead_are_the_same_and_errors_come_through(clip: DriveClip) -> None:
