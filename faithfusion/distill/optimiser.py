@@ -61,15 +61,15 @@ class OptimiserConfig:
     decay_steps: int = 700
     lr_end: float = 0.2
     quats_lr: float = 2e-3
-    scales_lr: float = 1e-2
-    opacities_lr: float = 5e-2
-    colors_lr: float = 1e-2
+    scales_lr: float = 2e-2
+    opacities_lr: float = 1e-1
+    colors_lr: float = 2e-2
     sky_lr: float = 1e-2
     ssim_weight: float = 0.2
     depth_weight: float = 0.1
     depth_scale_m: float = 10.0
     sky_weight: float = 0.05
-    ground_weight: float = 0.0
+    ground_weight: float = 0.3
     max_skipped: int = 20
     seed: int = 0
 

@@ -73,7 +73,7 @@ class InitialiseConfig:
     num_frames: int = 24
     sky_height: int = 128
     sh_degree: int = 0
-    ground: Literal["neighbours", "discs"] = "neighbours"
+    ground: Literal["neighbours", "discs"] = "discs"
     seed: int = 0
 
     def __post_init__(self) -> None:
