@@ -1,0 +1,131 @@
+"""Writes a py123d log as a drive: one iteration at a time, only those at which all cameras have an image."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithfusion.data.drive_writer import LAYOUT_MARKER, make_folders, write_frame, write_rig, write_tracks
+from faithfusion.data.py123d.cameras import BridgeCamera, choose_cameras, ego_from_imu, matrix
+from faithfusion.data.py123d.sensors import collect_tracks, read_image, read_scan
+from faithfusion.utils.atomic import atomic_folder, require_writable
+from faithfusion.utils.errors import InputError
+
+FACTS = "py123d.json"  # which log this was made of, with which options
+FRAME_RATE_HZ = 10.0  # of a drive of one frame
+SAME_POSE = 1e-6  # largest difference of two poses' numbers that counts as none
+MAX_FOV_DEG = 150.0
+
+
+@dataclass(frozen=True)
+class Py123dConfig:
+    """Options of `prepare_py123d`.
+
+    Attributes:
+        cameras: Names such as "pcam_f0"; null takes all pinhole cameras. They are named "0", "1", ... in this order.
+        start: First iteration.
+        frames: Iterations from there on; null takes all.
+        fov_deg: Horizontal field of view of the images made from cameras that are no pinholes.
+    """
+
+    cameras: tuple[str, ...] | None = None
+    start: int = 0
+    frames: int | None = None
+    fov_deg: float = 90.0
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.frames is not None and self.frames < 1):
+            found = f"start {self.start}, frames {self.frames}"
+            raise InputError("frames", found, "a start from 0 on, 1 or more frames")
+        if not 0 < self.fov_deg <= MAX_FOV_DEG:
+            raise InputError("fov_deg", self.fov_deg, f"degrees above 0, at most {MAX_FOV_DEG:g}")
+
+
+def open_log(log: Path) -> Any:
+    """The scene of a whole log folder. InputError if py123d is not there or the folder is no log."""
+    if not (log / "sync.arrow").is_file():
+        raise InputError(log, "no sync.arrow", "the folder of one py123d log")
+    try:
+        from py123d.api.scene.arrow.arrow_scene_api import ArrowSceneAPI
+    except ImportError as error:
+        raise InputError("py123d", error, "py123d's own environment: python -m venv ENV; pip install py123d") from None
+    return ArrowSceneAPI(log)
+
+
+def prepare_log(log: Path, out: Path, config: Py123dConfig) -> None:
+    """Writes the log folder `log` into the new folder `out`.
+
+    A folder that holds the same log with the same options is left as it is; nothing appears at `out` before all of it
+    is written. Raises InputError for a folder that is no log, unknown cameras, iterations beyond the end, no iteration
+    with images of all cameras, and an `out` that holds something else.
+    """
+    scene = open_log(log)
+    facts = {"log": scene.log_name, "config": dataclasses.asdict(config)}
+    if out.exists():
+        _require_same(out, facts)
+        _say(f"{out}: this log is already there")
+        return
+    cameras = choose_cameras(scene, config.cameras, config.fov_deg)
+    iterations = _choose_iterations(scene, config)
+    require_writable(out.parent)
+    with atomic_folder(out) as folder:
+        make_folders(folder)
+        write_rig(folder, [camera.rig for camera in cameras])
+        written: list[int] = []
+        for iteration in iterations:
+            if _write_iteration(scene, cameras, folder, len(written), iteration):
+                written.append(iteration)
+        if not written:
+            raise InputError(log, "no iteration with an image of every camera", "fewer cameras (--cameras)")
+        write_tracks(folder, collect_tracks(scene, written), len(written))
+        times_us = [int(scene.get_timestamp_at_iteration(iteration).time_us) for iteration in written]
+        rate = 1e6 / float(np.median(np.diff(times_us))) if len(written) > 1 else FRAME_RATE_HZ
+        (folder / LAYOUT_MARKER).write_text(json.dumps({"layout": "waymo", "frame_rate_hz": round(rate, 3)}) + "\n")
+        (folder / FACTS).write_text(json.dumps(facts | {"iterations": written, "times_us": times_us}, indent=1))
+    left_out = len(iterations) - len(written)
+    named = ", ".join(f"{camera.rig.name} = {camera.camera_id.serialize()}" for camera in cameras)
+    _say(f"{out}: {len(written)} frames, cameras {named}"
+         + (f"; {left_out} iterations without an image of every camera were left out" if left_out else ""))  # fmt: skip
+
+
+def _choose_iterations(scene: Any, config: Py123dConfig) -> list[int]:
+    total = scene.number_of_iterations
+    end = total if config.frames is None else config.start + config.frames
+    if not config.start < end <= total:
+        raise InputError(scene.log_name, f"iterations {config.start} to {end - 1}", f"within 0 to {total - 1}")
+    return list(range(config.start, end))
+
+
+def _write_iteration(scene: Any, cameras: list[BridgeCamera], folder: Path, t: int, iteration: int) -> bool:
+    """Writes frame t; False, and nothing written, if the iteration lacks an image or the ego's pose."""
+    ego = scene.get_ego_state_se3_at_iteration(iteration)
+    seen = {camera.rig.name: read_image(scene, camera, iteration) for camera in cameras}
+    if ego is None or any(view is None for view in seen.values()):
+        return False
+    world_from_ego = matrix(ego.rear_axle_se3)
+    images = {name: view[0] for name, view in seen.items()}
+    moved = {name: view[1] for name, view in seen.items() if np.abs(view[1] - world_from_ego).max() > SAME_POSE}
+    write_frame(folder, t, world_from_ego, images, read_scan(scene, iteration, ego_from_imu(scene)), image_poses=moved)
+    if t % 10 == 0:
+        _say(f"iteration {iteration}: frame {t}")
+    return True
+
+
+def _require_same(out: Path, facts: dict) -> None:
+    try:
+        found = json.loads((out / FACTS).read_text())
+        same = {key: found[key] for key in facts} == json.loads(json.dumps(facts))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(out, "exists and is not a prepared py123d log", "a new folder") from None
+    if not same:
+        raise InputError(out, "holds another log or other options", "a new folder, or the same options")
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(message + "\n")

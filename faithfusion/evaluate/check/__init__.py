@@ -1,0 +1,1 @@
+"""Checks a drive for faults that parse fine, and draws what was understood of it."""
