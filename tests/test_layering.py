@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = {"types", "config", "utils"}
-ORDER = ["data", "scene", "render", "eig", "clips", "video", "distill", "evaluate"]
+ORDER = ["data", "scene", "render", "eig", "clips", "video", "distill", "evaluate", "viewer"]
 SOURCES = sorted((ROOT / "faithfusion").rglob("*.py")) + sorted((ROOT / "train_video").rglob("*.py"))
 MAX_LINES = 400
 LONG_FILES = {"faithfusion/video/wan.py": 600, "faithfusion/video/vae.py": 600}

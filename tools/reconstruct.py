@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import torch
+import yaml
 
 from faithfusion.config import parse_config, to_plain
 from faithfusion.data.drivestudio import read_clip
@@ -56,6 +57,8 @@ def main(argv: list[str]) -> None:
     split = split_clip(clip, split_config)
     read_clip(options.scene)  # all cameras are scored
     require_writable(options.out)
+    with atomic_file(options.out / "config.yaml") as temporary:  # where the viewer finds the drive
+        temporary.write_text(yaml.safe_dump({"out": str(options.out), "scene": str(options.scene.resolve())}))
     log, eig = StageLog(options.out), EigConfig()
     fitted, state = options.out / "scene_fitted.safetensors", options.out / "fit_state.safetensors"
     path = options.out / "scene.safetensors"

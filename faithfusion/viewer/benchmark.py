@@ -1,0 +1,47 @@
+"""How many pictures a second, without a browser."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+from faithfusion.viewer.knowledge import Known, learn
+from faithfusion.viewer.render import draw
+from faithfusion.viewer.run_folder import Run
+from faithfusion.viewer.state import Quantity, ViewState
+
+MEASURED: tuple[Quantity, ...] = ("colour", "depth", "EIG")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Pictures per second, by the median of their times and by the shortest; and the median time that all cores worked
+    on one together, which hardly depends on what else runs."""
+
+    median: float
+    best: float
+    cpu_s: float
+
+
+def frames_per_second(run: Run, width: int, num_pictures: int) -> dict[Quantity, Rate]:
+    """By quantity, along the drive, 2 m to the left; two pictures more come first and are not counted."""
+    name = list(run.versions)[-1]
+    rates = {}
+    for quantity in MEASURED:
+        wall_s, cpu_s = zip(*_seconds(run, name, quantity, width, num_pictures), strict=True)
+        rates[quantity] = Rate(1.0 / statistics.median(wall_s), 1.0 / min(wall_s), statistics.median(cpu_s))
+    return rates
+
+
+def _seconds(run: Run, name: str, quantity: Quantity, width: int, num_pictures: int) -> list[tuple[float, float]]:
+    known: dict[str, Known] = {name: learn(run, name)} if quantity == "EIG" else {}
+    camera = run.clip.frame(0, run.camera_name).camera
+    seconds = []
+    for number in range(num_pictures + 2):
+        canvas = (camera.width, camera.height)
+        state = ViewState(name, quantity, number % run.clip.num_frames, run.camera_name, 2.0, canvas)
+        start_s, start_cpu_s = time.perf_counter(), time.process_time()
+        draw(run, state, width, known)
+        seconds.append((time.perf_counter() - start_s, time.process_time() - start_cpu_s))
+    return seconds[2:]
