@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from faithfusion.utils.errors import InputError
 
 CAMERA_YAWS_DEG = {"0": 0.0, "1": 45.0, "2": -45.0}
+MAX_FRAMES = 999  # file names have three digits
+MAX_DRIVEN_M = 500.0
+MAX_CROWD = 100
 MAX_SHIFT_M = 6.5  # nothing solid stands nearer to the driven path than this plus a margin (layout.CLEAR_M)
 
 
@@ -25,6 +29,8 @@ class StreetConfig:
         shifts_m: Lateral shifts (left is positive) at which true views are written beside the one at 0 m.
         truth_cameras: Cameras for which truth is written.
         num_moving_cars: Moving cars asked for; fewer if the lanes have no room.
+        num_pedestrians: Walking people asked for; fewer if there is no room.
+        num_cyclists: Cyclists asked for; fewer if there is no room.
         speed_m_s: Mean speed of the ego vehicle.
         frame_rate_hz: Time stamps per second.
         lidar_beams: Rows of the scanner.
@@ -44,6 +50,8 @@ class StreetConfig:
     shifts_m: tuple[float, ...] = (3.0,)
     truth_cameras: tuple[str, ...] = ("0",)
     num_moving_cars: int = 4
+    num_pedestrians: int = 0
+    num_cyclists: int = 0
     speed_m_s: float = 9.5
     frame_rate_hz: float = 10.0
     lidar_beams: int = 64
@@ -53,15 +61,26 @@ class StreetConfig:
     num_workers: int = 2
 
 
+def driven_m(config: StreetConfig) -> float:
+    """Length of the drive in metres, at its mean speed."""
+    return config.num_frames * config.speed_m_s / config.frame_rate_hz
+
+
 def check_config(config: StreetConfig) -> None:
     """Raises InputError for values no street can be made with."""
     for key in ("num_frames", "width", "height", "samples_per_pixel", "lidar_beams", "lidar_columns", "num_workers"):
         if getattr(config, key) < 1:
             raise InputError(f"street.{key}", getattr(config, key), "a whole number of at least 1")
-    if config.num_frames > 120:
-        raise InputError("street.num_frames", config.num_frames, "at most 120, the street is 250 m long")
-    if not config.num_frames * config.speed_m_s / config.frame_rate_hz <= 120.0 or config.speed_m_s <= 0:
-        raise InputError("street.speed_m_s", config.speed_m_s, "a positive speed, at most 120 m driven in the clip")
+    for key in ("num_pedestrians", "num_cyclists"):
+        if not 0 <= getattr(config, key) <= MAX_CROWD:
+            raise InputError(f"street.{key}", getattr(config, key), f"a whole number from 0 to {MAX_CROWD}")
+    if config.num_frames > MAX_FRAMES:
+        raise InputError("street.num_frames", config.num_frames, f"at most {MAX_FRAMES}")
+    if not 0 < config.frame_rate_hz < math.inf:
+        raise InputError("street.frame_rate_hz", config.frame_rate_hz, "a positive number of time stamps per second")
+    if not driven_m(config) <= MAX_DRIVEN_M or config.speed_m_s <= 0:
+        expected = f"a positive speed, at most {MAX_DRIVEN_M:g} m driven in the clip"
+        raise InputError("street.speed_m_s", config.speed_m_s, expected)
     for name in config.camera_names + config.truth_cameras:
         if name not in CAMERA_YAWS_DEG or name not in config.camera_names:
             raise InputError("street.camera_names", name, f"names out of {sorted(CAMERA_YAWS_DEG)}, truth among them")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faithfusion.data.street.layout import S_END, S_START, Side, StreetPlan, numpy_stream
+from faithfusion.data.street.layout import S_START, Side, StreetPlan, numpy_stream
 from faithfusion.data.street.meshes import Color, Material, Patch, Surface, box, grid_patch, quad
 from faithfusion.data.street.road import SIDE_STREET_LENGTH_M, open_ranges
 
@@ -54,7 +54,7 @@ def building_patches(plan: StreetPlan) -> list[Patch]:
     line = plan.centreline
     for side in plan.sides:
         rng = numpy_stream(plan.seed, "buildings", side.sign)
-        for start, end in open_ranges(side):
+        for start, end in open_ranges(side, plan.s_end):
             s = start
             while s < end - 3:
                 width = min(rng.uniform(9, 19), end - s)
@@ -65,7 +65,7 @@ def building_patches(plan: StreetPlan) -> list[Patch]:
                 s += width
         patches += _back_row(plan, side, rng)
     rng = numpy_stream(plan.seed, "ends")
-    for s_end in (S_END + 12, S_START - 12):
+    for s_end in (plan.s_end + 12, S_START - 12):
         laterals = np.arange(-60.0, 61.0, 15.0)
         for low, high in zip(laterals[:-1], laterals[1:], strict=True):
             near, far = line.at(s_end, low), line.at(s_end, high)

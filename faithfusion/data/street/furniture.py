@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from faithfusion.data.street.layout import S_END, S_START, Side, StreetPlan, in_ranges, numpy_stream
+from faithfusion.data.street.layout import S_START, Side, StreetPlan, in_ranges, numpy_stream
 from faithfusion.data.street.meshes import Material, Patch, Surface, box, grid_patch, tube
 from faithfusion.data.street.road import KERB_HEIGHT_M
 from faithfusion.data.street.vegetation import tree
 
+FURNITURE_REACH_M, FURNITURE_WIDTH_M = 1.4, 1.1
 STEEL = Surface(Material.PLAIN, (0.2, 0.21, 0.22))
 
 
 def furniture_patches(plan: StreetPlan) -> list[Patch]:
     """Everything that stands on both pavements, never nearer to the driven path than the kerb."""
-    patches: list[Patch] = []
-    for side in plan.sides:
-        rng = numpy_stream(plan.seed, "furniture", side.sign)
-        wooded = rng.random() < 0.75
-        spacing = rng.uniform(9, 14)
-        s = S_START + rng.uniform(2, 10)
-        index = 0
-        while s < S_END - 5:
-            if not in_ranges(s, side.side_streets, 2.0):
-                patches += _one(rng, plan, side, s, index, wooded)
-                index += 1
-            s += spacing * rng.uniform(0.8, 1.2)
-    return patches
+    return [patch for side in plan.sides for _, patches in _stations(plan, side) for patch in patches]
+
+
+def furniture_places(plan: StreetPlan, side: Side) -> np.ndarray:
+    """Where something stands on one pavement, metres of s; all of it within FURNITURE_REACH_M along the street, and
+    across within FURNITURE_WIDTH_M of the kerb."""
+    return np.array([s for s, patches in _stations(plan, side) if patches])
+
+
+def _stations(plan: StreetPlan, side: Side) -> Iterator[tuple[float, list[Patch]]]:
+    rng = numpy_stream(plan.seed, "furniture", side.sign)
+    wooded = rng.random() < 0.75
+    spacing = rng.uniform(9, 14)
+    s = S_START + rng.uniform(2, 10)
+    index = 0
+    while s < plan.s_end - 5:
+        if not in_ranges(s, side.side_streets, 2.0):
+            yield s, _one(rng, plan, side, s, index, wooded)
+            index += 1
+        s += spacing * rng.uniform(0.8, 1.2)
 
 
 def _one(rng: np.random.Generator, plan: StreetPlan, side: Side, s: float, index: int, wooded: bool) -> list[Patch]:

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from faithfusion.data.street.config import StreetConfig
+from faithfusion.data.street.config import StreetConfig, driven_m
 from faithfusion.utils.seed import make_generator
 
-S_START, S_END = -60.0, 240.0
+S_START = -60.0
+SHORTEST_S_END = 240.0
+ROOM_AHEAD_M = 120.0  # street left in front of the ego vehicle when the clip ends
+ARROW_SPACING_M = 70.0
 LANE_M = 3.3
 CLEAR_M = 7.15  # no parked body, pole or trunk nearer to the ego lane's centre line than this
 
@@ -88,6 +91,7 @@ class StreetPlan:
     """All that is needed to build and drive the street of one seed."""
 
     seed: int
+    s_end: float  # the street runs from S_START to here
     centreline: Centreline
     sides: tuple[Side, Side]
     markings: tuple[Marking, ...]
@@ -106,21 +110,30 @@ def numpy_stream(seed: int, *names: object) -> np.random.Generator:
 def plan_street(config: StreetConfig) -> StreetPlan:
     """The street of `config.seed`, with traffic that leaves the ego vehicle's lane and its shifted lanes free."""
     rng = numpy_stream(config.seed, "plan")
-    centreline = _plan_centreline(rng)
-    sides = (_plan_side(rng, 1), _plan_side(rng, -1))
-    crossings = _plan_crossings(rng, sides)
+    s_end = street_end(config)
+    centreline = _plan_centreline(rng, s_end)
+    sides = (_plan_side(rng, 1, s_end), _plan_side(rng, -1, s_end))
+    crossings = _plan_crossings(rng, sides, s_end)
     markings = _plan_markings(sides, crossings)
     first_arrow = rng.uniform(14, 30)
-    arrows = tuple((s, lateral) for s in (first_arrow, first_arrow + 70) for lateral in (0.0, -LANE_M))
-    parked = [car for side in sides for car in _park_cars(rng, side)]
+    num_arrows = 2 + int((s_end - SHORTEST_S_END) // ARROW_SPACING_M)
+    places = [first_arrow + ARROW_SPACING_M * k for k in range(num_arrows)]
+    arrows = tuple((s, lateral) for s in places for lateral in (0.0, -LANE_M))
+    parked = [car for side in sides for car in _park_cars(rng, side, s_end)]
     moving = _plan_traffic(numpy_stream(config.seed, "traffic"), sides, config)
     light = _plan_light(rng, centreline)
-    return StreetPlan(config.seed, centreline, sides, markings, crossings, arrows, tuple(moving + parked), light)
+    return StreetPlan(config.seed, s_end, centreline, sides, markings, crossings, arrows, tuple(moving + parked), light)
 
 
-def _plan_centreline(rng: np.random.Generator) -> Centreline:
+def street_end(config: StreetConfig) -> float:
+    """Where the street ends, metres of s: always some way ahead of the last ego pose. Drives of at most 120 m share
+    one length, so that they are cuts of the same street."""
+    return max(SHORTEST_S_END, driven_m(config) + ROOM_AHEAD_M)
+
+
+def _plan_centreline(rng: np.random.Generator, s_end: float) -> Centreline:
     step_m = 0.5
-    s = np.arange(S_START - 20, S_END + 40, step_m)
+    s = np.arange(S_START - 20, s_end + 40, step_m)
     bend = rng.uniform(0.0003, 0.0012) * rng.choice([-1, 1])  # 1/m: radius above 800 m
     wave, length, phase = rng.uniform(0.01, 0.035), rng.uniform(110, 180), rng.uniform(0, 2 * np.pi)
     headings = rng.uniform(-np.pi, np.pi) + bend * s + wave * np.sin(2 * np.pi * s / length + phase)
@@ -129,20 +142,22 @@ def _plan_centreline(rng: np.random.Generator) -> Centreline:
     return Centreline(s, points, headings)
 
 
-def _plan_side(rng: np.random.Generator, sign: int) -> Side:
+def _plan_side(rng: np.random.Generator, sign: int, s_end: float) -> Side:
     parking = bool(rng.random() < 0.7)
     kerb_m = 9.5 if parking else 8.4
     facade_m = kerb_m + rng.uniform(2.8, 4.2)
     streets, s = [], rng.uniform(-25, 45)
-    while s < S_END - 40:
+    while s < s_end - 40:
         streets.append((s, s + rng.uniform(7.5, 10.0)))
         s += rng.uniform(55, 95)
     return Side(sign, parking, kerb_m, facade_m, tuple(streets))
 
 
-def _plan_crossings(rng: np.random.Generator, sides: tuple[Side, Side]) -> tuple[tuple[float, float], ...]:
+def _plan_crossings(
+    rng: np.random.Generator, sides: tuple[Side, Side], s_end: float
+) -> tuple[tuple[float, float], ...]:
     starts = [side.side_streets[k][1] + 3.0 for side in sides for k in range(len(side.side_streets))]
-    chosen = sorted(s for s in starts if 8 < s < S_END - 60 and rng.random() < 0.6)
+    chosen = sorted(s for s in starts if 8 < s < s_end - 60 and rng.random() < 0.6)
     kept: list[float] = []
     for s in chosen:
         if not kept or s - kept[-1] > 30:
@@ -174,11 +189,11 @@ def in_ranges(s: float, ranges: tuple[tuple[float, float], ...], margin: float =
     return any(a - margin <= s <= b + margin for a, b in ranges)
 
 
-def _park_cars(rng: np.random.Generator, side: Side) -> list[CarPlan]:
+def _park_cars(rng: np.random.Generator, side: Side, s_end: float) -> list[CarPlan]:
     if not side.parking:
         return []
     cars, s = [], S_START + 5
-    while s < S_END - 10:
+    while s < s_end - 10:
         kind = rng.choice(["sedan", "hatch", "suv", "van"], p=[0.33, 0.33, 0.24, 0.1])
         if rng.random() < 0.72 and not in_ranges(s, side.side_streets, 6.5):
             facing = np.pi if (side.sign > 0) == (rng.random() < 0.9) else 0.0
@@ -204,7 +219,8 @@ def _plan_traffic(rng: np.random.Generator, sides: tuple[Side, Side], config: St
             str(rng.choice(["sedan", "hatch", "suv", "van"])), int(rng.integers(12)), s0, lateral, speed,
             0.0 if direction > 0 else np.pi,
         )  # fmt: skip
-        if s0 < S_END - 10 and _leaves_room(car, cars, config.speed_m_s, duration):
+        is_on_street = max(s0, s0 + speed * duration) < street_end(config) - 10
+        if is_on_street and _leaves_room(car, cars, config.speed_m_s, duration):
             cars.append(car)
     return cars
 

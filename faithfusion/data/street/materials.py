@@ -42,7 +42,7 @@ def look_of(material: int, samples: Samples, plan: StreetPlan) -> Look:
     }  # fmt: skip
     if material in matte:
         return Look(matte[Material(material)](samples), np.zeros(len(samples.coords), np.float32))
-    special = {Material.GLASS: _window, Material.CAR: _car, Material.LEAF: _leaf}
+    special = {Material.GLASS: _window, Material.CAR: _car, Material.LEAF: _leaf, Material.CLOTH: _cloth}
     if material in special:
         return special[Material(material)](samples)
     return Look(samples.color, np.zeros(len(samples.coords), np.float32))
@@ -236,6 +236,19 @@ def _leaf(samples: Samples) -> Look:
     albedo = samples.color * tone[:, None] * np.stack([1 + warm, np.ones_like(warm), 1 - warm], -1)
     bump = 0.9 * np.stack([fine[1], fine[2], fine[0]], -1)
     return Look(albedo, np.zeros(len(x), np.float32), bump)
+
+
+def _cloth(samples: Samples) -> Look:
+    """Woven cloth with folds. Params: pattern (0 plain, 1 hoops, 2 checks, 3 pinstripes), its size (m), a seed."""
+    u, v, fu, fv, f = _uv(samples)
+    kind, size, seed = samples.params[:, 0], np.maximum(samples.params[:, 1], 0.02), samples.params[:, 2]
+    hoops, bars = pulses(v, size, 0.45 * size, fv), pulses(u, size, 0.45 * size, fu)
+    pins = pulses(u, 0.5 * size, 0.1 * size, fu)
+    share = np.where(kind == 1, hoops, np.where(kind == 2, 0.5 * (hoops + bars), np.where(kind == 3, 0.7 * pins, 0.0)))
+    folds = noise(u + seed, 0.45 * v, 0.06, f, 3) + 0.5 * noise(u, v + seed, 0.025, f, 4)
+    albedo = _mix(samples.color, samples.accent, share) * (1 + 0.16 * folds)[:, None]
+    bump = 0.16 * np.stack([folds, noise(v + seed, u, 0.05, f, 5), np.zeros_like(folds)], -1)
+    return Look(np.maximum(albedo, 0.008), np.zeros(len(u), np.float32), bump.astype(np.float32))
 
 
 def _bark(samples: Samples) -> np.ndarray:

@@ -28,12 +28,13 @@ class Material(IntEnum):
     GRASS = 11
     AWNING = 12
     SHOP_SIGN = 13
+    CLOTH = 14
 
 
 @dataclass(frozen=True)
 class Surface:
     """What the triangles of a patch are made of. `color`, `accent` are linear albedos; `params` depend on the material.
-    `instance` is 0 for the static world and 1 + index for a car."""
+    `instance` is 0 for the static world, else 1 + the number of a car or a person."""
 
     material: Material
     color: Color = (0.5, 0.5, 0.5)

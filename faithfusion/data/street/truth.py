@@ -18,7 +18,8 @@ from faithfusion.utils.media import read_image
 
 @dataclass(frozen=True)
 class TrueView:
-    """What a camera would have seen. `instance_ids`: 0 = static world, k + 1 = the car with id k in instances_info."""
+    """What a camera would have seen. `instance_ids`: 0 = static world, k + 1 = the car or person with id
+    k in instances_info (`world` says how ids are given out)."""
 
     color: Float[Tensor, "h w 3"]
     depth: Float[Tensor, "h w"]  # camera z at pixel centres, metres; 0 = sky

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from faithfusion.data.street.meshes import Material, Patch, Surface, tube
@@ -9,6 +11,7 @@ from faithfusion.data.street.meshes import Material, Patch, Surface, tube
 LEAF_COLORS = ((0.10, 0.19, 0.035), (0.14, 0.22, 0.05), (0.075, 0.15, 0.04), (0.19, 0.21, 0.05), (0.24, 0.17, 0.04))
 
 
+@functools.cache
 def _unit_sphere(subdivisions: int) -> tuple[np.ndarray, np.ndarray]:
     import trimesh
 

@@ -1,4 +1,9 @@
-"""A planned street as triangles: the part that stands still once, moving cars per time stamp."""
+"""A planned street as triangles: the part that stands still once, moving cars and people per time stamp.
+
+Numbers: cars 0 .. C - 1 (C cars in the plan, those with boxes first), then people C .. C + P - 1, pedestrians before
+cyclists. A pixel's instance id is the number + 1, 0 for the static world. In `instances_info.json` the number is the
+key, and only those with boxes are listed.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +14,18 @@ import numpy as np
 
 from faithfusion.data.street.cars import car_patches, car_size
 from faithfusion.data.street.config import StreetConfig
+from faithfusion.data.street.crowd import plan_people
 from faithfusion.data.street.facades import building_patches
+from faithfusion.data.street.figures import person_box, person_corners, person_frame, placed_person
 from faithfusion.data.street.furniture import furniture_patches
 from faithfusion.data.street.layout import CarPlan, StreetPlan, plan_street
 from faithfusion.data.street.meshes import Mesh, Patch, join, merge
 from faithfusion.data.street.rig import car_pose, ego_poses
 from faithfusion.data.street.road import road_patches
+from faithfusion.data.street.room import PersonPlan
 from faithfusion.data.street.tracer import TracedScene
 
-LABEL_RANGE_M = 80.0  # cars farther from the ego vehicle carry no box, as in recorded data
+LABEL_RANGE_M = 80.0  # objects farther from the ego vehicle carry no box, as in recorded data
 MOVING_M_S = 1.0  # DriveStudio's threshold
 
 
@@ -36,6 +44,15 @@ class LabelledCar:
 
 
 @dataclass(frozen=True)
+class LabelledPerson:
+    """A person with its number, and the time stamps at which it has a box."""
+
+    number: int
+    plan: PersonPlan
+    frames: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class StreetWorld:
     """Everything a renderer of one street needs."""
 
@@ -43,6 +60,7 @@ class StreetWorld:
     plan: StreetPlan
     world_from_ego: np.ndarray  # [T, 4, 4]
     cars: tuple[LabelledCar, ...]
+    people: tuple[LabelledPerson, ...] = ()
 
     @functools.cached_property
     def standing(self) -> Mesh:
@@ -53,6 +71,9 @@ class StreetWorld:
     def scene_at(self, t: int) -> TracedScene:
         """The whole street at time stamp t."""
         moving = [patch for car in self.cars if car.is_moving for patch in placed_car(self, car, t)]
+        time_s = t / self.config.frame_rate_hz
+        for person in self.people:  # last: `people_velocities` counts from the end
+            moving += placed_person(person.plan, time_s, person.number + 1)
         return TracedScene(join(self.standing, merge(moving)) if moving else self.standing)
 
 
@@ -60,7 +81,20 @@ def build_world(config: StreetConfig) -> StreetWorld:
     """Plans the street of `config`; its triangles are built on first use."""
     plan = plan_street(config)
     poses = ego_poses(config, plan)
-    return StreetWorld(config, plan, poses, _label(config, plan, poses))
+    cars = _label(config, plan, poses)
+    people = _label_people(config, plan_people(config, plan), poses, len(cars))
+    return StreetWorld(config, plan, poses, cars, people)
+
+
+def _label_people(
+    config: StreetConfig, plans: tuple[PersonPlan, ...], poses: np.ndarray, first: int
+) -> tuple[LabelledPerson, ...]:
+    people = []
+    for number, plan in enumerate(plans, first):
+        at = plan.course.at(plan.distance(np.arange(config.num_frames) / config.frame_rate_hz))
+        near = np.linalg.norm(at - poses[:, :2, 3], axis=1) < LABEL_RANGE_M
+        people.append(LabelledPerson(number, plan, tuple(np.flatnonzero(near).tolist())))
+    return tuple(people)
 
 
 def _label(config: StreetConfig, plan: StreetPlan, poses: np.ndarray) -> tuple[LabelledCar, ...]:
@@ -89,3 +123,24 @@ def world_from_box(world: StreetWorld, car: LabelledCar, t: int) -> np.ndarray:
     pose = car_pose(world.plan, car.plan, t / world.config.frame_rate_hz)
     pose[2, 3] += 0.5 * car_size(car.plan.kind)[2]
     return pose
+
+
+def person_track(world: StreetWorld, person: LabelledPerson) -> tuple[np.ndarray, np.ndarray]:
+    """Poses [n, 4, 4] of the person's box at its frames, and its size [3]: one box for the whole clip, as tight as the
+    swinging limbs allow."""
+    times = np.array(person.frames) / world.config.frame_rate_hz
+    centre, size = person_box(person.plan, times)
+    poses = np.stack([person_frame(person.plan, float(time_s)) for time_s in times])
+    poses[:, :3, 3] += poses[:, :3, :3] @ centre
+    return poses, size
+
+
+def people_velocities(world: StreetWorld, t: int) -> np.ndarray:
+    """Velocity [F, 3, 3] in m/s of the corners of all people's triangles, the last F ones of `scene_at(t)`."""
+    time_s, step_s = t / world.config.frame_rate_hz, 0.01
+
+    def corners(at_s: float) -> np.ndarray:
+        found = [person_corners(person.plan, at_s).astype(np.float64) for person in world.people]
+        return np.concatenate(found) if found else np.zeros((0, 3, 3))
+
+    return (corners(time_s + step_s) - corners(time_s - step_s)) / (2 * step_s)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,12 @@ from PIL import Image
 from faithfusion.config import to_plain
 from faithfusion.data.street.cars import car_size
 from faithfusion.data.street.config import StreetConfig, check_config
-from faithfusion.data.street.layout import S_END, S_START
+from faithfusion.data.street.layout import S_START
 from faithfusion.data.street.lidar_scan import lidar_scan
 from faithfusion.data.street.rig import camera_intrinsics, ego_from_camera, view_at
 from faithfusion.data.street.tracer import Picture, TracedScene, render_view
 from faithfusion.data.street.truth import truth_paths
-from faithfusion.data.street.world import StreetWorld, build_world, world_from_box
+from faithfusion.data.street.world import StreetWorld, build_world, person_track, world_from_box
 from faithfusion.utils.atomic import atomic_folder
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
@@ -49,8 +49,11 @@ def make_street(config: StreetConfig, out: Path) -> None:
 
 
 def _facts(config: StreetConfig) -> dict:
-    """What the files depend on."""
+    """What the files depend on. A crowd of nobody is left out: streets without people came before those with."""
     plain = to_plain(dataclasses.replace(config, num_workers=1, shifts_m=_shifts(config)))
+    for key in ("num_pedestrians", "num_cyclists"):
+        if plain[key] == 0:
+            del plain[key]
     return {"generator_version": GENERATOR_VERSION, "config": plain}
 
 
@@ -121,9 +124,10 @@ def _bytes(color: np.ndarray) -> Image.Image:
 def _write_recorded(world: StreetWorld, folder: Path, stem: str, picture: Picture) -> None:
     _bytes(picture.color).save(folder / "images" / f"{stem}.jpg", quality=JPEG_QUALITY, subsampling=0)
     moving = [car.number + 1 for car in world.cars if car.is_moving]
-    dynamic = np.isin(picture.instance_ids, moving)
-    masks = {"sky_masks": picture.depth == 0, "dynamic_masks/all": dynamic, "dynamic_masks/vehicle": dynamic,
-             "dynamic_masks/human": np.zeros_like(dynamic)}  # fmt: skip
+    vehicle = np.isin(picture.instance_ids, moving)
+    human = np.isin(picture.instance_ids, [person.number + 1 for person in world.people])
+    masks = {"sky_masks": picture.depth == 0, "dynamic_masks/all": vehicle | human, "dynamic_masks/vehicle": vehicle,
+             "dynamic_masks/human": human}  # fmt: skip
     for name, mask in masks.items():
         Image.fromarray(255 * mask.astype(np.uint8)).save(folder / name / f"{stem}.png")
 
@@ -141,27 +145,42 @@ def _write_rig_and_labels(world: StreetWorld, folder: Path) -> None:
     for name in config.camera_names:
         np.savetxt(folder / "intrinsics" / f"{name}.txt", pinhole)
         np.savetxt(folder / "extrinsics" / f"{name}.txt", ego_from_camera(name))
-    info, per_frame = {}, {str(t): [] for t in range(config.num_frames)}
-    for car in (car for car in world.cars if car.frames):
-        info[str(car.number)] = {
-            "id": f"car_{car.number:03d}",
-            "class_name": "Vehicle",
-            "frame_annotations": {
-                "frame_idx": list(car.frames),
-                "obj_to_world": [world_from_box(world, car, t).tolist() for t in car.frames],
-                "box_size": [list(car_size(car.plan.kind))] * len(car.frames),
-            },
-        }
-        for t in car.frames:
-            per_frame[str(t)].append(car.number)
+    info = {str(key): entry for key, entry in _labels(world)}
+    per_frame = {str(t): [] for t in range(config.num_frames)}
+    for key, entry in info.items():
+        for t in entry["frame_annotations"]["frame_idx"]:
+            per_frame[str(t)].append(int(key))
     (folder / "instances" / "instances_info.json").write_text(json.dumps(info, indent=1))
     (folder / "instances" / "frame_instances.json").write_text(json.dumps(per_frame, indent=1))
     (folder / "lanes.json").write_text(json.dumps(_lanes(world), indent=1))
 
 
+def _labels(world: StreetWorld) -> Iterator[tuple[int, dict]]:
+    """Number and annotations of everything that has a box."""
+    for car in (car for car in world.cars if car.frames):
+        poses = [world_from_box(world, car, t) for t in car.frames]
+        yield car.number, _label(f"car_{car.number:03d}", "Vehicle", car.frames, poses, car_size(car.plan.kind))
+    for person in (person for person in world.people if person.frames):
+        poses, size = person_track(world, person)
+        class_name = person.plan.class_name
+        name = f"{class_name.lower()}_{person.number:03d}"
+        yield person.number, _label(name, class_name, person.frames, poses, size.tolist())
+
+
+def _label(
+    name: str, class_name: str, frames: Sequence[int], poses: Sequence[np.ndarray], size_m: Sequence[float]
+) -> dict:
+    annotations = {
+        "frame_idx": list(frames),
+        "obj_to_world": [pose.tolist() for pose in poses],
+        "box_size": [list(size_m)] * len(frames),
+    }
+    return {"id": name, "class_name": class_name, "frame_annotations": annotations}
+
+
 def _lanes(world: StreetWorld) -> list[dict]:
     """Middle lines of the painted lane markings as world polylines, one point per metre."""
-    s = np.arange(S_START, S_END + 0.5)
+    s = np.arange(S_START, world.plan.s_end + 0.5)
     return [
         {
             "lateral_m": line.lateral_m,
