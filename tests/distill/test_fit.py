@@ -50,7 +50,7 @@ def test_fit_learns_grows_and_keeps_the_ceiling(clip: DriveClip) -> None:
     assert after > before + 1.5
     assert start.gaussians.num < scene.gaussians.num <= 260
     assert len(log.losses) == 40 and log.num_gaussians == scene.gaussians.num
-    assert {"photometric", "depth", "sky", "exposure"} == set(log.losses[-1])
+    assert {"photometric", "depth", "sky", "exposure", "ground"} == set(log.losses[-1])
     assert len(scene.node_ids) == scene.gaussians.num and not scene.gaussians.means.requires_grad
 
 
