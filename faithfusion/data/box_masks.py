@@ -17,23 +17,16 @@ from PIL import Image
 from faithfusion.data.calibration import invert_rigid, read_intrinsics
 from faithfusion.data.drive_writer import BoxTrack
 from faithfusion.data.image_files import image_size
-from faithfusion.data.instances import MOVING_DISTANCE_M
+from faithfusion.data.instances import is_non_rigid, leaves_its_place
 from faithfusion.data.layouts import WAYMO
 from faithfusion.data.lens import distort_pixels, undistort_pixels
 from faithfusion.data.recorded_poses import read_ego_pose, read_image_pose, read_rig_pose
 from faithfusion.types import Camera
 
 KINDS = ("all", "vehicle", "human")
-HUMAN_WORDS = ("pedestrian", "person", "cyclist")
 NEAR_M = 0.1
 LENS_TOLERANCE_PX = 0.01
 MARGIN_PX = 8  # edges of a box bend between its corners, by less than this on any lens that is not a fisheye
-
-
-def is_moving(track: BoxTrack) -> bool:
-    """Whether a box leaves its first place; the reader's rule for tracks."""
-    centres = track.world_from_box[:, :3, 3]
-    return bool(np.linalg.norm(centres - centres[0], axis=-1).max() > MOVING_DISTANCE_M)
 
 
 def write_dynamic_masks(folder: Path, tracks: Sequence[BoxTrack], num_frames: int) -> None:
@@ -43,7 +36,7 @@ def write_dynamic_masks(folder: Path, tracks: Sequence[BoxTrack], num_frames: in
     """
     for kind in KINDS:
         (folder / "dynamic_masks" / kind).mkdir(parents=True, exist_ok=True)
-    moving = [track for track in tracks if is_moving(track)]
+    moving = [track for track in tracks if leaves_its_place(track.world_from_box[:, :3, 3])]
     for path, masks in _masks_of_images(folder, moving, num_frames):
         for kind, mask in masks.items():
             Image.fromarray(mask).save(folder / "dynamic_masks" / kind / f"{path.stem}.png")
@@ -69,8 +62,7 @@ def _masks_at(lens: Lens, camera_from_world: np.ndarray, tracks: Sequence[BoxTra
         if t in track.frames:
             index = track.frames.index(t)
             rows, columns, hit = box_pixels(lens, camera_from_world @ track.world_from_box[index], track.size_m[index])
-            is_human = any(word in track.class_name.lower() for word in HUMAN_WORDS)
-            for kind in ("all", "human" if is_human else "vehicle"):
+            for kind in ("all", "human" if is_non_rigid(track.class_name) else "vehicle"):
                 masks[kind][rows, columns] |= hit
     return masks
 

@@ -14,6 +14,18 @@ from faithfusion.types import Track
 from faithfusion.utils.errors import InputError
 
 MOVING_DISTANCE_M = 1.0  # labels of parked cars jitter by a few decimetres
+NON_RIGID_WORDS = ("pedestrian", "person", "human", "cyclist", "bicycl", "rider", "animal")
+"""A class whose name contains one of these changes shape (names of Waymo, nuScenes, Argoverse, KITTI, PandaSet)."""
+
+
+def is_non_rigid(class_name: str) -> bool:
+    """Whether objects of a class change their shape while they move: people, alone or on a bicycle."""
+    return any(word in class_name.lower() for word in NON_RIGID_WORDS)
+
+
+def leaves_its_place(centres_m: np.ndarray) -> bool:
+    """Whether box centres [n, 3] get further than `MOVING_DISTANCE_M` from the first."""
+    return bool(np.linalg.norm(centres_m - centres_m[0], axis=-1).max() > MOVING_DISTANCE_M)
 
 
 def read_tracks(
@@ -73,14 +85,13 @@ def _read_track(
     inside = indices < length
     if not inside.any():
         return None
-    travel_m = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=-1).max()
     return Track(
         track_id=str(key),
         class_name=str(entry.get("class_name", "unknown")),
         size_m=torch.from_numpy(np.abs(axes[:3, :3].T) @ sizes.mean(0)).float(),
         time_indices=torch.from_numpy(indices[inside]),
         world_from_box=torch.from_numpy(poses[inside]).float(),
-        is_moving=bool(travel_m > MOVING_DISTANCE_M),
+        is_moving=leaves_its_place(poses[:, :3, 3]),
     )
 
 

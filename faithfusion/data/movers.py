@@ -12,7 +12,8 @@ from faithfusion.data.images import load_dynamic_mask
 from faithfusion.types import DriveClip, Frame
 
 BOX_MARGIN_M = 0.25
-"""Mirrors and the wheels' arches stick out of tight boxes, and masks are a pixel too large."""
+"""This far outside a moving box belongs to it too: mirrors stick out of tight boxes, masks are a pixel too large, and
+LiDAR strays would stay behind as ghosts."""
 
 
 def uncarried_movers(clip: DriveClip, frame: Frame) -> Bool[Tensor, "h w"] | None:

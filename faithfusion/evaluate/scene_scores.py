@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.instances import MOVING_DISTANCE_M
+from faithfusion.data.instances import is_non_rigid, leaves_its_place
 from faithfusion.data.street.truth import TrueView, load_truth
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.render.view import render_view
-from faithfusion.scene.deform import is_non_rigid
 from faithfusion.types import Camera, DriveClip, GaussianScene
 
 GROUND_BAND_M = 0.03
@@ -39,8 +39,7 @@ def moving_ids(root: Path) -> dict[str, set[int]]:
     info = json.loads((root / "instances" / "instances_info.json").read_text())
     found: dict[str, set[int]] = {"vehicles": set(), "people": set()}
     for key, entry in info.items():
-        centres = torch.tensor(entry["frame_annotations"]["obj_to_world"], dtype=torch.float64)[:, :3, 3]
-        if float((centres - centres[0]).norm(dim=-1).max()) > MOVING_DISTANCE_M:
+        if leaves_its_place(np.array(entry["frame_annotations"]["obj_to_world"])[:, :3, 3]):
             found["people" if is_non_rigid(entry["class_name"]) else "vehicles"].add(int(key) + 1)
     return found
 

@@ -16,13 +16,6 @@ from faithfusion.types import RigidNode
 
 GRID = (2, 2, 4)
 """Handles along the length, width and height of a box: front and back, left and right, four levels."""
-NON_RIGID_WORDS = ("pedestrian", "person", "human", "cyclist", "bicycl", "rider", "animal")
-"""A class whose name contains one of these changes shape (names of Waymo, nuScenes, Argoverse, KITTI, PandaSet)."""
-
-
-def is_non_rigid(class_name: str) -> bool:
-    """Whether objects of a class change their shape while they move."""
-    return any(word in class_name.lower() for word in NON_RIGID_WORDS)
 
 
 def box_handles(size_m: Float[Tensor, 3]) -> Float[Tensor, "c 3"]:

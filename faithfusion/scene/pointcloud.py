@@ -12,14 +12,14 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from faithfusion.data.instances import is_non_rigid
 from faithfusion.data.lidar import load_points_world
-from faithfusion.scene.deform import box_handles, is_non_rigid
+from faithfusion.data.movers import BOX_MARGIN_M
+from faithfusion.scene.deform import box_handles
 from faithfusion.scene.graph import node_poses
 from faithfusion.types import DriveClip, RigidNode, Track
 from faithfusion.utils.seed import make_generator
 
-BOX_MARGIN_M = 0.25
-"""Points this far outside a moving box are its own too: boxes are tight, and strays would stay behind as ghosts."""
 GROUND_CLEARANCE_M = 0.15
 """Points lower than this above the bottom face of a box are road."""
 KEY_BITS = 19

@@ -9,10 +9,11 @@ import scipy.optimize
 import torch
 from PIL import Image
 
-from faithfusion.data.box_masks import Lens, box_pixels, is_moving, pinhole_rays, read_lens, write_dynamic_masks
+from faithfusion.data.box_masks import Lens, box_pixels, pinhole_rays, read_lens, write_dynamic_masks
 from faithfusion.data.drive_writer import BoxTrack, RigCamera, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_dynamic_mask
+from faithfusion.data.instances import leaves_its_place
 from faithfusion.data.lens import distort_pixels
 from faithfusion.types import Camera
 
@@ -117,4 +118,5 @@ def test_the_pose_of_the_image_counts_where_it_is_known(tmp_path: Path) -> None:
 
 
 def test_moving_is_the_readers_rule() -> None:
-    assert is_moving(_track("a", (0.0, 0.0), 0.6)) and not is_moving(_track("a", (0.0, 0.0), 0.4))
+    assert leaves_its_place(_track("a", (0.0, 0.0), 0.6).world_from_box[:, :3, 3])
+    assert not leaves_its_place(_track("a", (0.0, 0.0), 0.4).world_from_box[:, :3, 3])

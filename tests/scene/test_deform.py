@@ -7,8 +7,9 @@ import pytest
 import torch
 from test_graph import make_scene
 
+from faithfusion.data.instances import is_non_rigid
 from faithfusion.scene.checkpoint import load_scene, save_scene
-from faithfusion.scene.deform import GRID, box_handles, displacement_m, handle_weights, is_non_rigid
+from faithfusion.scene.deform import GRID, box_handles, displacement_m, handle_weights
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.types import GaussianScene
 
