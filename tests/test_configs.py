@@ -29,6 +29,15 @@ def test_config_is_accepted(path: Path) -> None:
     assert isinstance(parse_config(config_class, ["--config", str(path)]), config_class)
 
 
+def test_the_stereo_drive_is_fitted_the_same_everywhere() -> None:
+    def read(config_class: type, name: str) -> object:
+        return parse_config(config_class, ["--config", str(ROOT / "configs" / name)])
+
+    fit = read(FitConfig, "scene/kitti.yaml")
+    assert read(RefineConfig, "refine/kitti_left.yaml").fit == fit
+    assert read(EigBenchmarkConfig, "evaluate/bench_eig.yaml").stereo_fit == fit
+
+
 @pytest.mark.parametrize("config_class", [FitConfig, RefineConfig])
 def test_unknown_key_is_refused(config_class: type, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"

@@ -18,7 +18,7 @@ from faithfusion.distill.recording import RecordingConfig, rig_of
 from faithfusion.distill.views import ViewLoader, to_device
 from faithfusion.scene.checkpoint import detach_scene, scene_to
 from faithfusion.scene.densify import DensifyConfig
-from faithfusion.scene.initialise import InitialiseConfig, ground_of_drive, initialise_scene
+from faithfusion.scene.initialise import InitialiseConfig, ground_below, initialise_scene, lidar_of_drive
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
@@ -127,8 +127,9 @@ def within_memory(config: FitConfig, train_frames: Sequence[Frame]) -> FitConfig
 
 
 def _start(clip: DriveClip, train_frames: Sequence[Frame], config: FitConfig) -> SceneOptimiser:
-    ground = ground_of_drive(clip, train_frames, config.initialise)
-    scene = initialise_scene(clip, train_frames, config.initialise, ground=ground)
+    lidar = lidar_of_drive(clip, train_frames, config.initialise)
+    ground = ground_below(lidar)
+    scene = initialise_scene(clip, train_frames, config.initialise, lidar=lidar, ground=ground)
     return SceneOptimiser(
         scene_to(scene, choose_device(config.device)),
         dataclasses.replace(config.optimise, decay_steps=config.steps),

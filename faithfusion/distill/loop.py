@@ -21,7 +21,8 @@ from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import node_coverage, render_view
 from faithfusion.scene.checkpoint import detach_scene, scene_to
-from faithfusion.scene.initialise import ground_of_drive
+from faithfusion.scene.ground import Ground
+from faithfusion.scene.initialise import ground_below, lidar_of_drive
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
@@ -108,7 +109,7 @@ def distill(
         dataclasses.replace(config.distill.optimise, decay_steps=schedule.steps_per_stage),
         extent_m=drive_extent_m(recorded.frames),
         densify=config.distill.densify,
-        ground=ground_of_drive(recorded.clip, recorded.frames, config.fit.initialise),
+        ground=_ground(recorded, config),
     )
     random = make_generator(config.seed, "distill", 0.0 if path is None else path.chance_name)
     plan = list(plan_views(schedule, len(recorded), len(novel), random))
@@ -116,6 +117,12 @@ def distill(
         view = recorded.view(planned.index) if planned.is_original else novel[planned.index]
         optimiser.step(to_device(view, optimiser.sky.device))
     return scene_to(detach_scene(optimiser.scene()), "cpu")
+
+
+def _ground(recorded: ViewLoader, config: RefineConfig) -> Ground | None:
+    if config.distill.optimise.ground_weight == 0:
+        return None
+    return ground_below(lidar_of_drive(recorded.clip, recorded.frames, config.fit.initialise))
 
 
 def render_clip(scene: GaussianScene, cameras: Sequence[Camera]) -> Float[Tensor, "t h w 3"]:

@@ -85,9 +85,15 @@ class InitialiseConfig:
 
 
 def initialise_scene(
-    clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig, *, ground: Ground | None = None
+    clip: DriveClip,
+    train_frames: Sequence[Frame],
+    config: InitialiseConfig,
+    *,
+    lidar: PointCloud | None = None,
+    ground: Ground | None = None,
 ) -> GaussianScene:
-    """A scene to start fitting from: background, one node per moving track, sky. `ground`: see `config.ground`.
+    """A scene to start fitting from: background, one node per moving track, sky. `lidar`: what `lidar_of_drive` has
+    read already; `ground`: see `config.ground`.
 
     Copes with clips without LiDAR, boxes or masks, and says what it does instead.
     """
@@ -95,7 +101,8 @@ def initialise_scene(
         raise InputError(clip.root, "no training frames", "at least one")
     nodes = make_nodes(clip)
     generator = make_generator(config.seed, "initialise")
-    dense = _dense_cloud(clip, train_frames, nodes, config, generator)
+    lidar = lidar_of_drive(clip, train_frames, config) if lidar is None else lidar
+    dense = _dense_cloud(lidar, train_frames, nodes, config, generator)
     _say_what_is_missing(clip, len(dense.points))
     far_frames = _spread(train_frames, config.num_frames)
     num_far = round(config.max_gaussians * (config.far_fraction if len(dense.points) else 1.0))
@@ -113,18 +120,16 @@ def initialise_scene(
     return GaussianScene(concatenate(near, far), node_ids, nodes, sky)
 
 
-def ground_of_drive(clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig) -> Ground | None:
-    """The ground surface from the static LiDAR returns of the training frames; None without LiDAR."""
-    cloud = _lidar_of_drive(clip, train_frames, make_nodes(clip), config)
-    return fit_ground(cloud.points[cloud.node_ids == 0])
+def ground_below(lidar: PointCloud) -> Ground | None:
+    """The ground surface from static LiDAR returns; None without LiDAR."""
+    return fit_ground(lidar.points[lidar.node_ids == 0])
 
 
-def _lidar_of_drive(
-    clip: DriveClip, train_frames: Sequence[Frame], nodes: tuple[RigidNode, ...], config: InitialiseConfig
-) -> PointCloud:
+def lidar_of_drive(clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig) -> PointCloud:
+    """Returns of the scans of the training frames, at most `LIDAR_PER_DENSE` times `max_dense_points` static ones."""
     times = sorted({frame.time_index for frame in train_frames})
     max_points = LIDAR_PER_DENSE * config.max_dense_points
-    return accumulate_lidar(clip, times, nodes, max_points=max_points, seed=config.seed)
+    return accumulate_lidar(clip, times, make_nodes(clip), max_points=max_points, seed=config.seed)
 
 
 def concatenate(*parts: Gaussians) -> Gaussians:
@@ -134,13 +139,12 @@ def concatenate(*parts: Gaussians) -> Gaussians:
 
 
 def _dense_cloud(
-    clip: DriveClip,
+    cloud: PointCloud,
     train_frames: Sequence[Frame],
     nodes: tuple[RigidNode, ...],
     config: InitialiseConfig,
     generator: torch.Generator,
 ) -> PointCloud:
-    cloud = _lidar_of_drive(clip, train_frames, nodes, config)
     background = cloud.points[cloud.node_ids == 0]
     background = background[torch.randperm(len(background), generator=generator)[: 2 * config.max_dense_points]]
     background = background[_in_some_image(background, _spread(train_frames, config.num_frames))]
