@@ -17,8 +17,6 @@ from faithfusion.utils.harmonics import SH_0
 
 FLAT_LOG_SCALE = -14.0
 """Third axis of its 2D Gaussians, whose scale is 0 there: under a micrometre."""
-GAUSSIAN_KEYS = ("_means", "_scales", "_quats", "_features_dc", "_features_rest", "_opacities")
-NODE_KEYS = ("points_ids", "instances_size", "instances_fv", "instances_quats", "instances_trans")
 OTHER_KINDS = {"_taus": "PeriodicVibrationGaussians", "_offset": "ScaffoldGaussians"}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from faithfusion.utils.errors import InputError
 
@@ -48,3 +50,17 @@ def require_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(folder, error.strerror or error, "a folder that can be created and written to") from None
+
+
+def require_same_facts(folder: Path, file_name: str, facts: dict[str, Any], kind: str, other: str) -> None:
+    """Raises InputError unless `folder` was made with these facts: its JSON file holds them, perhaps among others.
+
+    `kind` says what it should be ("finished street"), `other` what it is if the facts differ.
+    """
+    try:
+        found = json.loads((folder / file_name).read_text())
+        same = {key: found[key] for key in facts} == json.loads(json.dumps(facts))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(folder, f"exists and is not a {kind}", "a new folder") from None
+    if not same:
+        raise InputError(folder, f"holds {other}", "a new folder, or the same options")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from reference.street_patterns import box_average, first_hit
 
+from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.street.cars import SHAPES, car_patches, car_size
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.layout import CLEAR_M, plan_street
 from faithfusion.data.street.meshes import Material, Surface, box, merge
-from faithfusion.data.street.rig import FORWARD_LEFT_UP_FROM_OPENCV, car_pose, ego_from_camera, ego_poses, view_at
+from faithfusion.data.street.rig import car_pose, ego_from_camera, ego_poses, view_at
 from faithfusion.data.street.textures import fractal, interval, pulses
 from faithfusion.data.street.tracer import TracedScene, sample_offsets
 from faithfusion.utils.errors import InputError
@@ -124,7 +125,7 @@ def test_shift_is_left_along_the_ego_and_turns_nothing() -> None:
     centred, left = view_at(config, pose, "1"), view_at(config, pose, "1", 3.0)
     np.testing.assert_allclose(left.world_from_camera[:3, 3] - centred.world_from_camera[:3, 3], 3 * pose[:3, 1])
     np.testing.assert_array_equal(left.world_from_camera[:3, :3], centred.world_from_camera[:3, :3])
-    optical_axis = (pose @ ego_from_camera("1") @ FORWARD_LEFT_UP_FROM_OPENCV)[:3, 2]
+    optical_axis = (pose @ ego_from_camera("1") @ OPENCV2DATASET)[:3, 2]
     assert optical_axis @ pose[:3, 1] == pytest.approx(np.sin(np.radians(45)))  # camera 1 looks to the front left
 
 

@@ -20,7 +20,7 @@ from faithfusion.data.kitti.calibration import KittiCalibration, read_calibratio
 from faithfusion.data.kitti.oxts import read_packet, read_times_s, world_from_imu
 from faithfusion.data.kitti.tracklets import read_tracklets
 from faithfusion.data.layouts import MARKER
-from faithfusion.utils.atomic import atomic_folder, require_writable
+from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
 
@@ -66,7 +66,7 @@ def prepare_kitti(source: Path, out: Path, config: KittiConfig) -> None:
     """
     facts = {"drive": source.resolve().name, "config": to_plain(config)}
     if out.exists():
-        _require_same(out, facts)
+        require_same_facts(out, FACTS, facts, "prepared KITTI drive", "another drive or other options")
         say(f"{out}: this drive is already there")
         return
     calibration = read_calibration(source.resolve().parent, config.cameras)
@@ -167,13 +167,3 @@ def _write_boxes(folder: Path, source: Path, world_from_velo: np.ndarray, config
     if config.masks:
         say("dynamic masks from the boxes of what moves")
         write_dynamic_masks(folder, tracks, len(world_from_velo))
-
-
-def _require_same(out: Path, facts: dict) -> None:
-    try:
-        found = json.loads((out / FACTS).read_text())
-        found.pop("frames")
-    except (OSError, ValueError, KeyError, AttributeError):
-        raise InputError(out, "exists and is not a prepared KITTI drive", "a new folder") from None
-    if found != json.loads(json.dumps(facts)):
-        raise InputError(out, "holds another drive or other options", "a new folder, or the same options")

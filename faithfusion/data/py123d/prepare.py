@@ -14,7 +14,7 @@ import numpy as np
 from faithfusion.data.drive_writer import LAYOUT_MARKER, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.py123d.cameras import BridgeCamera, choose_cameras, ego_from_imu, matrix
 from faithfusion.data.py123d.sensors import collect_tracks, read_image, read_scan
-from faithfusion.utils.atomic import atomic_folder, require_writable
+from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
 
 FACTS = "py123d.json"  # which log this was made of, with which options
@@ -68,7 +68,7 @@ def prepare_log(log: Path, out: Path, config: Py123dConfig) -> None:
     scene = open_log(log)
     facts = {"log": scene.log_name, "config": dataclasses.asdict(config)}
     if out.exists():
-        _require_same(out, facts)
+        require_same_facts(out, FACTS, facts, "prepared py123d log", "another log or other options")
         _say(f"{out}: this log is already there")
         return
     cameras = choose_cameras(scene, config.cameras, config.fov_deg)
@@ -115,16 +115,6 @@ def _write_iteration(scene: Any, cameras: list[BridgeCamera], folder: Path, t: i
     if t % 10 == 0:
         _say(f"iteration {iteration}: frame {t}")
     return True
-
-
-def _require_same(out: Path, facts: dict) -> None:
-    try:
-        found = json.loads((out / FACTS).read_text())
-        same = {key: found[key] for key in facts} == json.loads(json.dumps(facts))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(out, "exists and is not a prepared py123d log", "a new folder") from None
-    if not same:
-        raise InputError(out, "holds another log or other options", "a new folder, or the same options")
 
 
 def _say(message: str) -> None:

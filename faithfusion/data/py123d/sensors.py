@@ -25,7 +25,6 @@ CLASS_NAMES = {
     "OTHER": "Object",
 }
 MERGED = "LIDAR_MERGED"
-MAX_INTENSITY = 255.0  # py123d keeps bytes
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.street.config import CAMERA_YAWS_DEG, StreetConfig
 from faithfusion.data.street.layout import CarPlan, StreetPlan, numpy_stream
 
@@ -40,11 +41,6 @@ def ego_from_camera(camera_name: str) -> np.ndarray:
     return pose
 
 
-FORWARD_LEFT_UP_FROM_OPENCV = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
-
-
 def ego_poses(config: StreetConfig, plan: StreetPlan) -> np.ndarray:
     """world_from_ego [T, 4, 4]: along the lane at a slowly changing speed, swaying a little, yaw along the path."""
     rng = numpy_stream(config.seed, "ego")
@@ -68,7 +64,7 @@ def ego_poses(config: StreetConfig, plan: StreetPlan) -> np.ndarray:
 
 def view_at(config: StreetConfig, world_from_ego: np.ndarray, camera_name: str, shift_m: float = 0.0) -> View:
     """The camera at one time stamp, its centre moved `shift_m` along the ego's own y axis (left)."""
-    pose = world_from_ego @ ego_from_camera(camera_name) @ FORWARD_LEFT_UP_FROM_OPENCV
+    pose = world_from_ego @ ego_from_camera(camera_name) @ OPENCV2DATASET
     pose[:3, 3] += shift_m * world_from_ego[:3, 1]
     return View(camera_intrinsics(config), pose, config.width, config.height)
 

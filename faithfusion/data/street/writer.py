@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from faithfusion.config import to_plain
+from faithfusion.data.drive_writer import JPEG_QUALITY
 from faithfusion.data.street.cars import car_size
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.layout import S_START
@@ -21,13 +22,11 @@ from faithfusion.data.street.rig import camera_intrinsics, ego_from_camera, view
 from faithfusion.data.street.tracer import Picture, TracedScene, render_view
 from faithfusion.data.street.truth import truth_paths
 from faithfusion.data.street.world import StreetWorld, build_world, person_track, world_from_box
-from faithfusion.utils.atomic import atomic_folder
-from faithfusion.utils.errors import InputError
+from faithfusion.utils.atomic import atomic_folder, require_same_facts
 from faithfusion.utils.progress import say, track
 
 FACTS = "street.json"  # the configuration the folder was made with; written last
 GENERATOR_VERSION = 1
-JPEG_QUALITY = 96
 
 
 def make_street(config: StreetConfig, out: Path) -> None:
@@ -38,7 +37,7 @@ def make_street(config: StreetConfig, out: Path) -> None:
     check_config(config)
     out = Path(out)
     if out.exists():
-        _require_same_street(config, out)
+        require_same_facts(out, FACTS, _facts(config), "finished street", "a street of another configuration")
         say(f"{out}: this street is already there")
         return
     with atomic_folder(out) as folder:
@@ -59,15 +58,6 @@ def _facts(config: StreetConfig) -> dict:
 
 def _shifts(config: StreetConfig) -> tuple[float, ...]:
     return tuple(sorted({0.0, *(round(float(shift), 2) for shift in config.shifts_m)}))
-
-
-def _require_same_street(config: StreetConfig, out: Path) -> None:
-    try:
-        found = json.loads((out / FACTS).read_text())
-    except (OSError, ValueError):
-        raise InputError(out, "exists and is not a finished street", "a new folder") from None
-    if found != _facts(config):
-        raise InputError(out, "holds a street of another configuration", "a new folder, or the same options") from None
 
 
 def _write_frames(config: StreetConfig, folder: Path) -> Iterator[int]:

@@ -16,7 +16,7 @@ from faithfusion.data.waymo.boxes import read_tracks
 from faithfusion.data.waymo.config import WaymoConfig
 from faithfusion.data.waymo.segment import Segment
 from faithfusion.data.waymo.tables import list_segments, need_pyarrow
-from faithfusion.utils.atomic import atomic_folder, require_writable
+from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
 
@@ -35,7 +35,7 @@ def prepare_segment(data: Path, out: Path, config: WaymoConfig, *, segment: str 
     name = _choose_segment(data, segment)
     facts = {"segment": name, "config": to_plain(config)}
     if out.exists():
-        _require_same(out, facts)
+        require_same_facts(out, FACTS, facts, "prepared Waymo segment", "another segment or other options")
         say(f"{out}: this segment is already there")
         return
     require_writable(out.parent)
@@ -76,13 +76,3 @@ def _choose_segment(data: Path, segment: str | None) -> str:
         shown = ", ".join(names[:3]) + (f" ... ({len(names)} of them)" if len(names) > 3 else "")
         raise InputError(data, found, f"one of {shown}")
     return segment
-
-
-def _require_same(out: Path, facts: dict) -> None:
-    try:
-        found = json.loads((out / FACTS).read_text())
-        found.pop("times_us")
-    except (OSError, ValueError, KeyError):
-        raise InputError(out, "exists and is not a prepared Waymo segment", "a new folder") from None
-    if found != json.loads(json.dumps(facts)):
-        raise InputError(out, "holds another segment or other options", "a new folder, or the same options")
