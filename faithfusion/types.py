@@ -207,9 +207,18 @@ class EigVolume:
 
 
 @dataclass(frozen=True)
+class ViewPoses:
+    """Pinhole cameras of images of one size, stacked: intrinsics in pixels, poses in metres in one world."""
+
+    intrinsics: Float[Tensor, "n 3 3"]
+    world_from_camera: Float[Tensor, "n 4 4"]
+
+
+@dataclass(frozen=True)
 class Window:
     """What the generator gets: 4k+1 frames of a render with its EIG, references from the recorded views, and, in
-    training, the true clip. `known` marks frames whose content is exact history (phi = 0)."""
+    training, the true clip. `known` marks frames whose content is exact history (phi = 0). The poses of frames and
+    references are known together or not at all."""
 
     render: Float[Tensor, "t h w 3"]
     eig: EigVolume
@@ -217,3 +226,5 @@ class Window:
     references: Float[Tensor, "r h w 3"]
     known: Bool[Tensor, " t"]
     truth: Float[Tensor, "t h w 3"] | None = None
+    poses: ViewPoses | None = None  # of the frames
+    reference_poses: ViewPoses | None = None

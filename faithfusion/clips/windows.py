@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from faithfusion.types import EigVolume, Window
+from faithfusion.types import EigVolume, ViewPoses, Window
 from faithfusion.utils.errors import InputError
 
 CHUNK_FRAMES = 4  # frames per latent frame, after the first
@@ -99,7 +99,9 @@ def reflected_indices(length: int, padded: int) -> Int[Tensor, " padded"]:
 def _index_frames(window: Window, frames: Int[Tensor, " n"]) -> Window:
     eig = EigVolume(*(getattr(window.eig, field.name)[frames] for field in dataclasses.fields(EigVolume)))
     truth = None if window.truth is None else window.truth[frames]
-    known = window.known[frames]
+    known, poses = window.known[frames], window.poses
+    if poses is not None:
+        poses = ViewPoses(poses.intrinsics[frames], poses.world_from_camera[frames])
     return dataclasses.replace(
-        window, render=window.render[frames], eig=eig, depth=window.depth[frames], known=known, truth=truth
+        window, render=window.render[frames], eig=eig, depth=window.depth[frames], known=known, truth=truth, poses=poses
     )

@@ -27,7 +27,7 @@ from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, fit_posterior
 from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.eig.volume import eig_volume
-from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
+from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, ViewPoses, Window
 from faithfusion.utils.progress import track
 
 
@@ -154,7 +154,19 @@ def window_of(
     distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
     known = (assessment.posterior, assessment.calibration)
     eig, renders, depths = eig_volume(scene, *known, cameras, times, distances_m, config)
-    references = [load_image(clip.frame(t, camera_name)) for t in (0, clip.num_frames // 2, clip.num_frames - 1)]
+    references = [clip.frame(t, camera_name) for t in (0, clip.num_frames // 2, clip.num_frames - 1)]
     return Window(
-        render=renders, eig=eig, depth=depths, references=torch.stack(references), known=torch.zeros(len(times)).bool()
+        render=renders,
+        eig=eig,
+        depth=depths,
+        references=torch.stack([load_image(frame) for frame in references]),
+        known=torch.zeros(len(times)).bool(),
+        poses=stacked_poses(cameras),
+        reference_poses=stacked_poses([frame.camera for frame in references]),
     )
+
+
+def stacked_poses(cameras: Sequence[Camera]) -> ViewPoses:
+    """Cameras of one image size, in order."""
+    intrinsics = torch.stack([camera.intrinsics.float() for camera in cameras])
+    return ViewPoses(intrinsics, torch.stack([camera.world_from_camera.float() for camera in cameras]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faithfusion.scene.checkpoint import load_tensors, save_tensors
-from faithfusion.types import EigVolume, Window
+from faithfusion.types import EigVolume, ViewPoses, Window
 from faithfusion.video.editor import EditedClip
 
 COLORS = ("render", "references", "frames", "edit")
@@ -35,6 +36,9 @@ def save_stage_clip(path: Path, clip: StageClip) -> None:
         exact |= {"gain": edited.gain}
     tensors: dict[str, Tensor] = {name: (value.clamp(0, 1) * 255.0 + 0.5).byte() for name, value in colors.items()}
     tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
+    for name, poses in (("poses", window.poses), ("reference_poses", window.reference_poses)):
+        if poses is not None:
+            exact |= {f"{name}.intrinsics": poses.intrinsics, f"{name}.world_from_camera": poses.world_from_camera}
     save_tensors(path, tensors | exact, {"name": clip.name})
 
 
@@ -43,6 +47,20 @@ def load_stage_clip(path: Path) -> StageClip:
     tensors, header = load_tensors(path)
     values = {name: value.float() / 255.0 if name in COLORS else value.float() for name, value in tensors.items()}
     eig = EigVolume(*(values[name] for name in ("eig_nats", "expected_sq_error", "alpha")))
-    window = Window(values["render"], eig, values["depth"], values["references"], tensors["known"].to(torch.bool))
+    window = Window(
+        render=values["render"],
+        eig=eig,
+        depth=values["depth"],
+        references=values["references"],
+        known=tensors["known"].to(torch.bool),
+        poses=_poses(values, "poses"),
+        reference_poses=_poses(values, "reference_poses"),
+    )
     edited = EditedClip(values["frames"], values["edit"], values["gain"]) if "gain" in values else None
     return StageClip(header["name"], window, edited)
+
+
+def _poses(values: Mapping[str, Tensor], name: str) -> ViewPoses | None:
+    if f"{name}.intrinsics" not in values:
+        return None
+    return ViewPoses(values[f"{name}.intrinsics"], values[f"{name}.world_from_camera"])
