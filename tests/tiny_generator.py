@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from faithfusion.types import EigVolume, Window
+from faithfusion.types import EigVolume, ViewPoses, Window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.branch import BranchConfig
 from faithfusion.video.model import Generator, GeneratorConfig, build_generator
@@ -22,10 +22,21 @@ TINY = GeneratorConfig(
 )
 
 
+def tiny_config(**changes: object) -> GeneratorConfig:
+    """TINY with changes; `branch__references` is the field `references` of `branch`."""
+    config = TINY
+    for name, value in changes.items():
+        part, _, inner = name.partition("__")
+        change = dataclasses.replace(getattr(config, part), **{inner: value}) if inner else value
+        config = dataclasses.replace(config, **{part: change})
+    return config
+
+
 def tiny_generator(seed: int = 0, *, trained: bool = False, **changes: object) -> Generator:
-    """`trained`: output projections that start at zero get random values, as any training would leave them."""
+    """`trained`: output projections that start at zero get random values, as any training would leave them.
+    `changes`: see `tiny_config`."""
     random = make_generator(seed, "tiny generator")
-    generator = build_generator(dataclasses.replace(TINY, **changes), random)
+    generator = build_generator(tiny_config(**changes), random)
     if trained:
         with torch.no_grad():
             for weight in (generator.backbone.proj_out.weight, *(p.weight for p in generator.branch.projections)):
@@ -33,7 +44,15 @@ def tiny_generator(seed: int = 0, *, trained: bool = False, **changes: object) -
     return generator.eval()
 
 
-def tiny_window(frames: int = 5, height: int = 32, width: int = 48, seed: int = 0) -> Window:
+def tiny_poses(count: int, height: int, width: int, step_m: float = 0.5) -> ViewPoses:
+    """A camera driving straight ahead, `step_m` per image."""
+    intrinsics = torch.tensor([[width, 0.0, width / 2], [0.0, width, height / 2], [0.0, 0.0, 1.0]])
+    world_from_camera = torch.eye(4).repeat(count, 1, 1)
+    world_from_camera[:, 2, 3] = step_m * torch.arange(count)
+    return ViewPoses(intrinsics.repeat(count, 1, 1), world_from_camera)
+
+
+def tiny_window(frames: int = 5, height: int = 32, width: int = 48, seed: int = 0, *, poses: bool = False) -> Window:
     """Random colours; expected error grows from left to right over two decades."""
     random = make_generator(seed, "tiny window")
     rms = torch.logspace(-3, 0, width).expand(frames, height, width).clone()
@@ -45,4 +64,6 @@ def tiny_window(frames: int = 5, height: int = 32, width: int = 48, seed: int = 
         references=torch.rand(1, height, width, 3, generator=random),
         known=torch.zeros(frames, dtype=torch.bool),
         truth=torch.rand(frames, height, width, 3, generator=random),
+        poses=tiny_poses(frames, height, width) if poses else None,
+        reference_poses=tiny_poses(1, height, width) if poses else None,
     )

@@ -13,11 +13,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from faithfusion.config import config_hash
-from faithfusion.types import EigVolume, Window
+from faithfusion.types import EigVolume, ViewPoses, Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
-from faithfusion.video.model import Generator, latent_conditions, to_video
+from faithfusion.video.conditioning import conditions_to_tensors
+from faithfusion.video.encode import latent_conditions, to_video
+from faithfusion.video.model import Generator
 from train_video.data import WindowRef
 from train_video.engine import Topology, wait_for_all
 
@@ -44,33 +46,53 @@ def cache_latents(windows: Sequence[WindowRef], folder: Path, generator: Generat
 
 @torch.no_grad()
 def encode_window(ref: WindowRef, generator: Generator) -> dict[str, Tensor]:
-    """Truth and render latents, EIG block (float16) and phi (float32) of one window, plain and mirrored.
+    """Truth latent and conditions of one window, plain and mirrored; phi and rays in float32, the rest in float16.
 
-    Raises InputError if the window has no true clip.
+    Raises InputError if the window has no true clip, or if its parts differ in size.
     """
     window = ref.read()
     if window.truth is None:
         raise InputError(ref.shard.path, f"window {ref.index} has no true clip", "training pairs with `truth`")
+    if window.truth.shape != window.render.shape:
+        found = f"window {ref.index}: true clip of {list(window.truth.shape)}"
+        raise InputError(ref.shard.path, found, f"{list(window.render.shape)} as the render")
     tensors: dict[str, Tensor] = {}
     for side, view in zip(SIDES, (window, mirrored(window)), strict=True):
-        conditions = latent_conditions(generator, [view])
-        truth = generator.codec.encode(to_video(view.truth[None]).to(generator.prompt.device))
-        tensors[f"{side}.truth_latent"] = _packed(truth)
-        tensors[f"{side}.render_latent"] = _packed(conditions.render_latent)
-        tensors[f"{side}.eig_block"] = _packed(conditions.eig_block)
-        tensors[f"{side}.phi"] = conditions.phi[0].cpu().contiguous()
+        encoded = conditions_to_tensors(latent_conditions(generator, [view]))
+        encoded["truth_latent"] = generator.codec.encode(to_video(view.truth[None]).to(generator.prompt.device))
+        tensors |= {f"{side}.{name}": _packed(name, value) for name, value in encoded.items()}
     return tensors
 
 
 def mirrored(window: Window) -> Window:
-    """The window seen in a mirror: left and right exchanged. References keep their own views."""
+    """The window of a mirrored world: left and right exchanged in every image, the world's x axis reversed."""
     eig = EigVolume(*(getattr(window.eig, field.name).flip(2) for field in dataclasses.fields(EigVolume)))
-    truth = None if window.truth is None else window.truth.flip(2)
-    return dataclasses.replace(window, render=window.render.flip(2), eig=eig, depth=window.depth.flip(2), truth=truth)
+    return dataclasses.replace(
+        window,
+        render=window.render.flip(2),
+        eig=eig,
+        depth=window.depth.flip(2),
+        references=window.references.flip(2),
+        truth=None if window.truth is None else window.truth.flip(2),
+        poses=_mirrored_poses(window.poses, window.render.shape[2]),
+        reference_poses=_mirrored_poses(window.reference_poses, window.references.shape[2]),
+    )
 
 
-def _packed(values: Tensor) -> Tensor:
-    return values[0].to("cpu", torch.float16).contiguous()
+def _mirrored_poses(poses: ViewPoses | None, width: int) -> ViewPoses | None:
+    """Reflects world and camera along their x axes: again rigid poses, with the principal point on the other side."""
+    if poses is None:
+        return None
+    reflection = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+    intrinsics = poses.intrinsics.clone()
+    intrinsics[:, 0, 2] = width - intrinsics[:, 0, 2]
+    intrinsics[:, 0, 1] = -intrinsics[:, 0, 1]  # skew
+    return ViewPoses(intrinsics, reflection @ poses.world_from_camera @ reflection)
+
+
+def _packed(name: str, values: Tensor) -> Tensor:
+    exact = name == "phi" or name.endswith("rays")
+    return values[0].to("cpu", torch.float32 if exact else torch.float16).contiguous()
 
 
 def _is_whole(path: Path) -> bool:
@@ -82,7 +104,10 @@ def _is_whole(path: Path) -> bool:
 
 
 def _encoder_hash(generator: Generator) -> str:
-    digest = hashlib.sha256(config_hash(generator.config.codec, generator.config.conditioning).encode())
+    config = generator.config
+    branch = (config.branch.init, config.branch.references, config.branch.depth, config.branch.vace_reactive)
+    parts = (config.codec, config.conditioning, *branch)
+    digest = hashlib.sha256(config_hash(*parts).encode())
     for name, value in sorted(generator.codec.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

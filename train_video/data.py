@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +17,11 @@ from faithfusion.clips.store import ShardFolder, WindowShard
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.conditioning import LatentConditions, conditions_from_tensors, conditions_to_tensors
 from faithfusion.video.schedule import PATCH
+
+# cells per token and side of what is cut with a window, PATCH if not named; 0: not cut
+CELLS = {"phi": 1, "references.token_rays": 1, "references.latent": 0, "references.rays": 0}
 
 
 @dataclass(frozen=True)
@@ -156,16 +160,17 @@ class ClipDataset:
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """Windows in the codec's latent space. `phi` is each token's strength from the window's own calibrated EIG."""
+    """Windows in the codec's latent space: the truth, and what the generator is told, with phi from the window's own
+    calibrated EIG."""
 
     truth_latent: Float[Tensor, "b c t h w"]
-    render_latent: Float[Tensor, "b c t h w"]
-    eig_block: Float[Tensor, "b e t h w"]
-    phi: Float[Tensor, "b t th tw"]
+    conditions: LatentConditions
 
     def to(self, device: torch.device) -> LatentBatch:
         """The same batch on `device`."""
-        return LatentBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        tensors = conditions_to_tensors(self.conditions)
+        moved = conditions_from_tensors({name: value.to(device) for name, value in tensors.items()})
+        return LatentBatch(self.truth_latent.to(device), moved)
 
 
 class LatentDataset:
@@ -178,31 +183,41 @@ class LatentDataset:
         return len(self._files)
 
     def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> LatentBatch:
-        """The windows of `picks`, whole or cut; which, and where, is drawn from `generator`."""
-        names = [field.name for field in fields(LatentBatch)]
-        rows = [self._read(pick, names) for pick in picks]
+        """The windows of `picks`, whole or cut; which, and where, is drawn from `generator`.
+
+        Raises InputError for windows of different sizes in one micro-batch.
+        """
+        rows = [self._read(pick) for pick in picks]
         if torch.rand((), generator=generator) >= self._whole_share:
             rows = [cropped_latents(row, self._crop_tokens, generator) for row in rows]
-        return LatentBatch(**{name: torch.stack([row[name] for row in rows]) for name in names})
+        sizes = {tuple(row["truth_latent"].shape) for row in rows}
+        if len(sizes) > 1:
+            raise InputError("data.train", f"latents of sizes {sorted(sizes)}", "one size, or data.micro_batch = 1")
+        tensors = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return LatentBatch(tensors.pop("truth_latent"), conditions_from_tensors(tensors))
 
-    def _read(self, pick: Pick, names: Sequence[str]) -> dict[str, Tensor]:
-        side = "mirrored" if pick.flip else "plain"
+    def _read(self, pick: Pick) -> dict[str, Tensor]:
+        side = "mirrored." if pick.flip else "plain."
         with safe_open(self._files[pick.item], framework="pt") as file:
-            return {name: file.get_tensor(f"{side}.{name}").float() for name in names}
+            names = [name for name in file.keys() if name.startswith(side)]  # noqa: SIM118
+            return {name.removeprefix(side): file.get_tensor(name).float() for name in names}
 
 
 def cropped_latents(
     row: dict[str, Tensor], crop_tokens: tuple[int, int], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """A random part of one window, cut between tokens in all its tensors alike; a size of 0 is the whole side."""
+    """A random part of one window, cut between tokens in all its tensors alike; a size of 0 is the whole side.
+    References stay whole."""
     regions = []
     for full, wanted in zip(row["phi"].shape[-2:], crop_tokens, strict=True):
         size = min(wanted, full) or full
         start = int(torch.rand((), generator=generator) * (full - size + 1))
         regions.append((start, start + size))
-    cells = {name: 1 if name == "phi" else PATCH for name in row}
-    (top, bottom), (left, right) = regions
-    return {
-        name: value[..., top * cells[name] : bottom * cells[name], left * cells[name] : right * cells[name]]
-        for name, value in row.items()
-    }
+    return {name: _cut(value, regions, CELLS.get(name, PATCH)) for name, value in row.items()}
+
+
+def _cut(value: Tensor, regions: Sequence[tuple[int, int]], cells: int) -> Tensor:
+    if cells == 0:
+        return value
+    (top, bottom), (left, right) = ((start * cells, stop * cells) for start, stop in regions)
+    return value[..., top:bottom, left:right]

@@ -11,7 +11,8 @@ from torch import Tensor
 from faithfusion.config import to_plain
 from faithfusion.utils.progress import say
 from faithfusion.video.composite import ErrorProfile
-from faithfusion.video.model import Generator, to_video
+from faithfusion.video.encode import to_video
+from faithfusion.video.model import Generator
 from faithfusion.video.weights import save_generator
 from train_video.callbacks.base import Run
 from train_video.callbacks.ema import copy_weights

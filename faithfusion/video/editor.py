@@ -16,7 +16,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
 from faithfusion.video.conditioning import noise_level
-from faithfusion.video.sample import SamplerConfig, sample_hold
+from faithfusion.video.sample import SamplerConfig, sample
 from faithfusion.video.schedule import PATCH
 from faithfusion.video.vae import DOWNSAMPLING
 
@@ -98,12 +98,12 @@ class VideoEditor:
 
         `name` names the noise's random stream. The error profile is measured on these frames.
         """
-        from faithfusion.video.model import latent_conditions, to_frames
+        from faithfusion.video.encode import latent_conditions, to_frames
 
         generator, sampler = self.generator, self.config.sampler
         with torch.no_grad():
             conditions = latent_conditions(generator, [window])
-            latents = sample_hold(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
+            latents = sample(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
             edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
             if not self.config.keep_detail:
                 return edit

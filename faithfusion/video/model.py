@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,27 +10,65 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from faithfusion.types import Window
+from faithfusion.video.attention import Attend, ContextMemory, FullAttention, PrefixAttention, RecordContext, UseContext
+from faithfusion.video.block import BlockInputs
 from faithfusion.video.branch import BranchConfig, ContextBranch
-from faithfusion.video.conditioning import ConditioningConfig, LatentConditions, pool_eig, rms_error
-from faithfusion.video.schedule import ScheduleConfig, render_prior, token_to_latent
-from faithfusion.video.vae import CodecConfig, build_codec
-from faithfusion.video.wan import WanConfig, block_inputs, build_backbone, wan_forward
+from faithfusion.video.conditioning import ConditioningConfig, LatentConditions, rms_error
+from faithfusion.video.lora import LoraConfig, add_lora
+from faithfusion.video.paths import network_scale, phi_index, render_prior, time_levels
+from faithfusion.video.schedule import PathName, ScheduleConfig, token_to_latent
+from faithfusion.video.vae import CodecConfig, NormalisedCodec, build_codec
+from faithfusion.video.wan import (
+    TokenTimes,
+    WanBackbone,
+    WanConfig,
+    block_inputs,
+    build_backbone,
+    patchify,
+    unpatchify,
+    wan_forward,
+)
+
+
+@dataclass(frozen=True)
+class PretrainedConfig:
+    """Public weights that a generator is built on. They stay where they are; our weights files name them.
+
+    Attributes:
+        model: file, folder or hub id of Wan2.1 weights, with VACE's adapter for `branch.init: vace`; empty: none.
+        codec: the same of Wan2.1's VAE; empty: that of `model`, if given.
+        prompt: file of `tools/encode_prompt.py`; empty: a trained embedding in our weights file.
+    """
+
+    model: str = ""
+    codec: str = ""
+    prompt: str = ""
+
+    @property
+    def codec_source(self) -> str:
+        """Where the codec comes from; empty if it lies in our weights file."""
+        return self.codec or self.model
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
     """Everything that fixes the generator's architecture and its meaning of time; stored with the weights.
 
+    A field that a stored configuration lacks, because it is younger, has its default: defaults mean "as before".
+
     Attributes:
         codec: video codec.
         wan: backbone.
         branch: context branch.
         conditioning: EIG to noise level.
-        schedule: flow time.
+        schedule: flow time and path.
+        pretrained: public weights below ours.
+        lora: low-rank adapters on the backbone.
+        attention: "full" as in Wan; "prefix": tokens with phi = 0 do not attend to the others, so that
+            `sampler.sparse` is exact.
         prompt_tokens: length of the one cached prompt embedding.
         prior: "render": the network predicts what remains after the best linear guess from the render and its
-            calibrated error (`schedule.render_prior`); "none": the network's output is the velocity, as in Wan.
+            calibrated error (`paths.render_prior`); "none": the network's output is Wan's velocity.
         signal_std: standard deviation of video colours in [-1, 1], brings expected errors to latent units.
     """
 
@@ -39,36 +77,109 @@ class GeneratorConfig:
     branch: BranchConfig = field(default_factory=BranchConfig)
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    attention: Literal["full", "prefix"] = "full"
     prompt_tokens: int = 8
     prior: Literal["render", "none"] = "render"
     signal_std: float = 0.5
 
 
 class Generator(nn.Module):
-    """Velocity of render-conditioned video latents. `prompt` [P, E] stands in for a text encoder's cached output."""
+    """Velocity of render-conditioned video latents. `prompt` [P, E] stands in for a text encoder's cached output.
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    `backbone` and `codec` are taken over if given, else random.
+    """
+
+    def __init__(
+        self, config: GeneratorConfig, backbone: WanBackbone | None = None, codec: NormalisedCodec | None = None
+    ) -> None:
         super().__init__()
         self.config = config
-        self.codec = build_codec(config.codec)
-        self.backbone = build_backbone(config.wan, config.codec.latent_channels)
-        nn.init.zeros_(self.backbone.proj_out.weight)  # as Wan: the first prediction is zero
-        nn.init.zeros_(self.backbone.proj_out.bias)
+        self.codec = codec or build_codec(config.codec)
+        if backbone is None:
+            backbone = build_backbone(config.wan, config.codec.latent_channels)
+            nn.init.zeros_(backbone.proj_out.weight)  # as Wan: the first prediction is zero
+            nn.init.zeros_(backbone.proj_out.bias)
+        self.backbone = backbone
         self.branch = ContextBranch(config.branch, self.backbone)
         self.prompt = nn.Parameter(0.02 * torch.randn(config.prompt_tokens, config.wan.text_dim))
+        add_lora(self.backbone, config.lora)
+
+    def prepare(self, conditions: LatentConditions) -> LatentConditions:
+        """The conditions with keys and values of the references, for many calls of `velocity`."""
+        if conditions.references is None or not self.config.branch.references:
+            return conditions
+        keys = self.branch.references.keys_values(conditions.references)
+        return dataclasses.replace(conditions, reference_keys=keys)
 
     def velocity(
-        self, x_t: Float[Tensor, "b c t h w"], time: Float[Tensor, " b"], conditions: LatentConditions
+        self,
+        x_t: Float[Tensor, "b c t h w"],
+        time: Float[Tensor, " b"],
+        conditions: LatentConditions,
+        *,
+        path: PathName | None = None,
+        memory: ContextMemory | None = None,
     ) -> Float[Tensor, "b c t h w"]:
-        """Velocity noise - x0 at flow time `time` in [0, 1]; latent sides must be even."""
-        prompt = self.prompt.expand(x_t.shape[0], -1, -1)
-        inputs = block_inputs(self.backbone, x_t, time, prompt)
-        output = wan_forward(self.backbone, x_t, inputs, self.branch(x_t, conditions, inputs))
+        """Velocity along `path` (None: the one trained for) at flow time `time` in [0, 1]; latent sides must be even.
+
+        With `memory` only the tokens that are not in it are computed; the velocity of the others is 0 where a network
+        without prior gives it, and without use in any case.
+        """
+        path = path or self.config.schedule.path
+        output = self._network(x_t, time, conditions, path, memory)
         if self.config.prior == "none":
-            return output
+            return network_scale(path, conditions.phi) * output
         error_std = rms_error(conditions.phi, self.config.conditioning) / self.config.signal_std
-        mean, std = render_prior(x_t, conditions.render_latent, time, token_to_latent(error_std))
+        cells = token_to_latent(error_std)
+        mean, std = render_prior(path, x_t, conditions.render_latent, time, conditions.phi, cells)
         return mean + std * output
+
+    @torch.no_grad()
+    def remember_context(self, conditions: LatentConditions) -> ContextMemory | None:
+        """Keys and values of the tokens with phi = 0 of one clip (batch 1); None if there are none.
+
+        Their content is the render, their time 0, at every step of bridge and per_token.
+        """
+        is_context = phi_index(conditions.phi).flatten() == 0
+        if not is_context.any():
+            return None
+        memory = ContextMemory(active=(~is_context).nonzero()[:, 0])
+        render = conditions.render_latent
+        chosen = is_context.nonzero()[:, 0]
+        times = TokenTimes(torch.zeros(1, 1, device=render.device))
+        self._tokens(render, times, conditions, RecordContext(memory), chosen)
+        return memory
+
+    def _network(
+        self,
+        x_t: Float[Tensor, "b c t h w"],
+        time: Float[Tensor, " b"],
+        conditions: LatentConditions,
+        path: PathName,
+        memory: ContextMemory | None,
+    ) -> Float[Tensor, "b c t h w"]:
+        index = phi_index(conditions.phi).flatten(1)
+        times = TokenTimes(time[:, None]) if path == "hold" else TokenTimes(time_levels(time), index)
+        attend: Attend = FullAttention()
+        if memory is not None:
+            attend = UseContext(memory)
+        elif self.config.attention == "prefix":
+            attend = PrefixAttention(index == 0)
+        chosen = None if memory is None else memory.active
+        patches, inputs = self._tokens(x_t, times, conditions, attend, chosen)
+        return unpatchify(patches, inputs, x_t)
+
+    def _tokens(
+        self, x_t: Tensor, times: TokenTimes, conditions: LatentConditions, attend: Attend, chosen: Tensor | None
+    ) -> tuple[Float[Tensor, "b l out"], BlockInputs]:
+        """Backbone and branch on the tokens at the places `chosen`."""
+        prompt = self.prompt.expand(x_t.shape[0], -1, -1)
+        inputs = block_inputs(self.backbone, x_t, times, prompt, attend, chosen)
+        tokens = inputs.choose(patchify(self.backbone.patch_embedding, x_t))
+        samples = self.branch(x_t, tokens, conditions, inputs)
+        return wan_forward(self.backbone, tokens, inputs, samples, self.branch.injection), inputs
 
 
 def build_generator(config: GeneratorConfig, generator: torch.Generator) -> Generator:
@@ -77,25 +188,3 @@ def build_generator(config: GeneratorConfig, generator: torch.Generator) -> Gene
     with torch.random.fork_rng(devices=[]):  # the library modules draw from the global stream
         torch.manual_seed(seed)
         return Generator(config)
-
-
-def latent_conditions(generator: Generator, windows: Sequence[Window]) -> LatentConditions:
-    """Encodes the renders and pools the EIG of windows of one size (4k + 1 frames, sides multiples of 16)."""
-    device = generator.prompt.device
-    renders = torch.stack([window.render for window in windows])
-    pooled = [pool_eig(window.eig, window.known, generator.config.conditioning) for window in windows]
-    return LatentConditions(
-        render_latent=generator.codec.encode(to_video(renders).to(device)),
-        eig_block=torch.stack([block for block, _ in pooled]).to(device),
-        phi=torch.stack([phi for _, phi in pooled]).to(device),
-    )
-
-
-def to_video(frames: Float[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
-    """Frames in [0, 1] to the codec's layout in [-1, 1]."""
-    return (2.0 * frames.float() - 1.0).permute(0, 4, 1, 2, 3).contiguous()
-
-
-def to_frames(video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b t h w 3"]:
-    """The codec's layout in [-1, 1] to frames, clamped to [0, 1]."""
-    return (0.5 * video + 0.5).clamp(0.0, 1.0).permute(0, 2, 3, 4, 1)

@@ -1,52 +1,125 @@
-"""The hold sampler: few Euler steps of the flow in which EIG decides when each token is released."""
+"""Few Euler steps along a path on which EIG sets every token's noise; what is certain is not computed again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faithfusion.utils.errors import InputError
 from faithfusion.video.conditioning import LatentConditions
-from faithfusion.video.schedule import flow_state, hold_state, predict_x0, sampling_times, token_to_latent
+from faithfusion.video.paths import advance, path_phi, path_state, path_times, predict_x0, rounded_phi
+from faithfusion.video.schedule import PathName, flow_state, per_sample
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+    from faithfusion.video.attention import ContextMemory
     from faithfusion.video.model import Generator
 
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """The hold sampler.
+    """The sampler.
 
     Attributes:
-        steps: evaluations from t = 1; those above the clip's largest phi are skipped.
+        path: `video.paths`; none: the one that the weights were trained for. "hold" works with any weights.
+        steps: evaluations for a token of phi = 1; those above the clip's largest phi are skipped.
+        sparse: computes tokens with phi = 0 once and keeps their keys and values (bridge and per_token). Exact for
+            `attention: prefix`; else an approximation, in which they do not look at the others.
+        renoise: goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
+            were trained.
         seed: seed of the noise.
     """
 
+    path: PathName | None = None
     steps: int = 2
+    sparse: bool = False
+    renoise: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError("sampler.steps", self.steps, "at least 1")
+        if self.sparse and self.path == "hold":
+            raise InputError("sampler.sparse", True, "path bridge or per_token: under hold every token's time changes")
 
 
 @torch.no_grad()
-def sample_hold(
+def sample(
     generator: Generator, conditions: LatentConditions, config: SamplerConfig, random: torch.Generator
 ) -> Float[Tensor, "b c t h w"]:
     """Regenerated latents: tokens with phi = 0 are the render's own, bit for bit.
 
-    A token is the re-noised render until t <= phi, then follows the flow; the last step is the prediction of x0.
+    Raises InputError for sparse sampling of weights whose path is hold.
     """
-    render, phi = conditions.render_latent, token_to_latent(conditions.phi)
-    noise = torch.randn(render.shape, generator=random, device=random.device, dtype=render.dtype).to(render.device)
-    times = sampling_times(config.steps, generator.config.schedule, float(phi.max()))
-    x = render
-    for step, (time, next_time) in enumerate(zip(times, times[1:], strict=False)):
-        now = torch.full((render.shape[0],), time, device=render.device)
-        if step == 0:
-            x, _ = hold_state(render, render, noise, now, conditions.phi)
-        velocity = generator.velocity(x, now, conditions)
-        flowed = predict_x0(x, velocity, now) if next_time == 0.0 else x + (next_time - time) * velocity
-        held = flow_state(render, noise, torch.full_like(now, next_time))
-        x = torch.where(phi >= now.reshape(-1, 1, 1, 1, 1), flowed, held)
+    path = config.path or generator.config.schedule.path
+    if config.sparse:
+        if path == "hold":
+            raise InputError("sampler.sparse", True, "weights trained for bridge or per_token, these are for hold")
+        samples = [_sample(generator, one, config, path, random) for one in _singles(conditions)]
+        return torch.cat(samples)
+    return _sample(generator, conditions, config, path, random)
+
+
+def _sample(
+    generator: Generator, conditions: LatentConditions, config: SamplerConfig, path: PathName, random: torch.Generator
+) -> Float[Tensor, "b c t h w"]:
+    render, phi = conditions.render_latent, conditions.phi
+    largest = float(phi.max() if path == "hold" else rounded_phi(phi).max())
+    times = path_times(path, config.steps, generator.config.schedule, largest)
+    noise = _noise_like(render, random)
+    if not times:
+        return render
+    conditions = generator.prepare(conditions)
+    memory = generator.remember_context(conditions) if config.sparse else None
+    now = torch.full((render.shape[0],), times[0], device=render.device)
+    x = path_state(path, render, render, noise, now, phi).x_t
+    for next_time in times[1:]:
+        x, noise = _step(generator, x, now, next_time, conditions, memory, (config, path, noise, random))
+        now = torch.full_like(now, next_time)
     return x
+
+
+def _step(
+    generator: Generator,
+    x: Float[Tensor, "b c t h w"],
+    now: Float[Tensor, " b"],
+    next_time: float,
+    conditions: LatentConditions,
+    memory: ContextMemory | None,
+    how: tuple[SamplerConfig, PathName, Tensor, torch.Generator],
+) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b c t h w"]]:
+    """The state at `next_time` and the noise in it."""
+    config, path, noise, random = how
+    render, phi, then = conditions.render_latent, conditions.phi, torch.full_like(now, next_time)
+    velocity = generator.velocity(x, now, conditions, path=path, memory=memory)
+    if next_time > 0.0 and config.renoise:
+        clean = predict_x0(path, x, velocity, now, phi)
+        noise = _noise_like(render, random)
+        moved = path_state(path, clean, render, noise, then, phi).x_t
+    else:
+        moved = advance(path, x, velocity, now, then, phi)
+    cells = path_phi(path, phi)
+    if path == "hold":  # not yet released: the render, re-noised
+        return torch.where(cells >= per_sample(now, x), moved, flow_state(render, noise, then)), noise
+    return torch.where(cells > 0.0, moved, render), noise
+
+
+def _noise_like(latents: Tensor, random: torch.Generator) -> Tensor:
+    return torch.randn(latents.shape, generator=random, device=random.device, dtype=latents.dtype).to(latents.device)
+
+
+def _singles(conditions: LatentConditions) -> list[LatentConditions]:
+    """A batch as conditions of one clip each."""
+    count = conditions.phi.shape[0]
+    return [_one(conditions, index) for index in range(count)]
+
+
+def _one(value: object, index: int) -> object:
+    """Clip `index` of tensors, and of dataclasses of them."""
+    if value is None or isinstance(value, Tensor):
+        return value if value is None else value[index : index + 1]
+    return dataclasses.replace(value, **{f.name: _one(getattr(value, f.name), index) for f in fields(value)})

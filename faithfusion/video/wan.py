@@ -1,4 +1,4 @@
-"""The backbone: diffusers' Wan2.1 DiT at any size, run block by block so that a branch can add to its tokens."""
+"""The backbone: Wan2.1's DiT at any size, run block by block so that a branch can add to its tokens."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from diffusers import WanTransformer3DModel
 from einops import rearrange
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
+from faithfusion.video.attention import Attend, FullAttention
+from faithfusion.video.block import BlockInputs, WanBlock, run_block
 from faithfusion.video.schedule import PATCH
 
 TIME_SCALE = 1000.0  # Wan embeds flow times in [0, 1] as 0 .. 1000
@@ -27,6 +29,7 @@ class WanConfig:
         text_dim: channels of the prompt embedding.
         freq_dim: channels of the sinusoidal time embedding.
         rope_max_len: largest number of token positions along any axis.
+        eps: epsilon of the norms.
     """
 
     num_layers: int = 6
@@ -36,6 +39,7 @@ class WanConfig:
     text_dim: int = 64
     freq_dim: int = 256
     rope_max_len: int = 1024
+    eps: float = 1e-6
 
     @property
     def dim(self) -> int:
@@ -43,19 +47,25 @@ class WanConfig:
         return self.num_heads * self.head_dim
 
 
-@dataclass(frozen=True)
-class BlockInputs:
-    """What every transformer block reads beside its tokens; shared by backbone and branch."""
+class WanBackbone(nn.Module):
+    """The modules of diffusers' `WanTransformer3DModel` under the same parameter names, with our blocks.
 
-    prompt: Float[Tensor, "b p d"]
-    time_embedding: Float[Tensor, "b ... d"]
-    time_modulation: Float[Tensor, "b ... 6 d"]
-    rotary: tuple[Tensor, Tensor]
+    `checkpoint_blocks`: recompute activations in the backward pass.
+    """
+
+    def __init__(self, source: WanTransformer3DModel) -> None:
+        super().__init__()
+        self.checkpoint_blocks = False
+        self.rope, self.patch_embedding = source.rope, source.patch_embedding
+        self.condition_embedder = source.condition_embedder
+        self.blocks = nn.ModuleList(WanBlock(block, f"backbone.{i}") for i, block in enumerate(source.blocks))
+        self.norm_out, self.proj_out = source.norm_out, source.proj_out
+        self.scale_shift_table = source.scale_shift_table
 
 
-def build_backbone(config: WanConfig, latent_channels: int) -> WanTransformer3DModel:
+def build_backbone(config: WanConfig, latent_channels: int) -> WanBackbone:
     """A randomly initialised Wan DiT with patches of 1 x 2 x 2 latent cells."""
-    return WanTransformer3DModel(
+    source = WanTransformer3DModel(
         patch_size=(1, PATCH, PATCH),
         num_attention_heads=config.num_heads,
         attention_head_dim=config.head_dim,
@@ -67,53 +77,84 @@ def build_backbone(config: WanConfig, latent_channels: int) -> WanTransformer3DM
         num_layers=config.num_layers,
         cross_attn_norm=True,
         qk_norm="rms_norm_across_heads",
+        eps=config.eps,
         rope_max_seq_len=config.rope_max_len,
     )
+    return WanBackbone(source)
+
+
+@dataclass(frozen=True)
+class TokenTimes:
+    """Flow times in [0, 1] of a batch: n levels per sample, and which of them every token has (None: n = 1)."""
+
+    levels: Float[Tensor, "b n"]
+    index: Int[Tensor, "b whole"] | None = None
 
 
 def block_inputs(
-    backbone: WanTransformer3DModel,
+    backbone: WanBackbone,
     latents: Float[Tensor, "b c t h w"],
-    time: Float[Tensor, "b ..."],
+    times: TokenTimes,
     prompt: Float[Tensor, "b p e"],
+    attend: Attend | None = None,
+    chosen: Int[Tensor, " l"] | None = None,
 ) -> BlockInputs:
-    """Embeds flow time in [0, 1], one per sample or one per token, and the prompt; rotary tables for the token grid."""
-    per_token = time.shape[1] if time.ndim == 2 else None
-    embedding, modulation, text, _ = backbone.condition_embedder(
-        time.flatten() * TIME_SCALE, prompt, None, timestep_seq_len=per_token
+    """Embeds times and prompt, makes the rotary tables; all for the tokens at the places `chosen` (None: all)."""
+    embedder = backbone.condition_embedder
+    embedding, modulation, text, _ = embedder(
+        times.levels.flatten() * TIME_SCALE,
+        prompt.to(embedder.time_proj.weight.dtype),
+        None,
+        timestep_seq_len=times.levels.shape[1],
     )
-    return BlockInputs(text, embedding, modulation.unflatten(-1, (6, -1)), backbone.rope(latents))
+    index, rotary = times.index, backbone.rope(latents)
+    if chosen is not None:
+        index = None if index is None else index[:, chosen]
+        rotary = tuple(table[:, chosen] for table in rotary)
+    return BlockInputs(
+        prompt=text,
+        time_embedding=embedding,
+        time_modulation=modulation.unflatten(-1, (6, -1)),
+        time_index=index,
+        rotary=rotary,
+        attend=attend or FullAttention(),
+        chosen=chosen,
+    )
 
 
 def wan_forward(
-    backbone: WanTransformer3DModel,
-    latents: Float[Tensor, "b c t h w"],
+    backbone: WanBackbone,
+    tokens: Float[Tensor, "b l d"],
     inputs: BlockInputs,
-    branch_samples: Sequence[Float[Tensor, "b l d"]] = (),
-) -> Float[Tensor, "b c t h w"]:
-    """Velocity of the backbone. With N branch samples, block i's output gets sample i // ceil(num_layers / N).
+    samples: Sequence[Float[Tensor, "b l d"]] = (),
+    injection: Sequence[int] = (),
+) -> Float[Tensor, "b l out"]:
+    """Patches of the network's output. Block i's tokens get branch sample `injection[i]`, none where that is -1.
 
-    Equals `WanTransformer3DModel.forward` when there is no branch.
+    Equals `WanTransformer3DModel.forward`, between its patch embedding and its unpatching, without a branch.
     """
-    tokens = patchify(backbone.patch_embedding, latents)
-    per_sample = -(-len(backbone.blocks) // len(branch_samples)) if branch_samples else 0
     for index, block in enumerate(backbone.blocks):
-        tokens = block(tokens, inputs.prompt, inputs.time_modulation, inputs.rotary)
-        if branch_samples:
-            tokens = tokens + branch_samples[index // per_sample]
-    tokens = backbone.proj_out(_modulated_norm(backbone, tokens, inputs.time_embedding))
-    grid = {"t": latents.shape[2], "h": latents.shape[3] // PATCH, "w": latents.shape[4] // PATCH}
-    return rearrange(tokens, "b (t h w) (p q c) -> b c t (h p) (w q)", p=PATCH, q=PATCH, **grid)
+        tokens = run_block(block, tokens, inputs, recompute=backbone.checkpoint_blocks)
+        if samples and injection[index] >= 0:
+            tokens = tokens + samples[injection[index]].type_as(tokens)
+    shift, scale = (backbone.scale_shift_table[:, None] + inputs.time_embedding[:, :, None]).unbind(2)
+    normed = backbone.norm_out(tokens.float()) * (1.0 + inputs.per_token(scale)) + inputs.per_token(shift)
+    return backbone.proj_out(normed.type_as(tokens))
 
 
-def patchify(embedding: object, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b l d"]:
+def patchify(embedding: nn.Conv3d, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b l d"]:
     """Patch convolution, then tokens in (t, h, w) order."""
-    return rearrange(embedding(latents), "b d t h w -> b (t h w) d").contiguous()
+    return rearrange(embedding(latents.to(embedding.weight.dtype)), "b d t h w -> b (t h w) d").contiguous()
 
 
-def _modulated_norm(
-    backbone: WanTransformer3DModel, tokens: Float[Tensor, "b l d"], time_embedding: Float[Tensor, "b ... d"]
-) -> Float[Tensor, "b l d"]:
-    per_token = time_embedding if time_embedding.ndim == 3 else time_embedding[:, None]
-    shift, scale = (backbone.scale_shift_table[:, None] + per_token[:, :, None]).unbind(2)
-    return (backbone.norm_out(tokens.float()) * (1.0 + scale) + shift).type_as(tokens)
+def unpatchify(
+    patches: Float[Tensor, "b l out"], inputs: BlockInputs, latents: Float[Tensor, "b c t h w"]
+) -> Float[Tensor, "b c t h w"]:
+    """Patches back to the grid and dtype of `latents`; zeros where no token was computed."""
+    t, h, w = latents.shape[2], latents.shape[3] // PATCH, latents.shape[4] // PATCH
+    if inputs.chosen is not None:
+        whole = patches.new_zeros(patches.shape[0], t * h * w, patches.shape[2])
+        patches = whole.index_copy(1, inputs.chosen, patches)
+    grid = {"t": t, "h": h, "w": w}
+    cells = rearrange(patches, "b (t h w) (p q c) -> b c t (h p) (w q)", p=PATCH, q=PATCH, **grid)
+    return cells.type_as(latents)

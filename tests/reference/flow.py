@@ -1,4 +1,4 @@
-"""Slow, obvious twins of `video/schedule.py` and `video/conditioning.py`: scalar loops and textbook formulas."""
+"""Slow, obvious twins of `schedule`, `paths` and `conditioning` of video/: scalar loops and textbook formulas."""
 
 from __future__ import annotations
 
@@ -17,26 +17,48 @@ def chunk_of(frame: int) -> int:
     return 0 if frame == 0 else (frame - 1) // 4 + 1
 
 
-def hold_state_loops(x0: Tensor, render: Tensor, noise: Tensor, time: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
-    rows, released = [], torch.zeros(x0[:, :1].shape, dtype=torch.bool)
+def path_state_loops(
+    path: str, x0: Tensor, render: Tensor, noise: Tensor, time: Tensor, phi: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """State, velocity and which cells count, cell by cell; phi is at its level already where the path rounds it."""
+    states, velocities, counts = [], [], torch.zeros(x0[:, :1].shape, dtype=torch.bool)
     for b, c, k, i, j in torch.cartesian_prod(*(torch.arange(n) for n in x0.shape)).tolist():
-        t = time[b]
-        free = bool(t <= phi[b, k, i // 2, j // 2])
-        released[b, 0, k, i, j] = free
-        clean = x0[b, c, k, i, j] if free else render[b, c, k, i, j]
-        rows.append((1 - t) * clean + t * noise[b, c, k, i, j])
-    return torch.stack(rows).reshape(x0.shape), released
+        t, strength = time[b], phi[b, k, i // 2, j // 2]
+        free = bool(t <= strength) if path == "hold" else bool(strength > 0)
+        counts[b, 0, k, i, j] = free
+        n, r = noise[b, c, k, i, j], render[b, c, k, i, j]
+        clean = x0[b, c, k, i, j] if free else r
+        if path == "hold":
+            states.append((1 - t) * clean + t * n)
+            velocities.append(n - clean)
+        elif path == "per_token":
+            tau = strength * t
+            states.append((1 - tau) * clean + tau * n)
+            velocities.append(n - clean)
+        else:
+            start = (1 - strength) * r + strength * n
+            states.append((1 - t) * clean + t * start)
+            velocities.append(start - clean)
+    return torch.stack(states).reshape(x0.shape), torch.stack(velocities).reshape(x0.shape), counts
 
 
-def velocity_posterior(x_t: float, render: float, t: float, error_std: float) -> tuple[float, float]:
-    """Mean and deviation of noise - x0 given x_t, by conditioning the joint Gaussian of (error, noise) in matrices."""
+def velocity_posterior(
+    path: str, x_t: float, render: float, t: float, phi: float, error_std: float
+) -> tuple[float, float]:
+    """Mean and deviation of the path's velocity given x_t, by conditioning the joint Gaussian of (error, noise)."""
     prior = torch.diag(torch.tensor([error_std**2, 1.0], dtype=torch.float64))
-    observe = torch.tensor([[1 - t, t]], dtype=torch.float64)
+    if path == "bridge":  # x_t = (1 - t) x0 + t ((1 - phi) r + phi n), velocity (1 - phi) r + phi n - x0
+        of_error, of_noise, of_render = 1 - t, t * phi, 1 - t * phi
+        readout, constant = torch.tensor([-1.0, phi], dtype=torch.float64), -phi * render
+    else:
+        tau = t if path == "hold" else phi * t
+        of_error, of_noise, of_render = 1 - tau, tau, 1 - tau
+        readout, constant = torch.tensor([-1.0, 1.0], dtype=torch.float64), -render
+    observe = torch.tensor([[of_error, of_noise]], dtype=torch.float64)
     gain = prior @ observe.T / (observe @ prior @ observe.T)
-    error, noise = (gain.squeeze(1) * (x_t - (1 - t) * render)).tolist()
+    mean = gain.squeeze(1) * (x_t - of_render * render)
     covariance = prior - gain @ observe @ prior
-    readout = torch.tensor([-1.0, 1.0], dtype=torch.float64)
-    return noise - (render + error), math.sqrt(max(float(readout @ covariance @ readout), 0.0))
+    return float(readout @ mean) + constant, math.sqrt(max(float(readout @ covariance @ readout), 0.0))
 
 
 def phi_scalar(sq_error: float, noise_over_error: float) -> float:

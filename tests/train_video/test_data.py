@@ -75,7 +75,8 @@ def test_clips_smaller_than_the_crop_are_taken_whole(tmp_path: Path) -> None:
 def test_latent_crops_cut_all_tensors_at_the_same_tokens() -> None:
     phi = torch.arange(2 * 6 * 8.0).reshape(2, 6, 8)
     cells = phi.repeat_interleave(2, -2).repeat_interleave(2, -1)
-    row = {"truth_latent": cells[None], "eig_block": -cells[None], "phi": phi}
+    row = {"truth_latent": cells[None], "eig_block": -cells[None], "phi": phi, "references.token_rays": phi[None]}
+    row["references.latent"] = torch.rand(1, 8, 4, 6)
     random = fixed_generator()
     corners = set()
     for _ in range(30):
@@ -83,6 +84,8 @@ def test_latent_crops_cut_all_tensors_at_the_same_tokens() -> None:
         assert part["phi"].shape == (2, 4, 8) and part["truth_latent"].shape == (1, 2, 8, 16)
         expected = part["phi"].repeat_interleave(2, -2).repeat_interleave(2, -1)[None]
         assert torch.equal(part["truth_latent"], expected) and torch.equal(part["eig_block"], -expected)
+        assert torch.equal(part["references.token_rays"][0], part["phi"])
+        assert torch.equal(part["references.latent"], row["references.latent"]), "references stay whole"
         corners.add(float(part["phi"][0, 0, 0]))
     assert corners == {0.0, 8.0, 16.0}
 

@@ -2,11 +2,12 @@ import dataclasses
 
 import pytest
 import torch
+from reference.flow import path_state_loops
 from tiny_generator import tiny_generator
 from tiny_training import fixed_generator
 from torch import Tensor
 
-from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions
+from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
 from faithfusion.video.schedule import ScheduleConfig
 from train_video.data import LatentBatch
 from train_video.flow import FlowConfig, FlowMethod, draw_conditions, draw_times, loss_by_decile
@@ -18,40 +19,41 @@ OWN_PHI = PhiConfig(ones=0.0, smooth=0.0, history=0.0)
 def batch(seed: int = 0) -> LatentBatch:
     random = fixed_generator(seed)
     truth = torch.randn(2, 8, 2, 4, 6, generator=random)
-    return LatentBatch(
-        truth_latent=truth,
+    conditions = LatentConditions(
         render_latent=truth + 0.3 * torch.randn(truth.shape, generator=random),
         eig_block=torch.rand(2, EIG_CHANNELS, 2, 4, 6, generator=random),
         phi=0.1 + 0.8 * torch.rand(2, 2, 2, 3, generator=random),
     )
+    return LatentBatch(truth, conditions)
 
 
-def slow_loss(method: FlowMethod, data: LatentBatch, held_weight: float) -> Tensor:
+def slow_loss(method: FlowMethod, data: LatentBatch, config: FlowConfig) -> Tensor:
     """The loss cell by cell, from the definition, with the method's own order of draws."""
     generator, model = fixed_generator(), method._hidden_generator[0]
+    path = model.config.schedule.path
     conditions = draw_conditions(data, OWN_PHI, generator)
     time = draw_times(conditions.phi, model.config.schedule, generator)
     noise = torch.randn(data.truth_latent.shape, generator=generator)
-    x_t = torch.empty_like(noise)
-    weights, origins = {}, {}
-    for b, t, y, x in torch.cartesian_prod(*map(torch.arange, (2, 2, 4, 6))).tolist():
-        free = conditions.phi[b, t, y // 2, x // 2] >= time[b]
-        origin = (data.truth_latent if free else data.render_latent)[b, :, t, y, x]
-        x_t[b, :, t, y, x] = (1 - time[b]) * origin + time[b] * noise[b, :, t, y, x]
-        weights[b, t, y, x], origins[b, t, y, x] = (1.0 if free else held_weight), origin
+    phi = conditions.phi if path == "hold" else (conditions.phi * 31).round() / 31
+    x_t, target, counts = path_state_loops(path, data.truth_latent, conditions.render_latent, noise, time, phi)
     velocity = model.velocity(x_t, time, conditions)
-    total = sum(
-        weight * (velocity[b, :, t, y, x] - noise[b, :, t, y, x] + origins[b, t, y, x]).square().mean()
-        for (b, t, y, x), weight in weights.items()
-    )
-    return total / sum(weights.values())
+    total, weights = 0.0, 0.0
+    for b, t, y, x in torch.cartesian_prod(*map(torch.arange, (2, 2, 4, 6))).tolist():
+        rising = 1.0 + config.phi_weight * phi[b, t, y // 2, x // 2]
+        weight = rising if counts[b, 0, t, y, x] else config.held_weight
+        total = total + weight * (velocity[b, :, t, y, x] - target[b, :, t, y, x]).square().mean()
+        weights = weights + weight
+    return total / weights
 
 
-def test_loss_and_gradient_equal_the_slow_twin() -> None:
-    generator = tiny_generator(trained=True)
-    method = FlowMethod(FlowConfig(trainable="all", held_weight=0.2, phi=OWN_PHI), generator)
-    loss, values = method(batch(), fixed_generator())
-    slow = slow_loss(method, batch(), held_weight=0.2)
+@pytest.mark.parametrize("path", ["hold", "bridge", "per_token"])
+def test_loss_and_gradient_equal_the_slow_twin(path: str) -> None:
+    generator = tiny_generator(trained=True, schedule__path=path)
+    config = FlowConfig(trainable="all", held_weight=0.2, phi_weight=0.5, phi=OWN_PHI)
+    method, data = FlowMethod(config, generator), batch()
+    data.conditions.phi[:, 0, 0] = 0.0
+    loss, values = method(data, fixed_generator())
+    slow = slow_loss(method, data, config)
     assert 0.0 < float(values["released_share"]) < 1.0, "both kinds of tokens are covered"
     assert torch.allclose(loss, slow, rtol=1e-5)
     weight = generator.branch.patch_embedding.weight
@@ -91,7 +93,9 @@ def test_names_are_the_generators_own() -> None:
 def test_certain_windows_have_no_loss_with_the_render_prior() -> None:
     method = FlowMethod(FlowConfig(held_weight=1.0, phi=OWN_PHI), tiny_generator(trained=True))
     data = batch()
-    certain = dataclasses.replace(data, phi=torch.zeros_like(data.phi))
+    certain = LatentBatch(
+        data.truth_latent, dataclasses.replace(data.conditions, phi=torch.zeros_like(data.conditions.phi))
+    )
     loss, values = method(certain, fixed_generator())
     assert float(loss.detach()) < 1e-8 and float(values["released_share"]) == 0.0
 
@@ -105,12 +109,23 @@ def test_times_lie_between_the_schedules_smallest_and_the_largest_phi() -> None:
     assert float(times[200:].min()) >= 0.1 and float(times[200:].max()) <= 1.0
 
 
+def test_times_of_the_bridge_are_relative_to_the_largest_phi() -> None:
+    phi = torch.zeros(200, 1, 2, 2)
+    phi[:100, 0, 0, 0] = 0.6
+    hold, bridge = (
+        draw_times(phi, ScheduleConfig(path=path, min_time=0.1), fixed_generator()) for path in ("hold", "bridge")
+    )
+    largest = round(0.6 * 31) / 31
+    assert float(bridge[:100].min()) >= 0.1 / largest - 1e-6 and float(bridge[:100].max()) <= 1.0
+    assert torch.allclose(bridge[:100] * largest, 0.1 + (hold[:100] - 0.1) * (largest - 0.1) / 0.5, atol=1e-5)
+
+
 def test_history_is_true_content_without_error() -> None:
     data = batch()
     conditions = draw_conditions(data, dataclasses.replace(OWN_PHI, history=1.0), fixed_generator())
     assert torch.equal(conditions.render_latent[:, :, 0], data.truth_latent[:, :, 0])
     assert not conditions.phi[:, 0].any() and not conditions.eig_block[:, :-1, 0].any()
-    assert torch.equal(conditions.eig_block[:, -1], data.eig_block[:, -1]), "coverage stays"
+    assert torch.equal(conditions.eig_block[:, -1], data.conditions.eig_block[:, -1]), "coverage stays"
     assert isinstance(conditions, LatentConditions)
 
 
@@ -124,3 +139,14 @@ def test_deciles_follow_the_order_of_phi() -> None:
     held = loss_by_decile(squared, squared > 0.5, phi)
     assert float(held["loss_eig_decile_0"]) == 0.0, "nothing of it was released"
     assert float(held["loss_eig_decile_9"]) == pytest.approx(values[9])
+
+
+def test_history_of_vace_is_shown_and_not_masked() -> None:
+    data = batch()
+    vace = torch.rand(2, vace_channels(8), 2, 4, 6, generator=fixed_generator())
+    data = LatentBatch(data.truth_latent, dataclasses.replace(data.conditions, vace=vace))
+    found = draw_conditions(data, dataclasses.replace(OWN_PHI, history=1.0), fixed_generator()).vace
+    assert torch.equal(found[:, :8, 0], data.truth_latent[:, :, 0])
+    assert torch.equal(found[:, 8:16], vace[:, 8:16]) and not found[:, 16:, 0].any()
+    kept = draw_conditions(data, OWN_PHI, fixed_generator()).vace
+    assert torch.equal(kept, vace)

@@ -4,19 +4,22 @@ import pytest
 import torch
 from tiny_generator import tiny_generator, tiny_window
 
-from faithfusion.video.branch import MonotoneGate
-from faithfusion.video.model import latent_conditions
-from faithfusion.video.wan import block_inputs, wan_forward
+from faithfusion.utils.errors import InputError
+from faithfusion.video.branch import BranchConfig, MonotoneGate, injection_map
+from faithfusion.video.encode import latent_conditions
+from faithfusion.video.wan import TokenTimes, block_inputs, patchify, unpatchify, wan_forward
 
 
+@pytest.mark.parametrize("extras", [{}, {"branch__references": True, "branch__depth": True}])
 @torch.no_grad()
-def test_at_step_0_the_generator_is_exactly_the_backbone() -> None:
-    generator = tiny_generator(prior="none")
+def test_at_step_0_the_generator_is_exactly_the_backbone(extras: dict[str, bool]) -> None:
+    generator = tiny_generator(prior="none", **extras)
     generator.backbone.proj_out.weight.normal_()
-    conditions = latent_conditions(generator, [tiny_window()])
+    conditions = latent_conditions(generator, [tiny_window(poses=True)])
     x_t, time = torch.randn_like(conditions.render_latent), torch.tensor([0.6])
-    inputs = block_inputs(generator.backbone, x_t, time, generator.prompt[None])
-    expected = wan_forward(generator.backbone, x_t, inputs)
+    inputs = block_inputs(generator.backbone, x_t, TokenTimes(time[:, None]), generator.prompt[None])
+    tokens = patchify(generator.backbone.patch_embedding, x_t)
+    expected = unpatchify(wan_forward(generator.backbone, tokens, inputs), inputs, x_t)
     assert expected.abs().mean() > 0.1
     assert torch.equal(generator.velocity(x_t, time, conditions), expected)
 
@@ -70,3 +73,13 @@ def test_the_gate_is_monotone_for_any_parameters_and_starts_at_1(seed: int) -> N
         parameter.normal_(std=2.0)
     steps = gate(phi).diff() * gate.gain.sign()
     assert (steps >= -1e-6).all()
+
+
+def test_injection_maps_of_the_public_models() -> None:
+    assert injection_map(BranchConfig("dit", 2), 30) == (0,) * 15 + (1,) * 15
+    vace = injection_map(BranchConfig("vace", 15), 30)
+    assert [layer for layer, sample in enumerate(vace) if sample >= 0] == list(range(0, 30, 2))
+    vace = injection_map(BranchConfig("vace", 8), 40)
+    assert [layer for layer, sample in enumerate(vace) if sample >= 0] == list(range(0, 40, 5))
+    with pytest.raises(InputError, match="at most the backbone's 3 layers"):
+        injection_map(BranchConfig("dit", 4), 3)

@@ -4,12 +4,14 @@ import dataclasses
 import subprocess
 import sys
 
+import pytest
 import torch
 from tiny_generator import TINY, tiny_generator, tiny_window
 
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.model import GeneratorConfig, build_generator, latent_conditions, to_frames, to_video
-from faithfusion.video.schedule import flow_velocity, hold_state
+from faithfusion.video.encode import latent_conditions
+from faithfusion.video.model import GeneratorConfig, build_generator
+from faithfusion.video.paths import path_state
 
 
 def test_the_same_stream_builds_the_same_weights_and_leaves_the_global_stream_alone() -> None:
@@ -23,28 +25,12 @@ def test_the_same_stream_builds_the_same_weights_and_leaves_the_global_stream_al
     assert not torch.equal(first.prompt, other.prompt)
 
 
-def test_conditions_of_a_batch_are_those_of_its_windows() -> None:
-    generator, windows = tiny_generator(), [tiny_window(seed=0), tiny_window(seed=1)]
-    with torch.no_grad():
-        batch = latent_conditions(generator, windows)
-        single = latent_conditions(generator, windows[1:])
-    assert batch.render_latent.shape == (2, 8, 2, 4, 6) and batch.phi.shape == (2, 2, 2, 3)
-    for name in ("render_latent", "eig_block", "phi"):
-        torch.testing.assert_close(getattr(batch, name)[1:], getattr(single, name))
-
-
-def test_frames_and_video_are_inverse() -> None:
-    frames = torch.rand(2, 5, 4, 6, 3)
-    video = to_video(frames)
-    assert video.shape == (2, 3, 5, 4, 6) and video.min() < -0.9
-    torch.testing.assert_close(to_frames(video), frames)
-
-
-def test_the_generator_learns_to_undo_a_known_error() -> None:
+@pytest.mark.parametrize("path", ["hold", "bridge", "per_token"])
+def test_the_generator_learns_to_undo_a_known_error(path: str) -> None:
     """The truth differs from the render by a constant per latent channel, which the prior cannot know."""
     batch = 8
     wide = dataclasses.replace(TINY.wan, head_dim=32, ffn_dim=128, freq_dim=64)
-    generator = tiny_generator(wan=wide).train()
+    generator = tiny_generator(wan=wide, schedule__path=path).train()
     window = tiny_window(height=32, width=32)
     window.eig.expected_sq_error.fill_(0.05)
     with torch.no_grad():
@@ -57,8 +43,8 @@ def test_the_generator_learns_to_undo_a_known_error() -> None:
     for _ in range(100):
         time = 0.1 + 0.5 * torch.rand(batch, generator=random)
         noise = torch.randn(truth.shape, generator=random)
-        x_t, released = hold_state(truth, render, noise, time, conditions.phi)
-        error = (generator.velocity(x_t, time, conditions) - flow_velocity(truth, noise)) * released
+        state = path_state(path, truth, render, noise, time, conditions.phi)
+        error = (generator.velocity(state.x_t, time, conditions) - state.target) * state.counts
         loss = error.square().mean()
         optimizer.zero_grad()
         loss.backward()

@@ -18,7 +18,8 @@ from faithfusion.utils.media import write_video
 from faithfusion.utils.progress import say
 from faithfusion.video.composite import ErrorProfile, measure_profile
 from faithfusion.video.editor import EditorConfig, VideoEditor
-from faithfusion.video.model import Generator, to_frames, to_video
+from faithfusion.video.encode import to_frames, to_video
+from faithfusion.video.model import Generator
 from faithfusion.video.sample import SamplerConfig
 from train_video.callbacks.base import Run, SilentCallback, StepRecord
 from train_video.callbacks.ema import Ema, copy_weights

@@ -1,0 +1,121 @@
+"""Attention of token sequences: one function for the kernel, and who attends to whom.
+
+Tokens with phi = 0 are context: what they hold never changes while a clip is sampled. Under the prefix pattern they
+do not attend to the others, so their keys and values can be computed once and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Protocol
+
+import torch
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from faithfusion.utils.progress import say
+
+KeysValues = tuple[Float[Tensor, "b m heads d"], Float[Tensor, "b m heads d"]]
+
+
+@lru_cache
+def attention_backend(device_type: str) -> str:
+    """diffusers' name of the kernel used on "cuda" or "cpu"; said once."""
+    installed = [name for name, module in (("flash", "flash_attn"), ("xformers", "xformers")) if find_spec(module)]
+    name = installed[0] if installed and device_type == "cuda" else "native"
+    if device_type == "cuda":
+        say(f"attention on CUDA: {name}")
+    return name
+
+
+def attention(
+    query: Float[Tensor, "b l heads d"], keys: Float[Tensor, "b m heads d"], values: Float[Tensor, "b m heads d"]
+) -> Float[Tensor, "b l heads d"]:
+    """Softmax attention without a mask, scaled by 1 / sqrt(d), in the precision of `values`."""
+    backend = attention_backend(query.device.type)
+    return dispatch_attention_fn(query.to(values.dtype), keys.to(values.dtype), values, backend=backend)
+
+
+class Attend(Protocol):
+    """Self-attention of the layer named `layer` under some pattern."""
+
+    def __call__(
+        self,
+        layer: str,
+        query: Float[Tensor, "b l heads d"],
+        keys: Float[Tensor, "b l heads d"],
+        values: Float[Tensor, "b l heads d"],
+    ) -> Float[Tensor, "b l heads d"]: ...
+
+
+class FullAttention:
+    """Every token attends to every token, as in Wan."""
+
+    def __call__(self, layer: str, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """See `Attend`."""
+        del layer
+        return attention(query, keys, values)
+
+
+class PrefixAttention:
+    """Context tokens attend to context tokens, the others to all: the dense form of the pattern."""
+
+    def __init__(self, is_context: Bool[Tensor, "b l"]) -> None:
+        self._rows = [(row.nonzero()[:, 0], (~row).nonzero()[:, 0]) for row in is_context]
+
+    def __call__(self, layer: str, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """See `Attend`."""
+        del layer
+        return torch.cat(
+            [self._row(query[i : i + 1], keys[i : i + 1], values[i : i + 1], i) for i in range(len(query))]
+        )
+
+    def _row(self, query: Tensor, keys: Tensor, values: Tensor, row: int) -> Tensor:
+        context, active = self._rows[row]
+        result = torch.empty_like(values)
+        if len(context):
+            result = result.index_copy(1, context, attention(query[:, context], keys[:, context], values[:, context]))
+        return result.index_copy(1, active, attention(query[:, active], keys, values)) if len(active) else result
+
+
+@dataclass
+class ContextMemory:
+    """Keys and values of the context tokens of one clip in every layer, and which tokens are left to compute."""
+
+    active: Int[Tensor, " n"]
+    stored: dict[str, KeysValues] = field(default_factory=dict)
+
+    def num_bytes(self) -> int:
+        """Bytes of the stored tensors."""
+        tensors: Iterable[Tensor] = (tensor for pair in self.stored.values() for tensor in pair)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class RecordContext:
+    """Full attention among context tokens only, whose keys and values go into `memory`."""
+
+    def __init__(self, memory: ContextMemory) -> None:
+        self._memory = memory
+
+    def __call__(self, layer: str, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """See `Attend`."""
+        self._memory.stored[layer] = (keys.to(values.dtype), values)
+        return attention(query, keys, values)
+
+
+class UseContext:
+    """Active tokens attend to the context in `memory` and to each other."""
+
+    def __init__(self, memory: ContextMemory) -> None:
+        self._memory = memory
+
+    def __call__(self, layer: str, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """See `Attend`."""
+        known_keys, known_values = self._memory.stored[layer]
+        return attention(
+            query, torch.cat([known_keys, keys.to(values.dtype)], dim=1), torch.cat([known_values, values], dim=1)
+        )
