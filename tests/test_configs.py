@@ -10,12 +10,14 @@ from faithfusion.distill.fit import FitConfig
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.evaluate.eig_benchmark import EigBenchmarkConfig
 from faithfusion.utils.errors import InputError
+from faithfusion.video.model import GeneratorConfig
 from train_video.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = {
     "scene": FitConfig,
     "scene/variants": FitConfig,
+    "generator": GeneratorConfig,
     "refine": RefineConfig,
     "train_video": TrainConfig,
     "evaluate": EigBenchmarkConfig,

@@ -24,11 +24,11 @@ def main(argv: list[str]) -> None:
     from faithfusion.evaluate.summary import summarise_run
     from faithfusion.utils.stages import StageLog
 
-    check_inputs(config)
+    opened = check_inputs(config)
     require_writable(out)
     save_config(config, out / "config.yaml")
     log = StageLog(out)
-    run = run_refinement(config, log)
+    run = run_refinement(config, log, opened)
     report = summarise_run(run, config, log, command=" ".join(["python", *sys.argv]))
     say(f"report: {report}")
 

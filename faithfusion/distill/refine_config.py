@@ -57,7 +57,8 @@ class RefineConfig:
             (docs/trajectories.md); none: a shift of the whole drive by distill.schedule.target_shift_m.
         num_frames: time stamps to use from the start; 0 takes all.
         split: which frames are kept back for calibration and evaluation.
-        weights: generator file, or "wan-tiny" for the one that is shipped.
+        weights: generator file of train_video; "wan-tiny" for the one that is shipped; or a YAML file that names public
+            weights (configs/generator).
         posterior_stride: every how many training frames one enters the EIG posterior (calibration makes up for it).
         settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
         seed: seed of the run.

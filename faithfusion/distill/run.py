@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from faithfusion.data.calibration import invert_rigid
 from faithfusion.data.drivestudio import read_clip
@@ -34,10 +33,7 @@ from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 from faithfusion.utils.stages import StageLog
-from faithfusion.video.editor import VideoEditor
-from faithfusion.video.weights import load_generator
-
-SHIPPED_WEIGHTS = "wan-tiny"
+from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator
 
 
 @dataclass(frozen=True)
@@ -57,11 +53,14 @@ class RefineRun:
     last: StageClip
 
 
-def check_inputs(config: RefineConfig) -> None:
-    """Reads what the user gave without writing anything. Raises InputError for weights, a drive, a camera, a trajectory
-    or a number of frames that cannot work."""
-    path = weights_path(config.weights)
-    load_generator(path)
+def check_inputs(config: RefineConfig) -> OpenedGenerator:
+    """Reads what the user gave without writing anything, and opens the generator. Raises InputError for weights, a
+    drive, a camera, a trajectory or a number of frames that cannot work."""
+    _check_drive(config)
+    return open_generator(config.weights)
+
+
+def _check_drive(config: RefineConfig) -> None:
     if config.scene is None:
         check_config(street_config(config))
         if config.num_frames > config.street.num_frames:
@@ -106,15 +105,14 @@ def open_drive(config: RefineConfig, log: StageLog) -> DriveClip:
     return read_clip(root, camera_names=config.cameras or None, num_frames=config.num_frames or None)
 
 
-def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
+def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedGenerator | None = None) -> RefineRun:
     """Drive -> fit -> calibrated EIG -> per stage of the new path: render, regenerate, distil.
 
-    Raises InputError before any work.
+    `opened`: the generator, if `check_inputs` has it already. Raises InputError before any work.
     """
     out = Path(config.out)
-    weights = weights_path(config.weights)
-    generator, profile, _ = load_generator(weights)
-    editor = VideoEditor(generator, config.editor, profile)
+    opened = opened or open_generator(config.weights)
+    editor = editor_of(opened, config.editor, "cuda" if torch.cuda.is_available() else "cpu")
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)
     path = clip_path(clip, config.trajectory_entries)
@@ -140,7 +138,7 @@ def run_refinement(config: RefineConfig, log: StageLog) -> RefineRun:
     calibration = calibration_from_plain(metadata["calibration"])
 
     after, last = before, unrefined
-    inputs = (config.distill, config.editor, camera_name, config.seed, file_hash(weights), path.key())
+    inputs = (config.distill, config.editor, camera_name, config.seed, opened.identity, path.key())
     for step in path.stages(config.distill.schedule.num_stages(float(path.displacement_m().max()))):
         outputs = [out / f"scene_stage_{step.stage}.safetensors", out / f"clip_stage_{step.stage}.safetensors"]
 
@@ -171,19 +169,6 @@ def require_camera(config: RefineConfig, names: Sequence[str]) -> str:
     if name not in names:
         raise InputError("camera", name, f"one of {', '.join(names)}")
     return name
-
-
-def weights_path(name: str) -> Path:
-    """A generator file, or the one shipped with the package."""
-    if name != SHIPPED_WEIGHTS:
-        return Path(name)
-    with as_file(files("faithfusion.video") / "assets" / "wan_tiny.safetensors") as path:
-        return Path(path)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _fit(clip: DriveClip, train: Sequence[Frame], config: RefineConfig, path: Path, state: Path) -> None:

@@ -78,7 +78,7 @@ class WanBlock(nn.Module):
     def _cross_attention(
         self, tokens: Float[Tensor, "b l d"], prompt: Float[Tensor, "b p d"]
     ) -> Float[Tensor, "b l d"]:
-        return _to_output(self.attn2, attention(*_projected(self.attn2, tokens, prompt)))
+        return _to_output(self.attn2, attention(*_projected(self.attn2, tokens, prompt.type_as(tokens))))
 
 
 def run_block(

@@ -16,6 +16,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
 from faithfusion.video.conditioning import noise_level
+from faithfusion.video.memory import MemoryConfig, at_work
 from faithfusion.video.sample import SamplerConfig, sample
 from faithfusion.video.schedule import PATCH
 from faithfusion.video.vae import DOWNSAMPLING
@@ -52,6 +53,7 @@ class EditorConfig:
         overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
         regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
         keep_detail: adds what the codec loses of the render to the edit, in proportion to how far it is trusted.
+        memory: where the weights are while a clip is generated.
     """
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
@@ -60,6 +62,7 @@ class EditorConfig:
     overlap_frames: int = 1
     regenerate_rms: float = 0.04
     keep_detail: bool = True
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     def __post_init__(self) -> None:
         for name in ("window_frames", "overlap_frames"):
@@ -101,13 +104,17 @@ class VideoEditor:
         from faithfusion.video.encode import latent_conditions, to_frames
 
         generator, sampler = self.generator, self.config.sampler
+        place = (self.config.memory, generator.prompt.device)
         with torch.no_grad():
-            conditions = latent_conditions(generator, [window])
-            latents = sample(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
-            edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
-            if not self.config.keep_detail:
-                return edit
-            coded = to_frames(generator.codec.decode(conditions.render_latent))[0].to(window.render)
+            with at_work(generator.codec, *place):
+                conditions = latent_conditions(generator, [window])
+            with at_work(generator.backbone, *place), at_work(generator.branch, *place):
+                latents = sample(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
+            with at_work(generator.codec, *place):
+                edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
+                if not self.config.keep_detail:
+                    return edit
+                coded = to_frames(generator.codec.decode(conditions.render_latent))[0].to(window.render)
         trust = 1.0 - noise_level(window.eig.expected_sq_error, generator.config.conditioning)
         return (edit + trust[..., None] * (window.render - coded)).clamp(0.0, 1.0)
 

@@ -182,9 +182,14 @@ class Generator(nn.Module):
         return wan_forward(self.backbone, tokens, inputs, samples, self.branch.injection), inputs
 
 
-def build_generator(config: GeneratorConfig, generator: torch.Generator) -> Generator:
-    """A randomly initialised generator; the same `generator` state gives the same weights."""
+def build_generator(
+    config: GeneratorConfig,
+    generator: torch.Generator,
+    backbone: WanBackbone | None = None,
+    codec: NormalisedCodec | None = None,
+) -> Generator:
+    """A generator with random weights, but for the parts that are given; the same `generator` state gives the same."""
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):  # the library modules draw from the global stream
         torch.manual_seed(seed)
-        return Generator(config)
+        return Generator(config, backbone, codec)

@@ -107,13 +107,20 @@ class NormalisedCodec(nn.Module, ABC):
     def encode(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
         """See `VideoCodec.encode`."""
         _check_video(video)
-        mean, std = self.latents_mean[:, None, None, None], self.latents_std[:, None, None, None]
-        return (self.encode_raw(video) - mean) / std
+        mean, std = self._statistics()
+        return (self.encode_raw(video.to(self._dtype)).float() - mean) / std
 
     def decode(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
         """See `VideoCodec.decode`."""
-        mean, std = self.latents_mean[:, None, None, None], self.latents_std[:, None, None, None]
-        return self.decode_raw(latents * std + mean)
+        mean, std = self._statistics()
+        return self.decode_raw((latents * std + mean).to(self._dtype)).float()
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        return self.latents_mean.float()[:, None, None, None], self.latents_std.float()[:, None, None, None]
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
 
     def set_statistics(self, mean: Float[Tensor, " c"], std: Float[Tensor, " c"]) -> None:
         """Stores the channel statistics of raw latents, measured on training clips."""

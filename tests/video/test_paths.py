@@ -51,8 +51,9 @@ def test_state_equals_its_twin_forward_and_in_gradient(path: str) -> None:
     assert torch.equal(found.counts, counts) and counts.any() and not counts.all()
     torch.testing.assert_close(found.x_t, state)
     torch.testing.assert_close(found.target, velocity)
-    for mine, twin in ((found.x_t, state), (found.target, velocity)):
-        torch.testing.assert_close(*(torch.autograd.grad(value, leaves, cotangent, retain_graph=True) for value in (mine, twin)))
+    for pair in ((found.x_t, state), (found.target, velocity)):
+        grads = [torch.autograd.grad(value, leaves, cotangent, retain_graph=True) for value in pair]
+        torch.testing.assert_close(*grads)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,0 +1,68 @@
+"""A generator by name: the one that is shipped, a weights file, or public weights described in a YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import torch
+
+from faithfusion.config import config_hash, parse_config
+from faithfusion.utils.errors import InputError
+from faithfusion.video.assemble import assemble_generator
+from faithfusion.video.composite import ErrorProfile
+from faithfusion.video.editor import EditorConfig, VideoEditor
+from faithfusion.video.memory import apply_memory
+from faithfusion.video.model import Generator, GeneratorConfig
+from faithfusion.video.sample import SamplerConfig
+from faithfusion.video.weights import load_generator, stored_sampler
+
+SHIPPED_WEIGHTS = "wan-tiny"
+CONFIG_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class OpenedGenerator:
+    """A generator, its error profile, the sampler it asks for, and what tells it from all others."""
+
+    generator: Generator
+    profile: ErrorProfile
+    sampler: SamplerConfig
+    identity: str
+
+
+def open_generator(weights: str) -> OpenedGenerator:
+    """`weights`: "wan-tiny"; a file of `train_video`; or a YAML file of a `GeneratorConfig` that names public weights
+    (configs/generator), whose error profile is the constant one, because nobody measured it.
+
+    Raises InputError for a missing or foreign file and for weights that do not fit.
+    """
+    if Path(weights).suffix not in CONFIG_SUFFIXES:
+        path = weights_path(weights)
+        generator, profile, metadata = load_generator(path)
+        sampler = stored_sampler(metadata, SamplerConfig())
+        return OpenedGenerator(generator, profile, sampler, hashlib.sha256(path.read_bytes()).hexdigest())
+    config = parse_config(GeneratorConfig, ["--config", weights])
+    if not config.pretrained.model:
+        raise InputError(weights, "no pretrained.model", "a file, folder or hub id of public weights")
+    generator = assemble_generator(config).eval().requires_grad_(False)
+    return OpenedGenerator(generator, ErrorProfile(), SamplerConfig(), config_hash(config))
+
+
+def editor_of(opened: OpenedGenerator, config: EditorConfig, device: torch.device | str) -> VideoEditor:
+    """The generator on `device` as an editor. Few-step weights bring their own sampler, unless one is configured."""
+    if config.sampler == SamplerConfig():
+        config = dataclasses.replace(config, sampler=opened.sampler)
+    apply_memory(opened.generator, config.memory, device)
+    return VideoEditor(opened.generator, config, opened.profile)
+
+
+def weights_path(name: str) -> Path:
+    """A generator file, or the one shipped with the package."""
+    if name != SHIPPED_WEIGHTS:
+        return Path(name)
+    with as_file(files("faithfusion.video") / "assets" / "wan_tiny.safetensors") as path:
+        return Path(path)
