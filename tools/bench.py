@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from benchmarks.chain import bench_chain
 from benchmarks.eig import bench_eig
 from benchmarks.memory import bench_memory
 from benchmarks.raster import bench_raster
+from benchmarks.sparse import bench_sparse
 
 from faithfusion.utils.errors import InputError, run_tool
 
-PARTS = {"raster": bench_raster, "eig": bench_eig, "memory": bench_memory}
+PARTS = {
+    "raster": bench_raster,
+    "eig": bench_eig,
+    "memory": bench_memory,
+    "sparse": bench_sparse,
+    "chain": bench_chain,
+}
 
 
 def main(argv: list[str]) -> None:
