@@ -79,8 +79,10 @@ def _public_codec(config: GeneratorConfig) -> WanVae:
 
 
 def _set_prompt(generator: Generator, path: str) -> None:
-    prompt = load_prompt_file(path, generator.config.wan.text_dim).prompt
-    if prompt.shape[0] != generator.config.prompt_tokens:
-        expected = f"{generator.config.prompt_tokens} rows as generator.prompt_tokens"
-        raise InputError(path, f"an embedding of {prompt.shape[0]} rows", expected)
-    generator.prompt.data.copy_(prompt)
+    stored, rows = load_prompt_file(path, generator.config.wan.text_dim), generator.config.prompt_tokens
+    if stored.prompt.shape[0] != rows:
+        found = f"an embedding of {stored.prompt.shape[0]} rows"
+        raise InputError(path, found, f"{rows} rows as generator.prompt_tokens")
+    generator.prompt.data.copy_(stored.prompt)
+    if stored.negative is not None:
+        generator.negative_prompt = stored.negative.to(generator.prompt)

@@ -84,7 +84,8 @@ class PrefixAttention:
 
 @dataclass
 class ContextMemory:
-    """Keys and values of the context tokens of one clip in every layer, and which tokens are left to compute."""
+    """Keys and values of the context tokens of one clip in every layer, with room for those of the tokens at the places
+    `active`, which are left to compute."""
 
     active: Int[Tensor, " n"]
     stored: dict[str, KeysValues] = field(default_factory=dict)
@@ -103,8 +104,12 @@ class RecordContext:
 
     def __call__(self, layer: str, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """See `Attend`."""
-        self._memory.stored[layer] = (keys.to(values.dtype), values)
+        self._memory.stored[layer] = (self._with_room(keys.to(values.dtype)), self._with_room(values))
         return attention(query, keys, values)
+
+    def _with_room(self, heads: Float[Tensor, "1 m heads d"]) -> Float[Tensor, "1 whole heads d"]:
+        room = heads.new_empty(1, len(self._memory.active), *heads.shape[2:])
+        return torch.cat([heads, room], dim=1)
 
 
 class UseContext:
@@ -115,7 +120,7 @@ class UseContext:
 
     def __call__(self, layer: str, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """See `Attend`."""
-        known_keys, known_values = self._memory.stored[layer]
-        return attention(
-            query, torch.cat([known_keys, keys.to(values.dtype)], dim=1), torch.cat([known_values, values], dim=1)
-        )
+        all_keys, all_values = self._memory.stored[layer]
+        first = all_keys.shape[1] - keys.shape[1]
+        all_keys[:, first:], all_values[:, first:] = keys, values
+        return attention(query, all_keys, all_values)

@@ -118,7 +118,7 @@ class ContextBranch(nn.Module):
         inputs: BlockInputs,
     ) -> list[Float[Tensor, "b l d"]]:
         """Gated samples, w(phi) * projection(block output), one per branch block."""
-        tokens = inputs.choose(patchify(self.patch_embedding, self._channels(noisy, conditions)))
+        tokens = patchify(self.patch_embedding, self._channels(noisy, conditions), inputs.chosen)
         if self.config.init == "vace":
             tokens = self.proj_in(tokens) + backbone_tokens.type_as(tokens)
         weight = self.gate(inputs.choose(conditions.phi.flatten(1)[..., None]))

@@ -86,10 +86,13 @@ class GeneratorConfig:
 
 
 class Generator(nn.Module):
-    """Velocity of render-conditioned video latents. `prompt` [P, E] stands in for a text encoder's cached output.
+    """Velocity of render-conditioned video latents. `prompt` [P, E] stands in for a text encoder's cached output, and
+    so does `negative_prompt`, if there is one, for guidance.
 
     `backbone` and `codec` are taken over if given, else random.
     """
+
+    negative_prompt: Tensor | None
 
     def __init__(
         self, config: GeneratorConfig, backbone: WanBackbone | None = None, codec: NormalisedCodec | None = None
@@ -104,6 +107,7 @@ class Generator(nn.Module):
         self.backbone = backbone
         self.branch = ContextBranch(config.branch, self.backbone)
         self.prompt = nn.Parameter(0.02 * torch.randn(config.prompt_tokens, config.wan.text_dim))
+        self.register_buffer("negative_prompt", None, persistent=False)
         add_lora(self.backbone, config.lora)
 
     def prepare(self, conditions: LatentConditions) -> LatentConditions:
@@ -121,14 +125,16 @@ class Generator(nn.Module):
         *,
         path: PathName | None = None,
         memory: ContextMemory | None = None,
+        prompt: Float[Tensor, "p e"] | None = None,
     ) -> Float[Tensor, "b c t h w"]:
         """Velocity along `path` (None: the one trained for) at flow time `time` in [0, 1]; latent sides must be even.
 
         With `memory` only the tokens that are not in it are computed; the velocity of the others is 0 where a network
-        without prior gives it, and without use in any case.
+        without prior gives it, and without use in any case. `prompt`: another one than the generator's own.
         """
         path = path or self.config.schedule.path
-        output = self._network(x_t, time, conditions, path, memory)
+        prompt = self.prompt if prompt is None else prompt
+        output = self._network(x_t, time, conditions, path, memory, prompt)
         if self.config.prior == "none":
             return network_scale(path, conditions.phi) * output
         error_std = rms_error(conditions.phi, self.config.conditioning) / self.config.signal_std
@@ -137,7 +143,9 @@ class Generator(nn.Module):
         return mean + std * output
 
     @torch.no_grad()
-    def remember_context(self, conditions: LatentConditions) -> ContextMemory | None:
+    def remember_context(
+        self, conditions: LatentConditions, prompt: Float[Tensor, "p e"] | None = None
+    ) -> ContextMemory | None:
         """Keys and values of the tokens with phi = 0 of one clip (batch 1); None if there are none.
 
         Their content is the render, their time 0, at every step of bridge and per_token.
@@ -149,7 +157,8 @@ class Generator(nn.Module):
         render = conditions.render_latent
         chosen = is_context.nonzero()[:, 0]
         times = TokenTimes(torch.zeros(1, 1, device=render.device))
-        self._tokens(render, times, conditions, RecordContext(memory), chosen)
+        prompt = self.prompt if prompt is None else prompt
+        self._tokens(render, times, conditions, prompt, RecordContext(memory), chosen)
         return memory
 
     def _network(
@@ -159,6 +168,7 @@ class Generator(nn.Module):
         conditions: LatentConditions,
         path: PathName,
         memory: ContextMemory | None,
+        prompt: Float[Tensor, "p e"],
     ) -> Float[Tensor, "b c t h w"]:
         index = phi_index(conditions.phi).flatten(1)
         times = TokenTimes(time[:, None]) if path == "hold" else TokenTimes(time_levels(time), index)
@@ -168,16 +178,22 @@ class Generator(nn.Module):
         elif self.config.attention == "prefix":
             attend = PrefixAttention(index == 0)
         chosen = None if memory is None else memory.active
-        patches, inputs = self._tokens(x_t, times, conditions, attend, chosen)
+        patches, inputs = self._tokens(x_t, times, conditions, prompt, attend, chosen)
         return unpatchify(patches, inputs, x_t)
 
     def _tokens(
-        self, x_t: Tensor, times: TokenTimes, conditions: LatentConditions, attend: Attend, chosen: Tensor | None
+        self,
+        x_t: Tensor,
+        times: TokenTimes,
+        conditions: LatentConditions,
+        prompt: Tensor,
+        attend: Attend,
+        chosen: Tensor | None,
     ) -> tuple[Float[Tensor, "b l out"], BlockInputs]:
         """Backbone and branch on the tokens at the places `chosen`."""
-        prompt = self.prompt.expand(x_t.shape[0], -1, -1)
-        inputs = block_inputs(self.backbone, x_t, times, prompt, attend, chosen)
-        tokens = inputs.choose(patchify(self.backbone.patch_embedding, x_t))
+        prompts = prompt.expand(x_t.shape[0], -1, -1)
+        inputs = block_inputs(self.backbone, x_t, times, prompts, attend, chosen)
+        tokens = patchify(self.backbone.patch_embedding, x_t, chosen)
         samples = self.branch(x_t, tokens, conditions, inputs)
         return wan_forward(self.backbone, tokens, inputs, samples, self.branch.injection), inputs
 

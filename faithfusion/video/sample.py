@@ -16,7 +16,6 @@ from faithfusion.video.paths import advance, path_phi, path_state, path_times, p
 from faithfusion.video.schedule import PathName, flow_state, per_sample
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
-    from faithfusion.video.attention import ContextMemory
     from faithfusion.video.model import Generator
 
 
@@ -31,6 +30,8 @@ class SamplerConfig:
             `attention: prefix`; else an approximation, in which they do not look at the others.
         renoise: goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
             were trained.
+        guidance: classifier-free guidance towards the prompt and away from the negative one of the prompt file, at
+            twice the cost; 1: none.
         seed: seed of the noise.
     """
 
@@ -38,6 +39,7 @@ class SamplerConfig:
     steps: int = 2
     sparse: bool = False
     renoise: bool = False
+    guidance: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,30 +75,51 @@ def _sample(
     noise = _noise_like(render, random)
     if not times:
         return render
-    conditions = generator.prepare(conditions)
-    memory = generator.remember_context(conditions) if config.sparse else None
+    ask = _Ask(generator, generator.prepare(conditions), config, path)
     now = torch.full((render.shape[0],), times[0], device=render.device)
     x = path_state(path, render, render, noise, now, phi).x_t
     for next_time in times[1:]:
-        x, noise = _step(generator, x, now, next_time, conditions, memory, (config, path, noise, random))
+        x, noise = _step(ask, x, now, next_time, noise, random)
         now = torch.full_like(now, next_time)
     return x
 
 
+class _Ask:
+    """The guided velocity of one clip, with what does not change from step to step."""
+
+    def __init__(
+        self, generator: Generator, conditions: LatentConditions, config: SamplerConfig, path: PathName
+    ) -> None:
+        self.generator, self.conditions, self.config, self.path = generator, conditions, config, path
+        self._prompts = [None]
+        if config.guidance != 1.0:
+            if generator.negative_prompt is None:
+                expected = "1, or a prompt file with a negative prompt (tools/encode_prompt.py)"
+                raise InputError("sampler.guidance", config.guidance, expected)
+            self._prompts.append(generator.negative_prompt)
+        self._memories = [generator.remember_context(conditions, p) if config.sparse else None for p in self._prompts]
+
+    def velocity(self, x: Float[Tensor, "b c t h w"], now: Float[Tensor, " b"]) -> Float[Tensor, "b c t h w"]:
+        """Away from the negative prompt's velocity by `guidance` (Ho and Salimans 2022)."""
+        wanted, *unwanted = (
+            self.generator.velocity(x, now, self.conditions, path=self.path, memory=memory, prompt=prompt)
+            for prompt, memory in zip(self._prompts, self._memories, strict=True)
+        )
+        return torch.lerp(unwanted[0], wanted, self.config.guidance) if unwanted else wanted
+
+
 def _step(
-    generator: Generator,
+    ask: _Ask,
     x: Float[Tensor, "b c t h w"],
     now: Float[Tensor, " b"],
     next_time: float,
-    conditions: LatentConditions,
-    memory: ContextMemory | None,
-    how: tuple[SamplerConfig, PathName, Tensor, torch.Generator],
+    noise: Float[Tensor, "b c t h w"],
+    random: torch.Generator,
 ) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b c t h w"]]:
     """The state at `next_time` and the noise in it."""
-    config, path, noise, random = how
-    render, phi, then = conditions.render_latent, conditions.phi, torch.full_like(now, next_time)
-    velocity = generator.velocity(x, now, conditions, path=path, memory=memory)
-    if next_time > 0.0 and config.renoise:
+    path, render, phi = ask.path, ask.conditions.render_latent, ask.conditions.phi
+    then, velocity = torch.full_like(now, next_time), ask.velocity(x, now)
+    if next_time > 0.0 and ask.config.renoise:
         clean = predict_x0(path, x, velocity, now, phi)
         noise = _noise_like(render, random)
         moved = path_state(path, clean, render, noise, then, phi).x_t

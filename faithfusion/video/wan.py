@@ -142,9 +142,17 @@ def wan_forward(
     return backbone.proj_out(normed.type_as(tokens))
 
 
-def patchify(embedding: nn.Conv3d, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b l d"]:
-    """Patch convolution, then tokens in (t, h, w) order."""
-    return rearrange(embedding(latents.to(embedding.weight.dtype)), "b d t h w -> b (t h w) d").contiguous()
+def patchify(
+    embedding: nn.Conv3d, latents: Float[Tensor, "b c t h w"], chosen: Int[Tensor, " l"] | None = None
+) -> Float[Tensor, "b l d"]:
+    """Patch convolution, then tokens in (t, h, w) order; only those at the places `chosen`, if given."""
+    latents = latents.to(embedding.weight.dtype)
+    if chosen is None:
+        return rearrange(embedding(latents), "b d t h w -> b (t h w) d").contiguous()
+    patches = rearrange(latents, "b c t (h p) (w q) -> b (t h w) c p q", p=PATCH, q=PATCH)[:, chosen]
+    # as a batch of clips of one token
+    tokens = embedding(patches.flatten(0, 1)[:, :, None])
+    return tokens.flatten(1).unflatten(0, patches.shape[:2])
 
 
 def unpatchify(

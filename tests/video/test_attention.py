@@ -59,4 +59,6 @@ def test_recorded_context_and_active_tokens_together_are_the_prefix_pattern() ->
     of_active = UseContext(memory)("layer", *(value[:, active] for value in (query, keys, values)))
     torch.testing.assert_close(of_context, dense[:, context])
     torch.testing.assert_close(of_active, dense[:, active])
-    assert memory.num_bytes() == 2 * 4 * 3 * 8 * 4
+    assert memory.num_bytes() == 2 * 7 * 3 * 8 * 4, "with room for the active ones"
+    again = UseContext(memory)("layer", *(value[:, active] for value in (query, keys, values)))
+    assert torch.equal(again, of_active)

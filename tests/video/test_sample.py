@@ -10,7 +10,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.conditioning import LatentConditions
 from faithfusion.video.encode import latent_conditions
-from faithfusion.video.paths import path_phi, path_state, rounded_phi
+from faithfusion.video.paths import path_phi, rounded_phi
 from faithfusion.video.sample import SamplerConfig, sample
 from faithfusion.video.schedule import token_to_latent
 
@@ -28,7 +28,7 @@ class PointTarget:
         return conditions
 
     def velocity(
-        self, x_t: torch.Tensor, time: torch.Tensor, conditions: LatentConditions, *, path: str, memory: object
+        self, x_t: torch.Tensor, time: torch.Tensor, conditions: LatentConditions, *, path: str, **_: object
     ) -> torch.Tensor:
         self.times.append(float(time[0]))
         left = time.reshape(-1, 1, 1, 1, 1) * (path_phi(path, conditions.phi) if path == "per_token" else 1.0)
@@ -147,8 +147,26 @@ def test_hold_works_with_weights_of_any_path() -> None:
     assert torch.equal(result[held], conditions.render_latent[held]) and result.isfinite().all()
 
 
+@torch.no_grad()
+def test_guidance_goes_away_from_the_negative_prompt() -> None:
+    generator = tiny_generator(trained=True, schedule__path="bridge", attention="prefix", prior="none")
+    conditions = mixed_conditions(generator)
+    plain = SamplerConfig(steps=1)
+    with pytest.raises(InputError, match="negative prompt"):
+        sample(generator, conditions, SamplerConfig(steps=1, guidance=3.0), make_generator(0, "noise"))
+    own = generator.prompt.data.clone()
+    generator.negative_prompt = torch.randn_like(own)
+    wanted = sample(generator, conditions, plain, make_generator(0, "noise"))
+    generator.prompt.data.copy_(generator.negative_prompt)
+    unwanted = sample(generator, conditions, plain, make_generator(0, "noise"))
+    generator.prompt.data.copy_(own)
+    for sparse in (False, True):
+        config = SamplerConfig(steps=1, guidance=3.0, sparse=sparse)
+        found = sample(generator, conditions, config, make_generator(0, "noise"))
+        torch.testing.assert_close(found, unwanted + 3.0 * (wanted - unwanted), atol=1e-4, rtol=1e-4)
+    assert (wanted - unwanted).abs().max() > 1e-4
+
+
 def test_a_sampler_needs_a_step() -> None:
     with pytest.raises(InputError, match="at least 1"):
         SamplerConfig(steps=0)
-    conditions = random_conditions()
-    path_state("hold", *(conditions.render_latent,) * 3, torch.ones(1), conditions.phi)
