@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
     # torch's threads wait for each other by spinning; beside a browser on the same cores that costs a factor of ten
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-    from faithfusion.distill.fit import choose_device  # seconds to import: after the options are read
+    from faithfusion.utils.device import choose_device
     from faithfusion.viewer.run_folder import open_run
 
     device = choose_device(options.device)

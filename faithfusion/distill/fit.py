@@ -20,6 +20,7 @@ from faithfusion.scene.checkpoint import detach_scene, scene_to
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.scene.initialise import InitialiseConfig, ground_below, initialise_scene, lidar_of_drive
 from faithfusion.types import DriveClip, Frame, GaussianScene
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
@@ -153,13 +154,3 @@ def drive_extent_m(frames: Sequence[Frame]) -> float:
     centres = torch.stack([frame.camera.world_from_camera[:3, 3] for frame in frames])
     extent_m = 1.1 * float((centres - centres.mean(0)).norm(dim=-1).max())
     return min(max(extent_m, MIN_EXTENT_M), MAX_EXTENT_M)
-
-
-def choose_device(name: str) -> torch.device:
-    """ "auto" is CUDA if there is a device."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise InputError("device", name, f"auto, cpu or cuda ({str(error).splitlines()[0]})") from None

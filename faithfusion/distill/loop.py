@@ -13,7 +13,7 @@ from torch import Tensor
 from faithfusion.data.new_path import NewPath, path_cameras
 from faithfusion.data.splits import Split
 from faithfusion.distill.assess import update_assessment, window_of
-from faithfusion.distill.fit import choose_device, drive_extent_m
+from faithfusion.distill.fit import drive_extent_m
 from faithfusion.distill.optimiser import SceneOptimiser
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig
 from faithfusion.distill.schedule import plan_views
@@ -24,6 +24,7 @@ from faithfusion.scene.checkpoint import detach_scene, scene_to
 from faithfusion.scene.ground import Ground
 from faithfusion.scene.initialise import ground_below, lidar_of_drive
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editor import EditedClip, Editor

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from faithfusion.data.calibration import invert_rigid
 from faithfusion.data.drivestudio import read_clip
@@ -30,6 +29,7 @@ from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.types import DriveClip, Frame, GaussianScene
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 from faithfusion.utils.stages import StageLog
@@ -112,7 +112,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedGenerator 
     """
     out = Path(config.out)
     opened = opened or open_generator(config.weights)
-    editor = editor_of(opened, config.editor, "cuda" if torch.cuda.is_available() else "cpu")
+    editor = editor_of(opened, config.editor, choose_device("auto"))
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)
     path = clip_path(clip, config.trajectory_entries)

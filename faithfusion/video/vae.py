@@ -81,7 +81,7 @@ class VideoCodec(Protocol):
         ...
 
     def decode(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
-        """Normalised latents to video in [-1, 1] (not clamped)."""
+        """Normalised latents to video in [-1, 1] (the tiny codec may go a little beyond)."""
         ...
 
 

@@ -11,7 +11,7 @@ from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_valid_mask
-from faithfusion.distill.fit import FitConfig, choose_device, drive_extent_m, fit_scene, view_order
+from faithfusion.distill.fit import FitConfig, drive_extent_m, fit_scene, view_order
 from faithfusion.distill.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.distill.scores import score_frames
 from faithfusion.distill.views import ViewLoader, halve_view, load_view
@@ -20,6 +20,7 @@ from faithfusion.scene.checkpoint import load_scene, scene_tensors
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
 from faithfusion.types import DriveClip
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "reconstruct.py"

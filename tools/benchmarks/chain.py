@@ -15,6 +15,7 @@ from faithfusion.data.street.truth import load_truth
 from faithfusion.distill.stage_files import load_stage_clip
 from faithfusion.evaluate.panels import side_by_side
 from faithfusion.evaluate.seams import SeamScores, score_seams, seam_steps
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import write_image, write_video
 from faithfusion.video.editor import EditorConfig
@@ -56,8 +57,7 @@ def bench_chain(argv: list[str]) -> None:
         raise InputError(run, f"a clip of {frames} frames", f"more than a window's {config.editor.window_frames}")
     drive = run / "drive"
     truth = torch.stack([load_truth(drive, config.shift_m, config.camera, t).color for t in range(frames)])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    edited = editor_of(open_generator(config.weights), config.editor, device).edit(window)
+    edited = editor_of(open_generator(config.weights), config.editor, choose_device("auto")).edit(window)
     print(f"{frames} frames, windows {', '.join(f'{span.start}-{span.stop - 1}' for span in spans)}\n")
     print("| clip | error at the seams | median elsewhere | worst / median |\n" + "|---" * 4 + "|")
     for name, clip in (("render", window.render), ("edit", edited.edit), ("finished", edited.frames)):

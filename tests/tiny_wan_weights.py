@@ -1,0 +1,83 @@
+"""Tiny random weights made by the upstream classes themselves: DiffSynth's for the official names."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from faithfusion.video.layouts import to_diffusers
+from faithfusion.video.save_layouts import Unsaid
+from faithfusion.video.vae import WanVaeConfig
+from faithfusion.video.wan import WanConfig
+
+pytest.importorskip("diffsynth", reason="needs the diffsynth extra")
+
+HEADS, HEAD_DIM, DIM, FFN, TEXT, FREQ, CHANNELS, LAYERS = 2, 12, 24, 40, 20, 32, 4, 4
+CONTEXT = 2 * CHANNELS + 64
+VACE_LAYERS = (0, 3)  # not what spreading two blocks over four layers gives
+BASE, LATENT = 8, 4
+VOCABULARY, TEXT_LAYERS = 120, 2
+KINDS = ("dit", "vace", "vace_adapter", "vae", "umt5")
+MEAN, STD = [0.3, -0.2, 0.1, 0.5], [1.5, 0.7, 2.0, 1.2]
+WAN = WanConfig(LAYERS, HEADS, HEAD_DIM, FFN, TEXT, FREQ)
+VAE = WanVaeConfig(BASE, (1, 2, 4, 4), 1)
+UNSAID = Unsaid(HEAD_DIM, VACE_LAYERS, tuple(MEAN), tuple(STD))
+
+
+def scrambled(model: nn.Module, seed: int) -> nn.Module:
+    """Every parameter random and of a useful size, norms and biases too, so that no swap goes unseen."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        near_one = parameter.ndim < 2 and "bias" not in name or "gamma" in name
+        fan_in = max(parameter[0].numel(), 1) if parameter.ndim > 1 else 25.0
+        fan_in *= 16.0 if name.endswith(".attn.q.weight") else 1.0  # UMT5 divides no logits
+        parameter.data = (1.0 + 0.2 * noise) if near_one else noise * fan_in**-0.5
+    return model.eval().requires_grad_(False)
+
+
+def diffsynth_dit() -> nn.Module:
+    from diffsynth.models.wan_video_dit import WanModel
+
+    sizes = {"dim": DIM, "in_dim": CHANNELS, "ffn_dim": FFN, "out_dim": CHANNELS, "text_dim": TEXT, "freq_dim": FREQ}
+    shape = {"eps": 1e-6, "patch_size": (1, 2, 2), "num_heads": HEADS, "num_layers": LAYERS, "has_image_input": False}
+    return scrambled(WanModel(**sizes, **shape), 1)
+
+
+def diffsynth_vace() -> nn.Module:
+    from diffsynth.models.wan_video_vace import VaceWanModel
+
+    sizes = {"vace_layers": VACE_LAYERS, "vace_in_dim": CONTEXT, "dim": DIM, "num_heads": HEADS, "ffn_dim": FFN}
+    return scrambled(VaceWanModel(**sizes), 2)
+
+
+def diffsynth_vae(**sizes: object) -> nn.Module:
+    from diffsynth.models.wan_video_vae import VideoVAE_
+
+    return scrambled(VideoVAE_(**({"dim": BASE, "z_dim": LATENT, "num_res_blocks": 1} | sizes)), 3)
+
+
+def diffsynth_umt5() -> nn.Module:
+    from diffsynth.models.wan_video_text_encoder import WanTextEncoder
+
+    sizes = {"vocab": VOCABULARY, "dim": TEXT, "dim_attn": 24, "dim_ffn": 36, "num_heads": 3, "num_layers": TEXT_LAYERS}
+    return scrambled(WanTextEncoder(**sizes), 4)
+
+
+def official(kind: str) -> dict[str, Tensor]:
+    """An official-layout state of a kind of `layouts`."""
+    if kind == "vace":
+        return official("dit") | official("vace_adapter")
+    makers = {"dit": diffsynth_dit, "vace_adapter": diffsynth_vace, "vae": diffsynth_vae, "umt5": diffsynth_umt5}
+    return makers[kind]().state_dict()
+
+
+def named(kind: str) -> dict[str, Tensor]:
+    """The same state in diffusers' names."""
+    return to_diffusers(official(kind), kind)
+
+
+def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    """Names and values equal, bit for bit."""
+    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
