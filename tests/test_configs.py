@@ -7,6 +7,7 @@ import pytest
 
 from faithfusion.config import parse_config
 from faithfusion.distill.fit import FitConfig
+from faithfusion.distill.pairs_config import PairsConfig
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.evaluate.eig_benchmark import EigBenchmarkConfig
 from faithfusion.utils.errors import InputError
@@ -21,6 +22,7 @@ CLASSES = {
     "refine": RefineConfig,
     "train_video": TrainConfig,
     "evaluate": EigBenchmarkConfig,
+    "pairs": PairsConfig,
 }
 FILES = [path for name in CLASSES for path in sorted((ROOT / "configs" / name).glob("*.yaml"))]
 

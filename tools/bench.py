@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.chain import bench_chain
+from benchmarks.colors import bench_colors
 from benchmarks.eig import bench_eig
 from benchmarks.memory import bench_memory
 from benchmarks.raster import bench_raster
@@ -16,6 +17,7 @@ PARTS = {
     "memory": bench_memory,
     "sparse": bench_sparse,
     "chain": bench_chain,
+    "colors": bench_colors,
 }
 
 

@@ -1,52 +1,38 @@
-"""Makes training pairs (render and EIG at a shifted lane, true clip) from procedural streets, one shard per street.
+"""Makes training pairs (render and EIG, references, true clip), one shard per street or drive; see docs/pairs.md.
 
 python tools/make_pairs.py --out output/pairs --first_seed 1000 --num_streets 16
+python tools/make_pairs.py --kind cross_camera --drives DRIVE1 DRIVE2 --out output/pairs
+python tools/make_pairs.py --kind withheld --drives DRIVE1 DRIVE2 --out output/pairs
 """
 
-import shutil
-import tempfile
+import json
 from pathlib import Path
 
-from faithfusion.clips.store import read_shard
 from faithfusion.config import parse_config
-from faithfusion.distill.pairs import PairsConfig, make_street_shard
-from faithfusion.evaluate.panels import colorize_eig, side_by_side
-from faithfusion.evaluate.summary import EIG_RANGE_NATS
+from faithfusion.distill.pairs import make_pairs
+from faithfusion.distill.pairs_config import PairsConfig
+from faithfusion.evaluate.pair_sheet import write_pair_sheet
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.errors import run_tool
-from faithfusion.utils.media import write_image
 from faithfusion.utils.progress import say
 
 
 def main(argv: list[str]) -> None:
-    config = parse_config(PairsConfig, argv, description=__doc__)
-    out = Path(config.out)
-    require_writable(out)
-    for number in range(config.num_streets):
-        seed = config.first_seed + number
-        say(f"street {seed} ({number + 1} of {config.num_streets})")
-        workspace = Path(tempfile.mkdtemp(prefix="street_", dir=out))
-        try:
-            write_contact_sheet(make_street_shard(seed, config, workspace))
-        finally:
-            shutil.rmtree(workspace, ignore_errors=True)
+    config = parse_config(PairsConfig, gather(argv, "--drives"), description=__doc__)
+    require_writable(Path(config.out))
+    shards = make_pairs(config, lambda path: say(f"picture: {write_pair_sheet(path)}"))
+    say(f"{len(shards)} shards in {config.out}")
 
 
-def write_contact_sheet(shard_path: Path) -> None:
-    """One picture of every window's middle frame: render, EIG, truth."""
-    rows = {}
-    for index, window in enumerate(iter_windows(shard_path)):
-        middle = window.render.shape[0] // 2
-        frame = slice(middle, middle + 1)
-        rows[f"render {index}"] = window.render[frame]
-        rows[f"EIG {index}"] = colorize_eig(window.eig.eig_nats[frame], EIG_RANGE_NATS)
-        rows[f"truth {index}"] = window.truth[frame]
-    write_image(shard_path.with_suffix(".png"), side_by_side(rows, columns=3)[0])
-
-
-def iter_windows(shard_path: Path) -> list:
-    shard = read_shard(shard_path)
-    return [shard[i] for i in range(len(shard))]
+def gather(argv: list[str], option: str) -> list[str]:
+    """The values after `option` as one JSON list, so that a shell may expand them."""
+    if option not in argv:
+        return argv
+    start = argv.index(option) + 1
+    stop = next((place for place in range(start, len(argv)) if argv[place].startswith("--")), len(argv))
+    if stop == start + 1 and argv[start].startswith("["):
+        return argv
+    return [*argv[:start], json.dumps(argv[start:stop]), *argv[stop:]]
 
 
 if __name__ == "__main__":

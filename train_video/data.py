@@ -32,7 +32,8 @@ class DataConfig:
         train: Folder of shards to train on (`tools/make_pairs.py`).
         validation: Folder of shards for validation; empty to hold out shards of `train`.
         held_out_shards: How many of the last shards of `train` (by name) are kept for validation if `validation` is
-            empty. A shard is one drive, so nothing of a held-out drive is trained on.
+            empty. A shard is one drive and kind of pairs, those of one drive follow each other by name: hold out as
+            many as the last drive has, and nothing of it is trained on.
         cache: Folder for latents, reused between runs; empty for `cache` in the run's folder.
         horizontal_flip: Mirror every second sample at random.
         micro_batch: Windows (or crops) per process and forward pass.

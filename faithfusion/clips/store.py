@@ -1,16 +1,16 @@
-"""Shards of windows on disk: one safetensors file per shard, single windows read without loading the file.
+"""Shards of windows on disk: `NAME.safetensors` with mp4 files beside it; any window is read without the others.
 
-Colours are uint8, EIG, expected error, alpha and depth float16. The header names the format version, the number of
-windows and where they came from.
+Colours lie in mp4 files, `NAME_render_WxH.mp4` and `NAME_truth_WxH.mp4`, sequence after sequence; references (bytes),
+EIG, expected error, alpha, depth (float16), known frames and poses (float32) in the safetensors file, whose header
+(`shard_header`) holds them together.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import UInt8
@@ -18,14 +18,36 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faithfusion.types import EigVolume, Window
+from faithfusion.clips.manifest import check_manifests
+from faithfusion.clips.shard_header import ColorName, ShardHeader, check_header, header_from_metadata
+from faithfusion.clips.shard_writer import ShardColors
+from faithfusion.clips.video_file import ColorFormat, read_frames
+from faithfusion.clips.windows import Span
+from faithfusion.types import EigVolume, ViewPoses, Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 
-FORMAT = "faithfusion.windows"
-VERSION = 1
 FLOAT16_MAX = 65504.0
-REQUIRED = ("render", "eig_nats", "expected_sq_error", "alpha", "depth", "references", "known")
+VOLUMES = ("eig_nats", "expected_sq_error", "alpha", "depth")
+PER_FRAME = (*VOLUMES, "known")
+POSES = ("poses", "reference_poses")
+POSE_FIELDS = ("intrinsics", "world_from_camera")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A window of a sequence: its frames, and which of the sequence's references it gets (None: all)."""
+
+    span: Span
+    references: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class CutSequence:
+    """A `Window` of any length and the windows that are cut from it; frames that they share are stored once."""
+
+    sequence: Window
+    cuts: tuple[Cut, ...]
 
 
 @dataclass(frozen=True)
@@ -33,8 +55,17 @@ class WindowShard:
     """A readable shard; `shard[i]` reads one window. `provenance` says what it was made from."""
 
     path: Path
-    num_windows: int
-    provenance: dict[str, Any]
+    header: ShardHeader
+
+    @property
+    def num_windows(self) -> int:
+        """How many windows it holds."""
+        return len(self.header.windows)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the shard was made from."""
+        return self.header.provenance
 
     def __len__(self) -> int:
         return self.num_windows
@@ -42,36 +73,60 @@ class WindowShard:
     def __getitem__(self, index: int) -> Window:
         if not 0 <= index < self.num_windows:
             raise IndexError(index)
+        entry = self.header.windows[index]
+        prefix, frames = f"{entry.sequence}/", slice(entry.start, entry.stop)
         try:
             with safe_open(self.path, framework="pt") as file:
-                names = {key.split("/")[1] for key in file.keys() if key.startswith(f"{index}/")}  # noqa: SIM118
-                return _unpack({name: file.get_tensor(f"{index}/{name}") for name in names})
-        except (OSError, SafetensorError, KeyError) as error:
+                names = [key.removeprefix(prefix) for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+                packed = {
+                    name: file.get_slice(prefix + name)[frames]
+                    if name in PER_FRAME or name.startswith("poses.")
+                    else file.get_tensor(prefix + name)[list(entry.references)]
+                    for name in names
+                }
+        except (OSError, SafetensorError) as error:
             raise InputError(self.path, f"window {index} cannot be read ({error})", "an intact shard") from None
+        whole = (slice(None), slice(None), slice(None))
+        colors = {name: self.colors(index, name, whole) for name in ("render", "truth") if self._has(index, name)}
+        return _unpack(packed | colors)
 
     def has_truth(self, index: int) -> bool:
         """Whether the true clip of a window is stored."""
-        with safe_open(self.path, framework="pt") as file:
-            return f"{index}/truth" in file.keys()  # noqa: SIM118
+        return self._has(index, "truth")
 
     def size(self, index: int) -> tuple[int, int, int]:
         """Frames, height and width of a window, without reading it."""
-        with safe_open(self.path, framework="pt") as file:
-            frames, height, width, _ = file.get_slice(f"{index}/render").get_shape()
-        return frames, height, width
+        entry = self.header.windows[index]
+        sequence = self.header.sequences[entry.sequence]
+        return entry.stop - entry.start, sequence.height, sequence.width
 
-    def colors(
-        self, index: int, name: Literal["render", "truth"], region: tuple[slice, slice, slice]
-    ) -> UInt8[Tensor, "t h w 3"]:
-        """The 8-bit colours in `region` (frames, rows, columns), read without the rest of the window."""
-        with safe_open(self.path, framework="pt") as file:
-            return file.get_slice(f"{index}/{name}")[(*region, slice(None))]
+    def colors(self, index: int, name: ColorName, region: tuple[slice, slice, slice]) -> UInt8[Tensor, "t h w 3"]:
+        """The 8-bit colours in `region` (frames, rows, columns), read without the rest of the window.
+
+        Raises InputError if the mp4 file is missing, damaged or shorter than the shard says.
+        """
+        entry = self.header.windows[index]
+        sequence = self.header.sequences[entry.sequence]
+        place = sequence.place(name)
+        if place is None:
+            raise InputError(self.path, f"window {index} has no true clip", "training pairs with `truth`")
+        frames = range(entry.start, entry.stop)[region[0]]
+        path = self.path.with_name(self.header.videos[place.video].file)
+        if frames.step != 1 or not frames:
+            raise InputError(path, f"frames {region[0]}", "a run of consecutive frames")
+        size = {"height": sequence.height, "width": sequence.width}
+        return read_frames(path, place.first + frames.start, place.first + frames.stop, **size)[:, region[1], region[2]]
+
+    def _has(self, index: int, name: ColorName) -> bool:
+        return self.header.sequences[self.header.windows[index].sequence].place(name) is not None
 
 
 class ShardFolder:
     """All shards of a folder, in name order, as one indexed collection of windows."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises InputError for a damaged shard, and for one that is missing from the lists in the folder."""
+        check_manifests(folder)
         # a name that starts with a dot is a shard that is being written
         paths = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
         if not paths:
@@ -87,39 +142,66 @@ class ShardFolder:
         return shard[position]
 
 
-def write_shard(path: Path, windows: Sequence[Window], provenance: dict[str, Any] | None = None) -> None:
-    """Writes windows whole or not at all."""
-    tensors = {f"{i}/{name}": value for i, window in enumerate(windows) for name, value in _pack(window).items()}
-    header = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "num_windows": str(len(windows)),
-        "provenance": json.dumps(provenance or {}),
-    }
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+def write_shard(
+    path: Path,
+    sequences: Iterable[Window | CutSequence],
+    provenance: dict[str, Any] | None = None,
+    *,
+    color_format: ColorFormat | None = None,
+) -> None:
+    """Writes a shard whole or not at all, the safetensors file last. A `Window` is one window; sequences are taken one
+    by one, so they need not be in memory together.
+
+    Raises InputError for a sequence whose parts differ in length or size, and if the mp4 files cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    with ShardColors(path, color_format or ColorFormat()) as colors:
+        for number, item in enumerate(sequences):
+            cut = item if isinstance(item, CutSequence) else CutSequence(item, (Cut(Span(0, len(item.render))),))
+            packed = _pack(path, cut.sequence)
+            everything = tuple(range(len(cut.sequence.references)))
+            windows = [(c.span, everything if c.references is None else c.references) for c in cut.cuts]
+            colors.add({name: packed.pop(name) for name in ("render", "truth") if name in packed}, windows)
+            tensors |= {f"{number}/{name}": value for name, value in packed.items()}
+        header = colors.finish(provenance or {})
+        with atomic_file(path) as temporary:
+            save_file(tensors, temporary, metadata=header.to_metadata())
+            colors.publish()
 
 
 def read_shard(path: Path) -> WindowShard:
-    """Opens a shard and checks its header.  Raises InputError if it is missing, damaged or something else."""
+    """Opens a shard and checks its header, its mp4 files and the lengths of its volumes.  Raises InputError if one is
+    missing, damaged, of another length or something else."""
     if not path.is_file():
         raise InputError(path, "no such file", "a shard of windows")
     try:
         with safe_open(path, framework="pt") as file:
-            header, names = file.metadata() or {}, set(file.keys())
-        format_found = (header.get("format"), header.get("version"))
-        count, provenance = int(header.get("num_windows", 0)), json.loads(header.get("provenance", "{}"))
-    except (OSError, SafetensorError, ValueError) as error:
+            metadata = file.metadata() or {}
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
         raise InputError(path, f"cannot be read ({error})", "an intact shard of windows") from None
-    if format_found != (FORMAT, str(VERSION)):
-        raise InputError(path, "format {}, version {}".format(*format_found), f"{FORMAT}, version {VERSION}")
-    missing = sorted({f"{i}/{name}" for i in range(count) for name in REQUIRED} - names)
-    if missing:
-        raise InputError(path, f"lacks {', '.join(missing[:3])}", f"all tensors of {count} windows")
-    return WindowShard(path, count, provenance)
+    header = header_from_metadata(path, metadata)
+    check_header(path, header)
+    for number, sequence in enumerate(header.sequences):
+        missing = [name for name in (*PER_FRAME, "references") if f"{number}/{name}" not in shapes]
+        if missing:
+            found = f"lacks {', '.join(f'{number}/{name}' for name in missing)}"
+            raise InputError(path, found, f"all tensors of {len(header.sequences)} sequences")
+        size = (sequence.num_frames, sequence.height, sequence.width)
+        _require_alike(path, number, {name: shapes[f"{number}/{name}"] for name in PER_FRAME}, size)
+    return WindowShard(path, header)
 
 
-def _pack(window: Window) -> dict[str, Tensor]:
+def _require_alike(path: Path, number: int, shapes: dict[str, Sequence[int]], size: tuple[int, int, int]) -> None:
+    """Raises InputError unless everything of a sequence is as long and as large as its clip."""
+    for name, shape in shapes.items():
+        expected = size[: 1 if name == "known" else 3]
+        if tuple(shape[:3]) != expected:
+            found, wanted = ("x".join(map(str, values)) for values in (shape[:3], expected))
+            raise InputError(path, f"sequence {number}: {name} of {found}", f"{wanted}, frames and size of its clip")
+
+
+def _pack(path: Path, window: Window) -> dict[str, Tensor]:
     packed = {
         "render": _bytes(window.render),
         "references": _bytes(window.references),
@@ -129,19 +211,31 @@ def _pack(window: Window) -> dict[str, Tensor]:
         "depth": _half(window.depth),
         "known": window.known.contiguous(),
     }
-    return packed if window.truth is None else {**packed, "truth": _bytes(window.truth)}
+    if window.truth is not None:
+        packed["truth"] = _bytes(window.truth)
+    for name, poses in ((name, getattr(window, name)) for name in POSES):
+        if poses is not None:
+            packed |= {f"{name}.{field}": getattr(poses, field).float().cpu().contiguous() for field in POSE_FIELDS}
+    parts = {name: value.shape for name, value in packed.items() if name in (*PER_FRAME, "truth")}
+    _require_alike(path, 0, parts, tuple(window.render.shape[:3]))
+    return packed
 
 
 def _unpack(packed: dict[str, Tensor]) -> Window:
-    eig = EigVolume(packed["eig_nats"].float(), packed["expected_sq_error"].float(), packed["alpha"].float())
-    truth = packed["truth"].float() / 255.0 if "truth" in packed else None
+    eig = EigVolume(*(packed[name].float() for name in ("eig_nats", "expected_sq_error", "alpha")))
+    poses = {
+        name: ViewPoses(*(packed[f"{name}.{field}"] for field in POSE_FIELDS))
+        for name in POSES
+        if f"{name}.intrinsics" in packed
+    }
     return Window(
         render=packed["render"].float() / 255.0,
         eig=eig,
         depth=packed["depth"].float(),
         references=packed["references"].float() / 255.0,
         known=packed["known"],
-        truth=truth,
+        truth=packed["truth"].float() / 255.0 if "truth" in packed else None,
+        **poses,
     )
 
 

@@ -58,14 +58,28 @@ def slice_window(sequence: Window, span: Span) -> Window:
     return _index_frames(sequence, torch.arange(span.start, span.stop))
 
 
-def cut_windows(sequence: Window, window_frames: int, overlap: int) -> list[Window]:
+def training_spans(num_frames: int, window_frames: int, overlap: int) -> list[Span]:
     """Overlapping windows of a sequence. Training windows are never padded: frames beyond the last 4k + 1 are left
     out.  Raises InputError if the sequence is shorter than one window."""
-    total = sequence.render.shape[0]
-    if total < window_frames:
-        raise InputError("windows: sequence length", f"{total} frames", f"at least one window of {window_frames}")
-    usable = (total - 1) // CHUNK_FRAMES * CHUNK_FRAMES + 1
-    return [slice_window(sequence, span) for span in plan_windows(usable, window_frames, overlap)]
+    if num_frames < window_frames:
+        raise InputError("windows: sequence length", f"{num_frames} frames", f"at least one window of {window_frames}")
+    usable = (num_frames - 1) // CHUNK_FRAMES * CHUNK_FRAMES + 1
+    return plan_windows(usable, window_frames, overlap)
+
+
+def nearest_references(window: Window, count: int) -> Window:
+    """The window with the `count` references whose cameras come nearest to those of its frames; all if fewer."""
+    if window.poses is None or window.reference_poses is None or window.references.shape[0] <= count:
+        return window
+    centres, places = (p.world_from_camera[:, :3, 3] for p in (window.reference_poses, window.poses))
+    nearest = torch.cdist(centres.double(), places.double()).amin(1).argsort(stable=True)[:count].sort().values
+    poses = ViewPoses(*(getattr(window.reference_poses, f.name)[nearest] for f in dataclasses.fields(ViewPoses)))
+    return dataclasses.replace(window, references=window.references[nearest], reference_poses=poses)
+
+
+def cut_windows(sequence: Window, window_frames: int, overlap: int) -> list[Window]:
+    """The windows of `training_spans`.  Raises InputError if the sequence is shorter than one window."""
+    return [slice_window(sequence, span) for span in training_spans(len(sequence.render), window_frames, overlap)]
 
 
 def pad_window(window: Window, side_multiple: int) -> Window:

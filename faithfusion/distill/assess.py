@@ -13,7 +13,6 @@ from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.movers import uncarried_movers
 from faithfusion.data.splits import SplitConfig, split_clip
-from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.eig.calibrate import (
     Calibration,
     CalibrationBins,
@@ -26,8 +25,7 @@ from faithfusion.eig.observe import TrainingView
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, fit_posterior
 from faithfusion.eig.variance_polynomials import posterior_roots
-from faithfusion.eig.volume import eig_volume
-from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, ViewPoses, Window
+from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.progress import track
 
 
@@ -131,42 +129,3 @@ def reassess_scene(
     frames = frames.recorded if plan["settled"] else frames.train
     calibration = calibration_from_plain(metadata["calibration"])
     return update_assessment(scene, fitted, frames[:: plan["posterior_stride"]], calibration, config)
-
-
-def shifted_window(
-    scene: GaussianScene, assessment: Assessment, clip: DriveClip, camera_name: str, shift_m: float, config: EigConfig
-) -> Window:
-    """`window_of` one camera's clip driven `shift_m` metres to the left."""
-    cameras = shifted_cameras(clip, camera_name, shift_m)
-    return window_of(scene, assessment, clip, camera_name, cameras, config)
-
-
-def window_of(
-    scene: GaussianScene,
-    assessment: Assessment,
-    clip: DriveClip,
-    camera_name: str,
-    cameras: Sequence[Camera],
-    config: EigConfig,
-) -> Window:
-    """Render, EIG volume and references of one camera's clip from new poses, one per time stamp."""
-    times = list(range(clip.num_frames))
-    distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
-    known = (assessment.posterior, assessment.calibration)
-    eig, renders, depths = eig_volume(scene, *known, cameras, times, distances_m, config)
-    references = [clip.frame(t, camera_name) for t in (0, clip.num_frames // 2, clip.num_frames - 1)]
-    return Window(
-        render=renders,
-        eig=eig,
-        depth=depths,
-        references=torch.stack([load_image(frame) for frame in references]),
-        known=torch.zeros(len(times)).bool(),
-        poses=stacked_poses(cameras),
-        reference_poses=stacked_poses([frame.camera for frame in references]),
-    )
-
-
-def stacked_poses(cameras: Sequence[Camera]) -> ViewPoses:
-    """Cameras of one image size, in order."""
-    intrinsics = torch.stack([camera.intrinsics.float() for camera in cameras])
-    return ViewPoses(intrinsics, torch.stack([camera.world_from_camera.float() for camera in cameras]))

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from faithfusion.data.new_path import NewPath, path_cameras
 from faithfusion.data.splits import Split
-from faithfusion.distill.assess import update_assessment, window_of
+from faithfusion.distill.assess import update_assessment
 from faithfusion.distill.fit import drive_extent_m
 from faithfusion.distill.optimiser import SceneOptimiser
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
+from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import node_coverage, render_view
 from faithfusion.scene.checkpoint import detach_scene, scene_to
@@ -53,11 +54,10 @@ def refine_stage(
     path: NewPath,
 ) -> Stage:
     """Renders, regenerates and distils the clip of `config.camera` on one path."""
-    camera_name = config.camera or clip.camera_names[0]
     informing = train_frames[:: config.posterior_stride]
     assessment = update_assessment(scene, clip, informing, calibration, config.eig)
-    cameras = path_cameras(clip, camera_name, path)
-    window = window_of(scene, assessment, clip, camera_name, cameras, config.eig)
+    cameras = path_cameras(clip, config.camera or clip.camera_names[0], path)
+    window = window_of(scene, assessment, clip, cameras, train_frames, config.eig)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
     novel = novel_views(scene, cameras, edited, config.distill)

@@ -14,7 +14,11 @@ from faithfusion.distill.fit import FitConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.utils.errors import InputError
 
-KINDS_OWN = {"street": ("street", "max_shift_m", "num_shifts"), "cross_camera": ("cross_camera",), "withheld": ("withheld",)}
+KINDS_OWN = {
+    "street": ("street", "max_shift_m", "num_shifts"),
+    "cross_camera": ("cross_camera",),
+    "withheld": ("withheld",),
+}
 WHICH_SHARDS = ("out", "first_seed", "num_streets", "drives")
 OF_DRIVES = ("num_frames", "seed")
 
@@ -24,7 +28,8 @@ class FramingConfig:
     """How pictures get sides that are multiples of 16. They are never stretched.
 
     Attributes:
-        downscale: blocks of so many pixels a side become one pixel, for drives recorded larger than the generator works.
+        downscale: blocks of so many pixels a side become one pixel, for drives recorded larger than the generator
+            works.
         sides: "crop" cuts up to 15 pixels, evenly from both sides; "pad" renders up to 15 pixels more, to the right
             and below, where nothing was recorded and nothing is learnt.
     """
@@ -76,7 +81,9 @@ class WithheldConfig:
         _require_range("withheld.every", self.every, 1)
         _require_range("withheld.gap_frames", self.gap_frames, 0)
         if self.every[0] == 1 and self.gap_frames[0] == 0:
-            raise InputError("withheld.every", self.every, "at least 2, or gap_frames of at least 1: something withheld")
+            raise InputError(
+                "withheld.every", self.every, "at least 2, or gap_frames of at least 1: something withheld"
+            )
         if self.num_fits < 1:
             raise InputError("withheld.num_fits", self.num_fits, "at least 1")
 
@@ -148,9 +155,6 @@ class PairsConfig:
         if not self.overlap_frames < self.window_frames <= self.sequence_frames:
             found = f"{self.overlap_frames}, {self.window_frames} and {self.sequence_frames}"
             raise InputError("overlap_frames, window_frames and sequence_frames", found, "ascending numbers")
-        if (self.kind == "street") == bool(self.drives):
-            expected = "none for streets" if self.drives else f"the drives to make {self.kind} pairs of"
-            raise InputError("drives", list(self.drives), expected)
 
 
 def shard_options(config: PairsConfig) -> dict[str, Any]:

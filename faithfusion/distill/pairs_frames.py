@@ -1,4 +1,4 @@
-"""True frames as the generator gets them: sides that are multiples of 16, and nothing to learn where nothing was seen."""
+"""True frames as the generator gets them: sides that are multiples of 16, nothing to learn where nothing was seen."""
 
 from __future__ import annotations
 

@@ -20,11 +20,12 @@ from faithfusion.data.street.layout import plan_street
 from faithfusion.data.street.rig import ego_poses
 from faithfusion.data.street.writer import make_street
 from faithfusion.data.trajectory_config import constant_shift_m
-from faithfusion.distill.assess import assess_scene, assessment_facts, update_assessment, window_of
+from faithfusion.distill.assess import assess_scene, assessment_facts, update_assessment
 from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.loop import refine_stage, settle
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.stage_files import StageClip, load_stage_clip, save_stage_clip
+from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.rig import clip_as_fitted
@@ -190,9 +191,8 @@ def _calibrate(
     calibration = assess_scene(scene, clip, split.train[::stride], split.calibration, config.eig).calibration
     scene = settle(scene, clip, split, config)
     assessment = update_assessment(scene, clip, split.recorded[::stride], calibration, config.eig)
-    camera_name = require_camera(config, clip.camera_names)
-    cameras = path_cameras(clip, camera_name, new_path)
-    window = window_of(scene, assessment, clip, camera_name, cameras, config.eig)
+    cameras = path_cameras(clip, require_camera(config, clip.camera_names), new_path)
+    window = window_of(scene, assessment, clip, cameras, split.recorded, config.eig)
     save_stage_clip(outputs[1], StageClip(new_path.name, window))
     facts = assessment_facts(clip, config.split, stride, calibration, settled=config.settle_steps > 0)
     save_scene(outputs[0], scene, {"clip": clip.name, **facts})

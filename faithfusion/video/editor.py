@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.clips.windows import CHUNK_FRAMES, pad_window, plan_windows, slice_window
+from faithfusion.clips.windows import CHUNK_FRAMES, nearest_references, pad_window, plan_windows, slice_window
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
@@ -51,6 +51,7 @@ class EditorConfig:
         composite: where the render is left as it is.
         window_frames: frames generated at once, 4k + 1; longer clips are chained.
         overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
+        num_references: recorded views that a window may look at, the nearest ones (weights with `branch.references`).
         regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
         keep_detail: adds what the codec loses of the render to the edit, in proportion to how far it is trusted.
         memory: where the weights are while a clip is generated.
@@ -60,6 +61,7 @@ class EditorConfig:
     composite: CompositeConfig = field(default_factory=CompositeConfig)
     window_frames: int = 17
     overlap_frames: int = 1
+    num_references: int = 3
     regenerate_rms: float = 0.04
     keep_detail: bool = True
     memory: MemoryConfig = field(default_factory=MemoryConfig)
@@ -88,7 +90,8 @@ class VideoEditor:
         result, content = padded.render.clone(), padded.render.clone()
         done = 0
         for span in plan_windows(padded.render.shape[0], self.config.window_frames, self.config.overlap_frames):
-            piece = _with_history(slice_window(padded, span), result[span.start : done])
+            piece = nearest_references(slice_window(padded, span), self.config.num_references)
+            piece = _with_history(piece, result[span.start : done])
             edit = self.generate(piece, name=str(span.start))
             fused = composite(piece.render, edit, gain[span.start : span.stop])
             result[span.start : span.stop] = _ramp(result[span.start : done], fused)

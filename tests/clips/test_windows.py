@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
-from tiny_generator import tiny_window
+from tiny_generator import tiny_poses, tiny_window
 
-from faithfusion.clips.windows import Span, cut_windows, pad_window, padded_length, plan_windows, reflected_indices
+from faithfusion.clips.windows import (
+    Span,
+    cut_windows,
+    nearest_references,
+    pad_window,
+    padded_length,
+    plan_windows,
+    reflected_indices,
+    slice_window,
+)
 from faithfusion.utils.errors import InputError
 
 
@@ -60,3 +71,14 @@ def test_padding_reflects_and_cropping_undoes_it() -> None:
 
 def test_one_window_is_the_whole_short_clip() -> None:
     assert plan_windows(5, 49, 5) == [Span(0, 5)]
+
+
+def test_a_window_looks_at_the_references_nearest_to_its_frames() -> None:
+    window = tiny_window(frames=9, poses=True)
+    places = tiny_poses(6, 32, 48, step_m=2.0)  # at 0, 2, ..., 10 m; the frames at 0, 0.5, ..., 4 m
+    window = dataclasses.replace(window, references=torch.rand(6, 32, 48, 3), reference_poses=places)
+    late = slice_window(window, Span(4, 9))
+    found = nearest_references(late, 2)
+    assert torch.equal(found.references, window.references[1:3])
+    assert found.reference_poses.world_from_camera[:, 2, 3].tolist() == [2.0, 4.0]
+    assert nearest_references(window, 6) is window

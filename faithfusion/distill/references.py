@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faithfusion.clips.windows import Span
 from faithfusion.data.images import load_image
-from faithfusion.distill.assess import stacked_poses
 from faithfusion.distill.pairs_frames import COVERED_ALPHA, framed_to
 from faithfusion.types import Camera, Frame, ViewPoses, Window
-from faithfusion.clips.windows import Span
 
 POINTS_PER_SIDE = 16
 DISTANCE_OF_UNSEEN_M = 20.0
@@ -35,15 +34,20 @@ def choose_references(
 
     `cameras` and `times`: of the sequence's frames. A candidate is taken twice only if there are too few.
     """
-    anchors = torch.linspace(span.start, span.stop - 1, count + 2)[1:-1] if count < 2 else None
-    anchors = torch.linspace(span.start, span.stop - 1, count) if anchors is None else anchors
     chosen: list[int] = []
-    for anchor in anchors.round().long().tolist():
+    for anchor in anchor_frames(span, count):
         points = visible_points(window.depth[anchor], window.eig.alpha[anchor], cameras[anchor])
         costs = [reference_cost(points, cameras[anchor], times[anchor], frame) for frame in candidates]
         free = [index for index in range(len(candidates)) if index not in chosen] or range(len(candidates))
         chosen.append(min(free, key=costs.__getitem__))
     return tuple(chosen)
+
+
+def anchor_frames(span: Span, count: int) -> list[int]:
+    """`count` frames from the first of the span to its last; the middle one if there is one anchor only."""
+    if count == 1:
+        return [(span.start + span.stop - 1) // 2]
+    return torch.linspace(span.start, span.stop - 1, count).round().long().tolist()
 
 
 def reference_cost(points: Float[Tensor, "p 3"], camera: Camera, time: int, candidate: Frame) -> float:
@@ -86,3 +90,9 @@ def load_references(
     images = [framing.image(load_image(frame)) for framing, frame in zip(framings, frames, strict=True)]
     cameras = [framing.camera(frame.camera) for framing, frame in zip(framings, frames, strict=True)]
     return torch.stack(images), stacked_poses(cameras)
+
+
+def stacked_poses(cameras: Sequence[Camera]) -> ViewPoses:
+    """Cameras of one image size, in order."""
+    intrinsics = torch.stack([camera.intrinsics.float() for camera in cameras])
+    return ViewPoses(intrinsics, torch.stack([camera.world_from_camera.float() for camera in cameras]))
