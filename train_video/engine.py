@@ -1,32 +1,39 @@
 """DeepSpeed behind a few verbs: start, forward, backward, step, save, load. The only file that imports it.
 
-The engine wraps the method, whose registered submodules are exactly what is trained; frozen models stay outside, so
-ZeRO shards and checkpoints never hold them. One process without the launcher takes the same path with a world of one.
+Every role of a method (`optimizer.Role`) is one DeepSpeed engine. It wraps the role's module, whose registered
+submodules are exactly what is trained; frozen models stay outside, so ZeRO shards and checkpoints never hold them. One
+process without the launcher takes the same path with a world of one.
 """
 
 from __future__ import annotations
 
-import json
+import copy
 import logging
 import os
 import socket
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import deepspeed
 import deepspeed.ops
 import torch
 import torch.distributed
+from deepspeed.runtime.config import DeepSpeedConfig, DeepSpeedConfigError
 from deepspeed.utils import logger as deepspeed_logger
 from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from train_video.config import TrainConfig
-from train_video.optimizer import build_optimizer
+from train_video.ds_config import is_bf16, is_frozen_bf16, merged_deepspeed_config
+from train_video.optimizer import STUDENT, Role, build_optimizer
 
-REFUSED_KEYS = ("optimizer", "scheduler", "fp16", "amp")
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for each other: the first one validates alone, and shares of latents differ in size."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def start_processes() -> Topology:
         # gloo alone is fast enough here, and compiling DeepSpeed's shared-memory op takes more than a minute
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     if not torch.distributed.is_initialized():
-        deepspeed.init_distributed("nccl" if cuda else "gloo", verbose=False)
+        deepspeed.init_distributed("nccl" if cuda else "gloo", verbose=False, timeout=PATIENCE)
     return Topology(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
 
@@ -78,91 +85,44 @@ def wait_for_all() -> None:
     torch.distributed.barrier()
 
 
-def is_bf16(config: TrainConfig, device: torch.device) -> bool:
-    """Whether the trained weights are bf16 with an fp32 master copy; `auto` means on CUDA only."""
-    return config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
-
-
-def merged_deepspeed_config(config: TrainConfig, topology: Topology) -> dict[str, Any]:
-    """The JSON file of `config.deepspeed` with the keys that TrainConfig owns filled in.
-
-    Raises InputError where the file is not JSON, names something TrainConfig owns, or holds a value other than "auto"
-    that disagrees with TrainConfig.
-    """
-    path = Path(config.deepspeed)
-    merged = _read_json(path)
-    for key in REFUSED_KEYS:
-        if key in merged:
-            raise InputError(f"{path} key {key}", "present", "no such key: it is set by the training config")
-    micro_batch, accumulation = config.data.micro_batch, config.optimizer.accumulation_steps
-    owned = {
-        "train_micro_batch_size_per_gpu": micro_batch,
-        "gradient_accumulation_steps": accumulation,
-        "train_batch_size": micro_batch * accumulation * topology.world_size,
-        "gradient_clipping": config.optimizer.gradient_clipping,
-        "bf16": {"enabled": is_bf16(config, topology.device)},
-        "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,
-        "wall_clock_breakdown": False,
-    }
-    _fill(merged, owned, str(path))
+def checked_deepspeed_config(config: TrainConfig, topology: Topology) -> dict[str, Any]:
+    """`merged_deepspeed_config`, read once as DeepSpeed reads it. Raises InputError for what DeepSpeed refuses."""
+    merged = merged_deepspeed_config(config, topology)
+    try:
+        DeepSpeedConfig(copy.deepcopy(merged))
+    except (ValueError, TypeError, AssertionError, DeepSpeedConfigError) as error:
+        found = " ".join(str(error).split())[:300]
+        raise InputError(config.deepspeed, found, "a configuration that DeepSpeed accepts") from None
     return merged
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(path, error.strerror or error, "a DeepSpeed configuration file") from None
-    except json.JSONDecodeError as error:
-        raise InputError(path, error, "JSON") from None
-
-
-def _fill(given: dict[str, Any], owned: dict[str, Any], where: str) -> None:
-    for key, value in owned.items():
-        if isinstance(value, dict):
-            _fill(given.setdefault(key, {}), value, f"{where} key {key}")
-        elif given.setdefault(key, "auto") == "auto":
-            given[key] = value
-        elif given[key] != value:
-            raise InputError(f"{where} key {key}", given[key], f'{value} as in the training config, or "auto"')
-
-
 class Engine:
-    """A training method under DeepSpeed."""
+    """The roles of a training method under DeepSpeed, by name."""
 
-    def __init__(self, method: nn.Module, config: TrainConfig, topology: Topology) -> None:
-        self.topology = topology
-        self._autocast = is_bf16(config, topology.device)
-        self._deepspeed, *_ = deepspeed.initialize(
-            model=method,
-            optimizer=build_optimizer(config.optimizer, method),
-            config=merged_deepspeed_config(config, topology),
-            dist_init_required=False,
-        )
+    def __init__(self, roles: Mapping[str, Role], config: TrainConfig, topology: Topology) -> None:
+        self.topology, self.roles = topology, dict(roles)
+        self._autocast = needs_autocast(config, topology.device)
+        self._engines = {name: _start_engine(role, config, topology) for name, role in roles.items()}
 
-    def forward(self, *inputs: Any) -> Any:
-        """The method's forward pass under DeepSpeed's hooks."""
+    def forward(self, role: str, *inputs: Any) -> Any:
+        """The forward pass of a role's module under DeepSpeed's hooks."""
         with torch.autocast(self.topology.device.type, torch.bfloat16, enabled=self._autocast):
-            return self._deepspeed(*inputs)
+            return self._engines[role](*inputs)
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, role: str, loss: Tensor) -> None:
         """Adds the gradient of one micro-batch (the division by the accumulation steps is done here)."""
-        self._deepspeed.backward(loss)
+        self._engines[role].backward(loss)
 
-    def step(self, learning_rate: float) -> float:
-        """Ends a micro-batch; after the last of the accumulation it updates the weights. The gradient's L2 norm before
-        clipping (of the last update)."""
-        for group in self._deepspeed.optimizer.param_groups:
+    def step(self, role: str, learning_rate: float) -> float:
+        """Ends a micro-batch; after the last of the accumulation it updates the role's weights. The gradient's L2 norm
+        before clipping (of the last update)."""
+        engine = self._engines[role]
+        for group in engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        plain_norm = 0.0 if self._has_master or self._is_sharded else self._norm_of_gradients()
-        self._deepspeed.step()
-        return float(self._deepspeed.get_global_grad_norm() or plain_norm)
-
-    def _norm_of_gradients(self) -> float:
-        """DeepSpeed clips plain fp32 gradients without telling their norm."""
-        gradients = [p.grad for p in self._deepspeed.module.parameters() if p.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients))
+        is_plain = engine.zero_optimization_stage() == 0 and not engine.bfloat16_enabled()
+        plain_norm = _norm_of_gradients(engine.module) if is_plain else 0.0
+        engine.step()
+        return float(engine.get_global_grad_norm() or plain_norm)
 
     def wait_for_all(self) -> None:
         """Returns once every process has called it."""
@@ -170,7 +130,7 @@ class Engine:
 
     def mean_over_ranks(self, values: dict[str, Tensor]) -> dict[str, float]:
         """Scalars averaged over the processes; every process must give the same keys."""
-        packed = torch.stack([value.detach().float() for value in values.values()]).to(self.topology.device)
+        packed = torch.stack([value.detach().float().to(self.topology.device) for value in values.values()])
         if self.topology.world_size > 1:
             torch.distributed.all_reduce(packed)
             packed = packed / self.topology.world_size
@@ -182,31 +142,47 @@ class Engine:
         torch.distributed.broadcast(shared, src=0)
         return float(shared)
 
-    def full_precision_weights(self) -> dict[str, Tensor]:
-        """The trained weights by name from the fp32 master copy, gathered from all shards. Every process must call."""
-        weights = {}
-        for name, parameter in self._deepspeed.module.named_parameters():
-            master = safe_get_full_fp32_param(parameter) if self._has_master else None
-            weights[name] = (parameter if master is None else master).detach().float()
-        return weights
+    def weights(self, role: str = STUDENT) -> Iterator[tuple[str, Tensor]]:
+        """The trained weights by name from the fp32 master copy, one at a time, gathered from all shards. Every process
+        must go through all of them."""
+        engine = self._engines[role]
+        has_master = engine.bfloat16_enabled() or engine.zero_optimization_stage() == 3
+        for name, parameter in engine.module.named_parameters():
+            master = safe_get_full_fp32_param(parameter) if has_master else None
+            yield name, (parameter if master is None else master).detach().float()
 
-    @property
-    def _has_master(self) -> bool:
-        return self._deepspeed.bfloat16_enabled() or self._deepspeed.zero_optimization_stage() == 3
+    def save(self, folder: Path) -> None:
+        """Writes weights and optimiser of every role into `folder`. Every process must call it."""
+        for name, engine in self._engines.items():
+            engine.save_checkpoint(str(folder), tag=name, save_latest=False)
 
-    @property
-    def _is_sharded(self) -> bool:
-        return self._deepspeed.zero_optimization_stage() > 0
-
-    def save(self, folder: Path, tag: str) -> None:
-        """Writes weights and optimiser under `folder/tag`. Every process must call it."""
-        self._deepspeed.save_checkpoint(str(folder), tag=tag, save_latest=False)
-
-    def load(self, folder: Path, tag: str) -> None:
+    def load(self, folder: Path) -> None:
         """Reads what `save` wrote. InputError when it is damaged or incomplete."""
-        try:
-            path, _ = self._deepspeed.load_checkpoint(str(folder), tag=tag)
-        except (RuntimeError, OSError, EOFError, KeyError, AssertionError) as error:
-            raise InputError(folder / tag, f"cannot be read ({error})", "a whole checkpoint of this run") from None
-        if path is None:
-            raise InputError(folder / tag, "no checkpoint there", "a whole checkpoint of this run")
+        for name, engine in self._engines.items():
+            place, expected = folder / name, "a whole checkpoint of this run"
+            try:
+                path, _ = engine.load_checkpoint(str(folder), tag=name)
+            except (RuntimeError, OSError, EOFError, KeyError, AssertionError, UnpicklingError) as error:
+                raise InputError(place, f"cannot be read ({' '.join(str(error).split())[:200]})", expected) from None
+            if path is None:
+                raise InputError(place, "no checkpoint there", expected)
+
+
+def needs_autocast(config: TrainConfig, device: torch.device) -> bool:
+    """Whether any weights of the forward pass are bf16."""
+    return is_bf16(config, device) or is_frozen_bf16(config, device)
+
+
+def _start_engine(role: Role, config: TrainConfig, topology: Topology) -> deepspeed.DeepSpeedEngine:
+    engine, *_ = deepspeed.initialize(
+        model=role.module,
+        optimizer=build_optimizer(role.optimizer, role.module),
+        config=checked_deepspeed_config(config, topology),
+        dist_init_required=False,
+    )
+    return engine
+
+
+def _norm_of_gradients(module: nn.Module) -> float:
+    """DeepSpeed clips plain fp32 gradients without telling their norm."""
+    return float(torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None]))

@@ -1,53 +1,145 @@
-"""The averaged weights as one file that `faithfusion.video.weights` loads, statistics and error profile measured."""
+"""A checkpoint of a run as one file with everything a sampler needs.
+
+python train_video/export.py --run RUN [--step N] [--out FILE]
+
+The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors or FILE, whose header holds
+configuration, path, shift, error profile, the step list of distilled weights and where they came from. The end of a
+training run writes the same.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor
 
-from faithfusion.config import to_plain
+from faithfusion.config import parse_config, to_plain
+from faithfusion.utils.errors import InputError, run_tool
 from faithfusion.utils.progress import say
 from faithfusion.video.composite import ErrorProfile
 from faithfusion.video.encode import to_video
+from faithfusion.video.memory import MemoryConfig, set_tiles
 from faithfusion.video.model import Generator
+from faithfusion.video.paths import path_times
 from faithfusion.video.weights import save_generator
-from train_video.callbacks.base import Run
-from train_video.callbacks.ema import copy_weights
-from train_video.callbacks.validation import evenly_spaced, measured_profile
+from train_video.callbacks.checkpoint import WEIGHTS_FILE, checkpoint_of_step, read_state, require_whole
+from train_video.callbacks.ema import EMA_FILE, copy_weights
+from train_video.callbacks.validation import evenly_spaced, measured_profile, sampler_of
 from train_video.codec import measure_statistics
+from train_video.config import TrainConfig
 from train_video.data import WindowRef, training_windows, validation_windows
+from train_video.start import place_for_sampling, starting_generator
 
 EXPORT_FILE = "generator.safetensors"
 
 
-def export(run: Run, twin: Generator, weights: dict[str, Tensor]) -> Path:
-    """Writes `generator.safetensors` with `weights` (by parameter name) in `twin`; called by the first process only.
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is exported.
 
-    A codec gets the statistics of its latents over training clips; a generator its error profile on the held-out
-    windows, or on training windows where nothing is held out.
+    Attributes:
+        run: Folder of the run.
+        step: Step of one of its checkpoints; 0 for the newest.
+        out: File to write; empty for `generator.safetensors` in the run's folder.
+        weights: "ema": the moving average; "raw": the weights themselves.
+        dtype: Of matrices and kernels in the file; vectors are always float32.
+        device: Where the error profile is measured; "auto" is CUDA if there is a device.
     """
-    copy_weights(twin, weights)
-    held_out, trained_on = validation_windows(run.config.data), training_windows(run.config.data)
+
+    run: str
+    step: int = 0
+    out: str = ""
+    weights: Literal["ema", "raw"] = "ema"
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights by parameter name and how they came to be: "ema" or "raw", after so many steps and minutes."""
+
+    weights: dict[str, Tensor]
+    kind: str
+    steps: int
+    minutes: float
+
+
+def main(argv: list[str]) -> None:
+    """Reads a run's configuration and checkpoint and writes the file."""
+    config = parse_config(ExportConfig, argv, description=__doc__)
+    run = Path(config.run)
+    if not (run / "config.yaml").is_file():
+        raise InputError(run, "no config.yaml" if run.is_dir() else "no such folder", "the folder of a training run")
+    training = parse_config(TrainConfig, ["--config", str(run / "config.yaml")])
+    checkpoint = checkpoint_of_step(run, config.step)
+    state = read_state(checkpoint)
+    require_whole(checkpoint, state["files"])
+    weights = load_file(checkpoint / (EMA_FILE if config.weights == "ema" else WEIGHTS_FILE))
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(automatic if config.device == "auto" else config.device)
+    generator = starting_generator(training).eval().requires_grad_(False)
+    set_tiles(generator.codec, MemoryConfig(vae_tile_pixels=training.vae_tile_pixels))
+    trained = Trained(weights, config.weights, state["step"], state["elapsed_s"] / 60.0)
+    export(Path(config.out or run / EXPORT_FILE), training, generator, trained, device, dtype=config.dtype)
+
+
+def export(
+    path: Path,
+    config: TrainConfig,
+    generator: Generator,
+    trained: Trained,
+    device: torch.device,
+    *,
+    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+) -> None:
+    """Writes `generator` with the trained weights, which it gets; called by the first process only.
+
+    A codec gets the statistics of its latents over training clips; a generator its error profile on held-out windows,
+    or on training windows where nothing is held out.
+    """
+    copy_weights(generator, trained.weights)
+    place_for_sampling(generator, config, device)
+    held_out, trained_on = validation_windows(config.data), training_windows(config.data)
     profile = ErrorProfile()
-    if run.config.method == "codec":
-        refs = evenly_spaced(trained_on, run.config.codec.statistics_clips)
-        measure_statistics(twin.codec, (_true_clip(ref).to(twin.prompt.device) for ref in refs))
+    if config.method == "codec":
+        refs = evenly_spaced(trained_on, config.codec.statistics_clips)
+        measure_statistics(generator.codec, (_true_clip(ref).to(device) for ref in refs))
     else:
-        profile = measured_profile(twin, held_out or trained_on, run.config.validation)
+        refs = evenly_spaced(held_out or trained_on, config.validation.profile_windows)
+        profile = measured_profile(generator, refs, sampler_of(config))
     metadata = {
-        "steps": run.step,
-        "minutes": round(run.elapsed_s / 60.0, 2),
+        "steps": trained.steps,
+        "minutes": round(trained.minutes, 2),
+        "weights": trained.kind,
         "training_windows": len(trained_on),
         "profile_measured_on": "held-out windows" if held_out else "training windows",
-        "training": without_folders(to_plain(run.config)),
+        "sampler": sampler_facts(config),
+        "faithfusion": version("faithfusion"),
+        "training": without_folders(to_plain(config)),
     }
-    path = run.folder / EXPORT_FILE
-    save_generator(path, twin, profile, metadata)
+    parameters = dict(generator.named_parameters())
+    for name, weight in trained.weights.items():  # sampling may have rounded them
+        parameters[name].data = weight
+    save_generator(path, generator, profile, metadata, dtype=dtype)
     say(f"wrote {path}")
-    return path
+
+
+def sampler_facts(config: TrainConfig) -> dict[str, Any]:
+    """How the weights are to be sampled. Only those of a distilled generator name steps and times, which are part of
+    what it learned: for a token of phi = 1, descending."""
+    schedule = config.generator.schedule
+    facts: dict[str, Any] = {"path": schedule.path, "shift": schedule.shift, "min_time": schedule.min_time}
+    if config.method != "distribution_matching":
+        return facts
+    sampler = sampler_of(config)
+    times = path_times(schedule.path, sampler.steps, schedule, 1.0)[:-1]
+    return {**facts, "steps": sampler.steps, "renoise": sampler.renoise, "times": times}
 
 
 def without_folders(plain: Any) -> Any:
@@ -62,3 +154,7 @@ def without_folders(plain: Any) -> Any:
 def _true_clip(ref: WindowRef) -> Float[Tensor, "3 t h w"]:
     window = ref.read()
     return to_video((window.render if window.truth is None else window.truth)[None])[0]
+
+
+if __name__ == "__main__":
+    run_tool(main)

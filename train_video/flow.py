@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from einops import rearrange
@@ -18,6 +17,7 @@ from faithfusion.video.paths import path_phi, path_state
 from faithfusion.video.schedule import ScheduleConfig, sample_training_times, token_to_latent
 from train_video.data import LatentBatch
 from train_video.phi_fields import PhiConfig, draw_history, draw_phi
+from train_video.trained import Trainable, register_trained
 
 DECILES = 10
 
@@ -27,15 +27,16 @@ class FlowConfig:
     """The flow-matching method.
 
     Attributes:
-        trainable: "branch": backbone frozen and outside the engine (pretrained Wan); "all": backbone, branch and
-            prompt embedding together (wan-tiny, which has no pretrained backbone).
+        trainable: "branch": backbone frozen and outside the engine (pretrained Wan), but for its low-rank updates
+            (`generator.lora`); "all": backbone, branch and prompt embedding together (wan-tiny, which has no
+            pretrained backbone).
         held_weight: Loss weight of tokens that are still held at the render, relative to released ones; the sampler
             does not use what the network says about them (path hold; under the others they are told nothing).
         phi_weight: The loss weight of a token rises as 1 + phi_weight * phi.
         phi: Families of noise-level fields.
     """
 
-    trainable: Literal["branch", "all"] = "branch"
+    trainable: Trainable = "branch"
     held_weight: float = 0.0
     phi_weight: float = 0.0
     phi: PhiConfig = field(default_factory=PhiConfig)
@@ -53,11 +54,7 @@ class FlowMethod(nn.Module):
         super().__init__()
         self._config = config
         self._hidden_generator = (generator,)  # the tuple keeps frozen parts unregistered, hence outside the engine
-        generator.requires_grad_(False)
-        self.branch = generator.branch.requires_grad_(True)
-        if config.trainable == "all":
-            self.backbone = generator.backbone.requires_grad_(True)
-            self.prompt = generator.prompt.requires_grad_(True)
+        register_trained(self, generator, config.trainable)
 
     def forward(self, batch: LatentBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one micro-batch and what to log; every draw comes from `generator` (on the batch's device)."""

@@ -1,4 +1,4 @@
-"""AdamW parameter groups and the learning rate as a pure function of progress."""
+"""AdamW parameter groups, the learning rate as a pure function of progress, and what an optimiser is for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 from faithfusion.utils.errors import InputError
+
+STUDENT = "student"
+"""The role whose weights are averaged, validated and exported; every method has it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,18 @@ class OptimizerConfig:
         for name in ("learning_rate", "gradient_clipping", "accumulation_steps"):
             if getattr(self, name) <= 0:
                 raise InputError(f"optimizer.{name}", getattr(self, name), "a positive number")
+
+
+@dataclass(frozen=True)
+class Role:
+    """One of the networks that a method trains, each with an optimiser of its own.
+
+    The registered parameters of `module` are what is trained, under the generator's own names. Its forward(batch,
+    random generator) gives the loss and what to log.
+    """
+
+    module: nn.Module
+    optimizer: OptimizerConfig
 
 
 def learning_rate(config: OptimizerConfig, step: int, progress: float) -> float:

@@ -1,37 +1,66 @@
-"""The generator a run starts from, and the copy that validation and export use."""
+"""The generator a run starts from, where its parts lie, and the copy that validation and export use."""
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.model import Generator, build_generator
+from faithfusion.video.assemble import assemble_generator
+from faithfusion.video.lora import add_lora, is_lora_name
+from faithfusion.video.memory import FLOAT32_PARTS, move
+from faithfusion.video.model import Generator
 from faithfusion.video.weights import load_generator
-from train_video.config import TrainConfig
+from train_video.ds_config import is_frozen_bf16
+
+if TYPE_CHECKING:  # the configuration imports the callbacks, which import this
+    from train_video.config import TrainConfig
+
+ARCHITECTURE = ("codec", "wan", "branch", "prompt_tokens", "prior", "signal_std")
+"""Fields of GeneratorConfig that weights cannot change; flow time, conditioning and attention may be trained anew."""
 
 
 def starting_generator(config: TrainConfig) -> Generator:
-    """Random weights or those of `init_from`, with the codec of `codec_from` if given.
+    """The weights of `init_from`, or random ones on the public weights if given; with the codec of `codec_from`.
 
-    Raises InputError where a file does not have the configured architecture.
+    On the CPU in float32, with the configured low-rank updates. Raises InputError where a file does not have the
+    configured architecture.
     """
-    generator = build_generator(config.generator, make_generator(config.seed, "weights"))
-    if config.init_from:
-        loaded, _, _ = load_generator(Path(config.init_from))
-        _require_same(config.init_from, loaded.config, config.generator)
-        generator.load_state_dict(loaded.state_dict())
+    random = make_generator(config.seed, "weights")
+    generator = _from_file(config, random) if config.init_from else assemble_generator(config.generator, random)
+    generator.config = config.generator
     if config.codec_from:
         loaded, _, _ = load_generator(Path(config.codec_from))
-        _require_same(config.codec_from, loaded.config.codec, config.generator.codec)
+        _require_same(config.codec_from, "codec", loaded.config.codec, config.generator.codec)
         generator.codec.load_state_dict(loaded.codec.state_dict())
     return generator
 
 
-def _require_same(path: str, found: object, expected: object) -> None:
+def _from_file(config: TrainConfig, random: torch.Generator) -> Generator:
+    wanted = config.generator
+    generator, _, _ = load_generator(Path(config.init_from), pretrained=wanted.pretrained)
+    found = generator.config
+    for name in ARCHITECTURE:
+        _require_same(config.init_from, name, getattr(found, name), getattr(wanted, name))
+    if found.lora.rank:
+        _require_same(config.init_from, "lora", found.lora, wanted.lora)
+    else:
+        with torch.random.fork_rng(devices=[]):  # new updates draw from the global stream
+            torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+            add_lora(generator.backbone, wanted.lora)
+    if config.method == "distribution_matching":
+        for name in ("schedule", "conditioning", "attention"):
+            _require_same(config.init_from, name, getattr(found, name), getattr(wanted, name))
+    return generator
+
+
+def _require_same(path: str, part: str, found: object, expected: object) -> None:
     if found != expected:
-        raise InputError(path, found, f"the architecture of the configuration, {expected}")
+        raise InputError(path, f"{part} {found}", f"the architecture of the configuration, {expected}")
 
 
 def twin_of(generator: Generator) -> Generator:
@@ -41,3 +70,51 @@ def twin_of(generator: Generator) -> Generator:
     """
     shared = {id(parameter): parameter for parameter in generator.parameters() if not parameter.requires_grad}
     return copy.deepcopy(generator, shared).eval().requires_grad_(False)
+
+
+def place_for_training(generator: Generator, config: TrainConfig, device: torch.device) -> None:
+    """Frozen weights of backbone and branch in their precision, everything that a training step needs on `device`.
+
+    The codec goes there only if it is trained; a step on cached latents does not need it.
+    """
+    for part in (generator.backbone, generator.branch):
+        set_precision(part, frozen_dtype(config, device), frozen_only=True)
+        move(part, device)
+        part.checkpoint_blocks = config.gradient_checkpointing
+    generator.prompt.data = generator.prompt.data.to(device)
+    if config.method == "codec":
+        move(generator.codec, device)
+
+
+def frozen_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """Of the weights that are not trained."""
+    return torch.bfloat16 if is_frozen_bf16(config, device) else torch.float32
+
+
+def set_precision(part: torch.nn.Module, dtype: torch.dtype, *, frozen_only: bool = False) -> None:
+    """Weights to `dtype`, but for those that inference keeps in float32 as well (`video.memory`)."""
+    for name, parameter in part.named_parameters():
+        if frozen_only and parameter.requires_grad:
+            continue
+        keeps = not FLOAT32_PARTS.isdisjoint(name.split("."))
+        parameter.data = parameter.data.to(torch.float32 if keeps else dtype)
+
+
+def place_for_sampling(twin: Generator, config: TrainConfig, device: torch.device) -> None:
+    """Everything of a copy on `device`, in the precision in which it will be used."""
+    move(twin, device)
+    for part in (twin.branch, twin.backbone):
+        set_precision(part, frozen_dtype(config, device))
+
+
+def park(twin: Generator, device: torch.device) -> None:
+    """What a copy has of its own goes back to host memory, together with the codec; what it shares stays."""
+    if device.type == "cpu":
+        return
+    waiting = torch.device("cpu")
+    move(twin.codec, waiting)
+    move(twin.branch, waiting)
+    for name, parameter in twin.backbone.named_parameters():
+        if is_lora_name(name):
+            parameter.data = parameter.data.to(waiting)
+    torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
 """Trains the generator or its codec on shards of windows, in one process or many.
 
 python train_video/train.py --config configs/train_video/wan_tiny.yaml
-deepspeed --num_gpus 8 train_video/train.py --config configs/train_video/wan_tiny.yaml --deepspeed ds_configs/zero2.json
+deepspeed --num_gpus 8 train_video/train.py --config configs/train_video/branch_1.3b.yaml
 
 Run the same command again to continue. `--dry-run` checks everything and trains nothing.
 """
@@ -16,6 +16,7 @@ from faithfusion.config import parse_config, save_config
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.errors import run_tool
 from faithfusion.utils.progress import say
+from faithfusion.video.memory import MemoryConfig, set_tiles
 from faithfusion.video.model import Generator
 from train_video.callbacks.base import Callback, Run
 from train_video.callbacks.checkpoint import load_checkpoint, run_identity, save_checkpoint
@@ -24,11 +25,11 @@ from train_video.callbacks.log import Log
 from train_video.callbacks.validation import Validation
 from train_video.config import TrainConfig
 from train_video.data import Sampler, WindowRef, training_windows, validation_windows
-from train_video.engine import Engine, Topology, merged_deepspeed_config, start_processes, stop_processes
-from train_video.export import export
+from train_video.engine import Engine, Topology, checked_deepspeed_config, start_processes, stop_processes
+from train_video.export import EXPORT_FILE, Trained, export
 from train_video.loop import train_step
 from train_video.method import build_dataset, build_method
-from train_video.start import starting_generator, twin_of
+from train_video.start import place_for_training, starting_generator, twin_of
 
 
 def main(argv: list[str]) -> None:
@@ -38,10 +39,11 @@ def main(argv: list[str]) -> None:
     argv = [option for option in argv if option != "--dry-run" and not option.startswith("--local_rank")]
     config = parse_config(TrainConfig, argv, description=__doc__)
     topology = start_processes()
-    merged_deepspeed_config(config, topology)
+    checked_deepspeed_config(config, topology)
     windows = training_windows(config.data)
     held_out = validation_windows(config.data)
-    generator = starting_generator(config).to(topology.device)
+    generator = starting_generator(config)
+    set_tiles(generator.codec, MemoryConfig(vae_tile_pixels=config.vae_tile_pixels))
     if topology.is_first:
         say(f"{config.method}: {len(windows)} windows to train on, {len(held_out)} held out, on {topology.device}")
     if not dry_run:
@@ -55,7 +57,9 @@ def train(config: TrainConfig, topology: Topology, generator: Generator, held_ou
     dataset = build_dataset(config, generator, topology)
     method = build_method(config, generator)
     twin = twin_of(generator)
-    run = Run(config, folder, Engine(method, config, topology), generator)
+    for network in method.networks:
+        place_for_training(network, config, topology.device)
+    run = Run(config, folder, Engine(method.roles, config, topology), generator, method.updates)
     ema = Ema(config.ema)
     callbacks: list[Callback] = [ema, Log(config.log), Validation(config.validation, held_out, ema, twin)]
     identity = run_identity(config, world_size=topology.world_size, windows=len(dataset))
@@ -76,7 +80,9 @@ def train(config: TrainConfig, topology: Topology, generator: Generator, held_ou
     for callback in callbacks:
         callback.close(run)
     if run.is_first:
-        export(run, twin, ema.weights)
+        averaged = {name: weight.cpu() for name, weight in ema.weights.items()}
+        trained = Trained(averaged, "ema", run.step, run.elapsed_s / 60.0)
+        export(folder / EXPORT_FILE, config, twin, trained, topology.device)
     run.engine.wait_for_all()
 
 

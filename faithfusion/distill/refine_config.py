@@ -59,6 +59,8 @@ class RefineConfig:
         split: which frames are kept back for calibration and evaluation.
         weights: generator file of train_video; "wan-tiny" for the one that is shipped; or a YAML file that names public
             weights (configs/generator).
+        public_weights: folder, file or hub id of the public weights below a generator file, if they do not lie where
+            they lay in training.
         posterior_stride: every how many training frames one enters the EIG posterior (calibration makes up for it).
         settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
         seed: seed of the run.
@@ -77,6 +79,7 @@ class RefineConfig:
     num_frames: int = 0
     split: SplitConfig = field(default_factory=SplitConfig)
     weights: str = "wan-tiny"
+    public_weights: str = ""
     posterior_stride: int = 2
     settle_steps: int = 100
     seed: int = 0

@@ -58,7 +58,7 @@ def check_inputs(config: RefineConfig) -> OpenedGenerator:
     """Reads what the user gave without writing anything, and opens the generator. Raises InputError for weights, a
     drive, a camera, a trajectory or a number of frames that cannot work."""
     _check_drive(config)
-    return open_generator(config.weights)
+    return open_generator(config.weights, config.public_weights)
 
 
 def _check_drive(config: RefineConfig) -> None:
@@ -112,7 +112,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedGenerator 
     `opened`: the generator, if `check_inputs` has it already. Raises InputError before any work.
     """
     out = Path(config.out)
-    opened = opened or open_generator(config.weights)
+    opened = opened or open_generator(config.weights, config.public_weights)
     editor = editor_of(opened, config.editor, choose_device("auto"))
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)

@@ -16,7 +16,7 @@ from faithfusion.video.assemble import assemble_generator
 from faithfusion.video.composite import ErrorProfile
 from faithfusion.video.editor import EditorConfig, VideoEditor
 from faithfusion.video.memory import apply_memory
-from faithfusion.video.model import Generator, GeneratorConfig
+from faithfusion.video.model import Generator, GeneratorConfig, PretrainedConfig
 from faithfusion.video.sample import SamplerConfig
 from faithfusion.video.weights import load_generator, stored_sampler
 
@@ -34,15 +34,16 @@ class OpenedGenerator:
     identity: str
 
 
-def open_generator(weights: str) -> OpenedGenerator:
+def open_generator(weights: str, public: str = "") -> OpenedGenerator:
     """`weights`: "wan-tiny"; a file of `train_video`; or a YAML file of a `GeneratorConfig` that names public weights
-    (configs/generator), whose error profile is the constant one, because nobody measured it.
+    (configs/generator), whose error profile is the constant one, because nobody measured it. `public`: where the public
+    weights below a file of `train_video` lie here, if not where they lay in training.
 
     Raises InputError for a missing or foreign file and for weights that do not fit.
     """
     if Path(weights).suffix not in CONFIG_SUFFIXES:
         path = weights_path(weights)
-        generator, profile, metadata = load_generator(path)
+        generator, profile, metadata = load_generator(path, PretrainedConfig(model=public) if public else None)
         sampler = stored_sampler(metadata, SamplerConfig())
         return OpenedGenerator(generator, profile, sampler, hashlib.sha256(path.read_bytes()).hexdigest())
     config = parse_config(GeneratorConfig, ["--config", weights])

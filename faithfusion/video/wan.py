@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -117,13 +118,15 @@ def block_inputs(
     chosen: Int[Tensor, " l"] | None = None,
 ) -> BlockInputs:
     """Embeds times and prompt, makes the rotary tables; all for the tokens at the places `chosen` (None: all)."""
-    embedder = backbone.condition_embedder
-    embedding, modulation, text, _ = embedder(
-        times.levels.flatten() * TIME_SCALE,
-        prompt.to(embedder.time_proj.weight.dtype),
-        None,
-        timestep_seq_len=times.levels.shape[1],
-    )
+    embedder, kind = backbone.condition_embedder, latents.device.type
+    # times in the precision of their weights, in training as in sampling; a meta device knows no autocast
+    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
+        embedding, modulation, text, _ = embedder(
+            times.levels.flatten() * TIME_SCALE,
+            prompt.to(embedder.time_proj.weight.dtype),
+            None,
+            timestep_seq_len=times.levels.shape[1],
+        )
     index, rotary = times.index, backbone.rope(latents)
     if chosen is not None:
         index = None if index is None else index[:, chosen]

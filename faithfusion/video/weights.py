@@ -1,8 +1,17 @@
-"""A generator in one safetensors file: weights, configuration, error profile and metadata, read back strictly."""
+"""A generator in one safetensors file: weights, configuration, error profile and metadata, read back strictly.
+
+A generator built on public weights (`GeneratorConfig.pretrained`) leaves those where they are: its file holds what was
+trained and the prompt embedding, and the fingerprints of the public weights, without which it cannot be read.
+
+Configurations grow. A field that a file lacks because it is younger than the file has its default, so the default of a
+new field must mean "as before"; one that has always been there must be there, and an unknown one is refused.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,12 +24,25 @@ from torch import Tensor
 from faithfusion.config import to_plain
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.seed import make_generator
+from faithfusion.video.assemble import assemble_generator
 from faithfusion.video.composite import ErrorProfile
-from faithfusion.video.model import Generator, GeneratorConfig, build_generator
+from faithfusion.video.lora import is_lora_name
+from faithfusion.video.model import Generator, GeneratorConfig, PretrainedConfig
+from faithfusion.video.pretrained import fingerprint
+from faithfusion.video.sample import SamplerConfig
 
 FORMAT = "faithfusion.generator"
 VERSION = 1
+FIRST_FIELDS = {  # of GeneratorConfig, in every file ever written
+    "codec": ("name", "latent_channels"),
+    "codec.tiny": ("width_quarter", "width_eighth", "width_chunk", "blocks_quarter", "blocks_eighth", "blocks_chunk"),
+    "codec.wan": ("base_dim", "dim_mult", "num_res_blocks"),
+    "wan": ("num_layers", "num_heads", "head_dim", "ffn_dim", "text_dim", "freq_dim", "rope_max_len"),
+    "branch": ("num_blocks",),
+    "conditioning": ("noise_over_error", "token_quantile", "marked_rms"),
+    "schedule": ("shift", "min_time"),
+}
+FIRST_SCALARS = ("prompt_tokens", "prior", "signal_std")
 T = TypeVar("T")
 
 
@@ -33,34 +55,85 @@ def save_generator(
     dtype: Literal["bfloat16", "float32"] = "bfloat16",
 ) -> None:
     """Writes the generator whole or not at all; vectors (norms, biases, statistics) stay in float32."""
-    tensors = {name: _stored(value, dtype) for name, value in generator.state_dict().items()}
+    state = generator.state_dict()
+    tensors = {name: _stored(state[name], dtype) for name in stored_names(generator.config, state)}
     header = {
         "format": FORMAT,
         "version": str(VERSION),
         "config": json.dumps(to_plain(generator.config)),
         "profile": json.dumps(to_plain(profile)),
         "metadata": json.dumps(metadata),
+        "public": json.dumps(public_fingerprints(generator)),
     }
     with atomic_file(path) as temporary:
         save_file(tensors, temporary, metadata=header)
 
 
-def load_generator(path: Path) -> tuple[Generator, ErrorProfile, dict[str, Any]]:
-    """A float32 generator in evaluation mode on the CPU, its error profile and metadata.
+def load_generator(
+    path: Path, pretrained: PretrainedConfig | None = None
+) -> tuple[Generator, ErrorProfile, dict[str, Any]]:
+    """A generator in evaluation mode on the CPU, its error profile and metadata. It is float32, but for public weights,
+    which have the precision of their files.
 
-    Raises InputError for a missing or truncated file, another format, an unknown or incomplete configuration, or
-    tensors that are missing, unexpected or of the wrong shape.
+    `pretrained`: where the public weights lie here, if not where the header says. Raises InputError for a missing or
+    truncated file, another format, an unknown or incomplete configuration, tensors that are missing, unexpected or of
+    the wrong shape, and public weights other than those that it was trained on.
     """
     header, tensors = _read(path)
-    config = _strict(GeneratorConfig, header["config"], path)
-    profile = _strict(ErrorProfile, header["profile"], path)
-    generator = build_generator(config, make_generator(0, "load"))
+    always = [f"{part}.{name}" for part, names in FIRST_FIELDS.items() for name in names]
+    config = _strict(GeneratorConfig, header["config"], path, [*always, *FIRST_SCALARS])
+    if pretrained is not None:
+        config = dataclasses.replace(config, pretrained=pretrained)
+    profile = _strict(ErrorProfile, header["profile"], path, [field.name for field in dataclasses.fields(ErrorProfile)])
+    without_prompt = dataclasses.replace(config.pretrained, prompt="")  # the embedding is in this file
+    generator = assemble_generator(dataclasses.replace(config, pretrained=without_prompt))
+    generator.config = config
+    _require_same_public(path, json.loads(header.get("public", "{}")), generator)
+    expected = stored_names(config, generator.state_dict())
+    unexpected, missing = sorted(tensors.keys() - set(expected)), [name for name in expected if name not in tensors]
+    if unexpected or missing:
+        found = f"lacks {missing[:3]}, also has {unexpected[:3]}"
+        raise InputError(path, found, "exactly the tensors of the stored configuration")
     try:
-        generator.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except RuntimeError as error:
+        generator.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
+    except RuntimeError as error:  # a shape
         found = " ".join(str(error).split())[:300]
         raise InputError(path, found, "exactly the tensors of the stored configuration") from None
     return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
+
+
+def stored_names(config: GeneratorConfig, names: Iterable[str]) -> list[str]:
+    """Those of a generator's tensors that its weights file holds: all but the public ones."""
+    outside = ["backbone."] * bool(config.pretrained.model) + ["codec."] * bool(config.pretrained.codec_source)
+    return [name for name in names if is_lora_name(name) or not name.startswith(tuple(outside))]
+
+
+def public_fingerprints(generator: Generator) -> dict[str, str]:
+    """What identifies the public parts of a generator, "model" and "codec"; empty if it has none."""
+    public, parts = generator.config.pretrained, {}
+    if public.model:
+        backbone = generator.backbone.state_dict()
+        plain = {name.replace(".base_layer.", "."): value for name, value in backbone.items() if not is_lora_name(name)}
+        parts["model"] = fingerprint(plain)
+    if public.codec_source:
+        parts["codec"] = fingerprint(generator.codec.state_dict())
+    return parts
+
+
+def stored_sampler(metadata: dict[str, Any], otherwise: SamplerConfig) -> SamplerConfig:
+    """The sampler that weights were distilled for (`sampler` in their metadata); `otherwise` for all others."""
+    found = metadata.get("sampler", {})
+    changes = {name: found[name] for name in ("steps", "renoise") if name in found}
+    return dataclasses.replace(otherwise, **changes)
+
+
+def _require_same_public(path: Path, trained_on: dict[str, str], generator: Generator) -> None:
+    here, public = public_fingerprints(generator), generator.config.pretrained
+    for part, source in (("model", public.model), ("codec", public.codec_source)):
+        if here.get(part) != trained_on.get(part):
+            found = f"was trained on public {part} {trained_on.get(part, '(none)')}"
+            expected = f"{here.get(part, 'none')}, which is {source}" if source else "none, as configured"
+            raise InputError(path, found, expected)
 
 
 def _stored(value: Tensor, dtype: str) -> Tensor:
@@ -86,16 +159,30 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return header, tensors
 
 
-def _strict(config_class: type[T], text: str, path: Path) -> T:
-    """JSON to a frozen dataclass; every field has to be there, none may be unknown."""
+def _strict(config_class: type[T], text: str, path: Path, required: Iterable[str]) -> T:
+    """JSON to a frozen dataclass: `required` fields have to be there, younger ones take their default, none may be
+    unknown."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(config_class, "value")
     try:
-        plain = json.loads(text)
-        value = parser.instantiate_classes(parser.parse_object({"value": plain})).value
+        given = json.loads(text)
+        value = parser.instantiate_classes(parser.parse_object({"value": given})).value
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         found = " ".join(str(error).split())[:300]
         raise InputError(path, found, f"a valid {config_class.__name__} in the header") from None
-    if to_plain(value) != plain:
-        raise InputError(path, f"incomplete {config_class.__name__}", "every field of the configuration")
+    stored, read = _flat(given), _flat(to_plain(value))
+    lacking = [name for name in required if name not in stored]
+    if lacking:
+        raise InputError(path, f"{config_class.__name__} lacks {', '.join(lacking[:3])}", "every field of its version")
+    changed = [name for name, entry in stored.items() if read.get(name) != entry]
+    if changed:
+        raise InputError(path, f"{changed[0]} = {stored[changed[0]]!r}", f"a valid {config_class.__name__}")
     return value
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

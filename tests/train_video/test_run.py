@@ -1,34 +1,43 @@
-"""Whole runs of train.py: codec and flow, killed and continued, two processes, refused input."""
+"""Whole runs of train.py: every method, every launcher, and refused input."""
 
+from __future__ import annotations
+
+import json
 import math
-import os
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tiny_training import REPOSITORY, debug_options, logged, write_codec, write_pairs
+import yaml
+from safetensors import safe_open
+from tiny_generator import tiny_generator
+from tiny_public_weights import public_config, write_public_weights
+from tiny_training import (
+    REPOSITORY,
+    SCRIPT,
+    debug_options,
+    environment,
+    launcher,
+    logged,
+    write_codec,
+    write_pairs,
+    write_trained,
+)
 
+from faithfusion.config import to_plain
 from faithfusion.utils.errors import InputError
 from faithfusion.video.composite import ErrorProfile
-from faithfusion.video.weights import load_generator
+from faithfusion.video.lora import LoraConfig
+from faithfusion.video.sample import SamplerConfig
+from faithfusion.video.weights import load_generator, stored_sampler
 from train_video.train import main
 
-SCRIPT = str(REPOSITORY / "train_video/train.py")
-OWN_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # set by runs in this process
-LONG = {"num_steps": 40, "checkpoint__every_steps": 5, "validation__every_steps": 0}
-
-
-def environment() -> dict[str, str]:
-    """For a new process: one thread, and the launchers of this Python on the path."""
-    kept = {key: value for key, value in os.environ.items() if key not in OWN_GROUP}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "OMP_NUM_THREADS": "1", "PATH": path}
+BRANCH = {"flow__trainable": "branch"}
+DISTIL = {"method": "distribution_matching", "codec_from": "", "distribution_matching__critic_updates": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -63,31 +72,77 @@ def test_codec_then_flow_gives_a_generator(folder: Path) -> None:
     assert len((folder / "run/validation.jsonl").read_text().splitlines()) == 2
 
 
-def test_killed_run_continues_bitwise(folder: Path) -> None:
-    main(debug_options(folder, run=folder / "whole", **LONG))
-    options = debug_options(folder, run=folder / "killed", **LONG)
-    process = subprocess.Popen([sys.executable, SCRIPT, *options], env=environment(), stderr=subprocess.DEVNULL)
-    log = folder / "killed/log.jsonl"
-    while not (log.is_file() and len(log.read_text().splitlines()) >= 8):
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert len(logged(folder / "killed")) < 40
-    main(options)
-    assert logged(folder / "killed") == logged(folder / "whole")
-    weights = [load_file(folder / name / "generator.safetensors") for name in ("whole", "killed")]
-    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+def test_the_log_has_throughput_memory_and_loss_by_decile(folder: Path) -> None:
+    main(debug_options(folder, num_steps=2, log__tensorboard=True, data__held_out_shards=1))
+    last = json.loads((folder / "run/log.jsonl").read_text().splitlines()[-1])
+    tokens = 2 * 2 * (32 // 16) * (48 // 16)  # windows, latent frames, rows, columns
+    assert last["tokens_per_s"] / last["steps_per_s"] == pytest.approx(tokens)
+    assert last["peak_memory_gib"] > 0.1
+    assert {f"loss_eig_decile_{index}" for index in range(10)} < last.keys()
+    assert list((folder / "run/tensorboard").glob("events*"))
 
 
-def test_continuing_with_another_configuration_is_refused(folder: Path) -> None:
-    main(debug_options(folder))
-    with pytest.raises(InputError, match="optimizer.learning_rate was 0.0005 and is 0.01") as caught:
-        main(debug_options(folder, optimizer__learning_rate=0.01))
-    assert "\n" not in str(caught.value)
-    write_pairs(folder / "pairs", 3)
-    with pytest.raises(InputError, match="windows was 4 and is 6"):
-        main(debug_options(folder))
+def test_branch_and_low_rank_updates_are_trained_and_nothing_else(folder: Path) -> None:
+    teacher = write_trained(folder / "start.safetensors")
+    settings = {"init_from": teacher, "codec_from": "", "flow__trainable": "branch", "generator__lora__rank": 2}
+    settings |= {"optimizer__warmup_steps": 0, "optimizer__learning_rate": 1e-2, "validation__every_steps": 0}
+    main(debug_options(folder, **settings))
+    before, after = tiny_generator(trained=True).state_dict(), load_generator(folder / "run/generator.safetensors")[0]
+    changed = set()
+    for name, value in after.state_dict().items():
+        old = before.get(name.replace(".base_layer", ""))
+        if "lora_B" in name:
+            assert value.abs().max() > 0, name
+        elif "lora" not in name and not torch.equal(value, old if value.ndim < 2 else old.bfloat16().float()):
+            changed.add(name.split(".")[0])
+    assert changed == {"branch"} and after.config.lora == LoraConfig(rank=2)
+    main(debug_options(folder, run=folder / "recomputed", gradient_checkpointing=True, **settings))
+    assert logged(folder / "recomputed") == logged(folder / "run")
+
+
+def test_half_precision_gives_about_the_same_losses(folder: Path) -> None:
+    settings = {"init_from": write_trained(folder / "start.safetensors"), "codec_from": ""}
+    settings |= {"flow__trainable": "branch", "optimizer__learning_rate": 1e-3, "validation__every_steps": 0}
+    main(debug_options(folder, **settings))
+    for name, kinds in {"frozen": {"frozen_precision": "bf16"}, "all": {"precision": "bf16"}}.items():
+        main(debug_options(folder, run=folder / name, **settings, **kinds))
+        assert logged(folder / name) == pytest.approx(logged(folder / "run"), rel=0.02)
+        assert logged(folder / name) != logged(folder / "run")
+
+
+def test_distillation_gives_a_generator_that_knows_its_steps(folder: Path) -> None:
+    teacher = write_trained(folder / "teacher.safetensors", schedule__path="bridge")
+    settings = {"init_from": teacher, "generator__schedule__path": "bridge", "data__held_out_shards": 1}
+    main(debug_options(folder, **DISTIL, **settings, distribution_matching__steps=3))
+    last = json.loads((folder / "run/log.jsonl").read_text().splitlines()[-1])
+    assert {"loss", "matching", "squared_error", "critic_loss", "critic_gradient_norm"} < last.keys()
+    _, _, metadata = load_generator(folder / "run/generator.safetensors")
+    sampler = metadata["sampler"]
+    assert sampler["steps"] == 3 and sampler["renoise"] and sampler["path"] == "bridge"
+    assert sampler["times"][0] == 1.0 and len(sampler["times"]) == 3 and sampler["times"][2] == pytest.approx(0.1)
+    assert stored_sampler(metadata, SamplerConfig()) == SamplerConfig(steps=3, renoise=True)
+    assert (folder / "run/validation/step_00000002.mp4").stat().st_size > 0
+
+
+def public_options(folder: Path, **options: object) -> list[str]:
+    """A training configuration on public weights, with `generator` as the YAML file has it."""
+    config = yaml.safe_load((REPOSITORY / "configs/train_video/debug.yaml").read_text())
+    config["generator"] = to_plain(public_config(folder / "public"))
+    config["flow"] = {"trainable": "branch"}
+    (folder / "public.yaml").write_text(yaml.safe_dump(config))
+    settings = {"codec_from": "", "validation__every_steps": 0, "data__held_out_shards": 1, **options}
+    return ["--config", str(folder / "public.yaml"), *debug_options(folder, **settings)[2:]]
+
+
+def test_public_weights_are_trained_on_and_left_out_of_the_file(folder: Path) -> None:
+    write_public_weights(folder / "public")
+    main(public_options(folder))
+    path = folder / "run/generator.safetensors"
+    with safe_open(path, framework="pt") as file:
+        assert {name.split(".")[0] for name in file.keys()} == {"branch", "prompt"}  # noqa: SIM118
+    assert load_generator(path)[2]["steps"] == 4
+    main(public_options(folder, run=folder / "distilled", init_from=path, **{**DISTIL, "num_steps": 1}))
+    assert load_generator(folder / "distilled/generator.safetensors")[2]["sampler"]["steps"] == 4
 
 
 def test_diverged_run_stops_and_keeps_earlier_checkpoints(folder: Path) -> None:
@@ -119,33 +174,132 @@ def test_latents_are_encoded_once(folder: Path) -> None:
 def test_dry_run_checks_and_writes_nothing(folder: Path) -> None:
     main([*debug_options(folder), "--dry-run"])
     assert not (folder / "run").exists()
-    with pytest.raises(InputError, match="architecture"):
-        main([*debug_options(folder, generator__codec__latent_channels=4), "--dry-run"])
-    with pytest.raises(InputError, match="no such folder"):
-        main([*debug_options(folder, data__train=folder / "nothing"), "--dry-run"])
-    with pytest.raises(InputError, match="codec_from"):
-        main([*debug_options(folder, codec_from=""), "--dry-run"])
 
 
-def launch(launcher: list[str], folder: Path, zero: str) -> list[float]:
-    options = debug_options(folder, run=folder / zero, deepspeed=REPOSITORY / f"ds_configs/{zero}.json")
-    done = subprocess.run([*launcher, SCRIPT, *options], env=environment(), capture_output=True, text=True, check=False)
+def refused(folder: Path, message: str, options: list[str]) -> None:
+    """One line, and no run folder."""
+    with pytest.raises(InputError, match=message) as caught:
+        main(options)
+    assert "\n" not in str(caught.value)
+    assert not (folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("codec .*architecture", {"generator__codec__latent_channels": 4}),
+        ("no such folder", {"data__train": "nothing"}),
+        ("codec_from: empty", {"codec_from": ""}),
+        ("init_from: empty", {"method": "distribution_matching"}),
+        ("nothing.safetensors: no such file", {"codec_from": "nothing.safetensors"}),
+        ("nothing.safetensors", {"generator__pretrained__prompt": "nothing.safetensors"}),
+        ("flow.trainable: all with generator.lora.rank 2", {"generator__lora__rank": 2}),
+        ("all with generator.pretrained.model", {"generator__pretrained__model": "nothing", "codec_from": ""}),
+        ("nothing", {"generator__pretrained__model": "nothing", "codec_from": "", **BRANCH}),
+        ("codec_from: .*; expected none beside nothing", {"generator__pretrained__codec": "nothing"}),
+        ("method: codec", {"generator__pretrained__codec": "nothing", "method": "codec", "codec_from": ""}),
+        (
+            "lora.targets",
+            {"generator__lora__rank": 2, "generator__lora__targets": "[to_x]", "flow__trainable": "branch"},
+        ),
+        ("none.json: No such file", {"deepspeed": "none.json"}),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(folder: Path, message: str, options: dict) -> None:
+    refused(folder, message, debug_options(folder, **options))
+
+
+def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
+    start = write_trained(folder / "start.safetensors", wan__num_layers=4)
+    refused(folder, "start.safetensors: wan .*num_layers=4", debug_options(folder, init_from=start, codec_from=""))
+    hold = write_trained(folder / "hold.safetensors")
+    options = debug_options(folder, init_from=hold, generator__schedule__path="bridge", **DISTIL)
+    refused(folder, "hold.safetensors: schedule .*hold", options)
+    with_lora = write_trained(folder / "lora.safetensors", lora=LoraConfig(rank=4))
+    options = debug_options(folder, init_from=with_lora, codec_from="", flow__trainable="branch")
+    refused(folder, "lora.safetensors: lora .*rank=4", options)
+
+
+def test_damaged_shards_and_contradicting_files_are_refused(folder: Path) -> None:
+    contradiction = folder / "ds.json"
+    contradiction.write_text(json.dumps({"train_micro_batch_size_per_gpu": 7}))
+    refused(folder, "train_micro_batch_size_per_gpu: 7; expected 2", debug_options(folder, deepspeed=contradiction))
+    shard = folder / "pairs/street_1.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    refused(folder, "street_1", debug_options(folder))
+    shutil.rmtree(folder / "pairs")
+    refused(folder, "pairs: no such folder", debug_options(folder))
+
+
+def test_public_weights_of_another_model_are_refused(folder: Path) -> None:
+    write_public_weights(folder / "public")
+    options = public_options(folder, generator__wan__num_layers=8)
+    refused(folder, "layers 6; expected the configured model: layers 8", options)
+    refused(folder, "no such file", public_options(folder, generator__pretrained__prompt=folder / "none.safetensors"))
+
+
+def test_bad_input_is_one_line_and_exit_code_2(folder: Path) -> None:
+    options = debug_options(folder, data__train=folder / "nothing")
+    done = subprocess.run([sys.executable, SCRIPT, *options], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if "WARNING" not in line]
+    assert line.startswith("error: ") and "nothing: no such folder" in line
+
+
+def launch(starter: list[str], folder: Path, run: str, **options: object) -> Path:
+    """A run of train.py under a launcher, with losses that the weights matter for."""
+    settings = {"run": folder / run, "validation__every_steps": 0, "optimizer__learning_rate": 1e-2}
+    done = subprocess.run(
+        [*starter, SCRIPT, *debug_options(folder, **settings, **options)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    load_generator(folder / zero / "generator.safetensors")
-    return logged(folder / zero)
+    load_generator(folder / run / "generator.safetensors")
+    return folder / run
 
 
 def test_two_processes_train_together(folder: Path) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--"]
-    losses = launch(launcher, folder, "zero2")
+    run = launch(launcher("torchrun"), folder, "run", deepspeed=REPOSITORY / "ds_configs/zero2.json")
+    losses = logged(run)
     assert len(losses) == 4 and all(0.0 < loss < 10.0 for loss in losses)
-    shards = list((folder / "zero2/checkpoints/step_00000004").glob("*optim_states.pt"))
+    shards = list((run / "checkpoints/step_00000004/student").glob("*optim_states.pt"))
     assert len(shards) == 2, "each process keeps its part of the optimiser"
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["--num_gpus", "--num_accelerators"])
+def test_deepspeeds_own_launcher(folder: Path, name: str) -> None:
+    assert len(logged(launch(launcher(name), folder, "run"))) == 4
+
+
+def fully_sharded(folder: Path) -> Path:
+    """ZeRO 3 that splits every weight; the shipped file leaves small ones whole, and all of these are small."""
+    config = json.loads((REPOSITORY / "ds_configs/zero3.json").read_text())
+    config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+    (folder / "zero3_all.json").write_text(json.dumps(config))
+    return folder / "zero3_all.json"
+
+
+@pytest.mark.slow
 def test_all_zero_stages_give_the_same_losses(folder: Path) -> None:
-    launcher = ["deepspeed", "--num_accelerators", "2", "--master_port", "29617"]
-    expected = launch(launcher, folder, "cpu")
-    for zero in ("zero1", "zero2", "zero3"):
-        assert launch(launcher, folder, zero) == pytest.approx(expected, rel=1e-4)
+    files = [REPOSITORY / f"ds_configs/{name}.json" for name in ("zero1", "zero2", "zero2_offload", "zero3")]
+    expected = logged(launch(launcher("torchrun"), folder, "cpu"))
+    for path in (*files, fully_sharded(folder)):
+        run = launch(launcher("torchrun"), folder, path.stem, deepspeed=path)
+        assert logged(run) == pytest.approx(expected, rel=1e-4), path.stem
+
+
+@pytest.mark.slow
+def test_all_zero_stages_distil_alike(folder: Path) -> None:
+    """Branch and low-rank updates of two roles, activations recomputed."""
+    settings = {**DISTIL, "init_from": write_trained(folder / "teacher.safetensors"), "flow__trainable": "branch"}
+    settings |= {"generator__lora__rank": 2, "gradient_checkpointing": True, "num_steps": 3}
+    settings |= {"distribution_matching__critic_learning_rate": 1e-2, "distribution_matching__regression_weight": 1.0}
+    expected = launch(launcher("torchrun"), folder, "cpu", **settings)
+    for path in (REPOSITORY / "ds_configs/zero2.json", fully_sharded(folder)):
+        run = launch(launcher("torchrun"), folder, path.stem, deepspeed=path, **settings)
+        for name in ("loss", "critic_loss"):
+            assert logged(run, name) == pytest.approx(logged(expected, name), rel=1e-3), path.stem

@@ -62,6 +62,24 @@ def test_few_step_weights_bring_their_sampler(public: Path, tmp_path: Path) -> N
     assert editor_of(opened, own, "cpu").config.sampler.steps == 7
 
 
+def test_a_trained_branch_finds_its_public_weights_where_they_lie_here(public: Path, tmp_path: Path) -> None:
+    opened = open_generator(str(public))
+    path = tmp_path / "branch.safetensors"
+    save_generator(path, opened.generator, opened.profile, {})
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("transformer", "vae"):
+        (tmp_path / name).rename(moved / name)
+    with pytest.raises(InputError, match="transformer|no such|not found"):
+        open_generator(str(path))
+    window = tiny_window()
+    clips = [
+        editor_of(found, EditorConfig(window_frames=5), "cpu").edit(window).frames
+        for found in (opened, open_generator(str(path), public=str(moved)))
+    ]
+    torch.testing.assert_close(clips[1], clips[0], atol=0.02, rtol=0)  # the file rounds to bfloat16
+
+
 def test_a_description_without_weights_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "empty.yaml"
     path.write_text("prompt_tokens: 8\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from faithfusion.video.model import Generator
+from train_video.optimizer import STUDENT
 
 if TYPE_CHECKING:  # the configuration of a run contains those of the callbacks
     from train_video.config import TrainConfig
@@ -15,12 +16,14 @@ if TYPE_CHECKING:  # the configuration of a run contains those of the callbacks
 
 @dataclass
 class Run:
-    """The state of a training run. `step` counts finished optimiser steps, `elapsed_s` the time of all its parts."""
+    """The state of a training run. `step` counts finished steps, `elapsed_s` the time of all its parts. In one step
+    the roles of `updates` are updated in this order, some perhaps several times."""
 
     config: TrainConfig
     folder: Path
     engine: Engine
     generator: Generator
+    updates: tuple[str, ...] = (STUDENT,)
     step: int = 0
     elapsed_s: float = 0.0
 
@@ -32,12 +35,14 @@ class Run:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one optimiser step measured, averaged over processes and micro-batches."""
+    """What one step measured, averaged over processes and micro-batches. Of other roles than the student the names in
+    `values` begin with the role's."""
 
     values: dict[str, float]  # "loss" and the method's own terms
     learning_rate: float
     gradient_norm: float
     seconds: float
+    tokens: int = 0  # of all processes, 0 where the data has none
 
 
 class Callback(Protocol):
@@ -47,7 +52,7 @@ class Callback(Protocol):
         """After the engine was built and, when resuming, after `load`."""
 
     def step_done(self, run: Run, record: StepRecord) -> None:
-        """After every optimiser step."""
+        """After every step."""
 
     def save(self, run: Run, folder: Path) -> None:
         """Writes own state into a checkpoint folder."""

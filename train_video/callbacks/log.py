@@ -1,11 +1,13 @@
-"""Losses and throughput to `log.jsonl`, TensorBoard and, now and then, one line on stderr."""
+"""Losses, throughput and memory to `log.jsonl`, TensorBoard and, now and then, one line on stderr."""
 
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from faithfusion.utils.atomic import atomic_file
@@ -49,6 +51,9 @@ class Log(SilentCallback):
             return
         rates = {"learning_rate": record.learning_rate, "gradient_norm": record.gradient_norm}
         rates |= {"steps_per_s": 1.0 / record.seconds, "elapsed_s": run.elapsed_s}
+        rates |= {"peak_memory_gib": peak_memory_gib(run.engine.topology.device)}
+        if record.tokens:
+            rates["tokens_per_s"] = record.tokens / record.seconds
         append_line(run.folder / LOG_FILE, {"step": run.step, **record.values, **rates})
         if run.step % self._config.every_steps and run.step not in (1, run.config.num_steps):
             return
@@ -63,6 +68,13 @@ class Log(SilentCallback):
             self._writer.close()
 
 
+def peak_memory_gib(device: torch.device) -> float:
+    """The most memory that this process has had so far: tensors on a CUDA card, else everything in host memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def _line(run: Run, record: StepRecord) -> str:
     left_min = (run.config.num_steps - run.step) * record.seconds / 60.0
     if run.config.max_minutes > 0:
@@ -70,7 +82,8 @@ def _line(run: Run, record: StepRecord) -> str:
     return (
         f"step {run.step}/{run.config.num_steps}: loss {record.values['loss']:.5f}, "
         f"learning rate {record.learning_rate:.2e}, gradient {record.gradient_norm:.3f}, "
-        f"{1.0 / record.seconds:.2f} steps/s, {left_min:.1f} min left"
+        f"{1.0 / record.seconds:.2f} steps/s, {peak_memory_gib(run.engine.topology.device):.1f} GiB, "
+        f"{left_min:.1f} min left"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,10 @@ from train_video.callbacks.base import Run, SilentCallback, StepRecord
 from train_video.callbacks.ema import Ema, copy_weights
 from train_video.callbacks.log import append_line, keep_until
 from train_video.data import WindowRef
+from train_video.start import park, place_for_sampling
+
+if TYPE_CHECKING:
+    from train_video.config import TrainConfig
 
 VALIDATION_FILE = "validation.jsonl"
 FRAME_RATE_HZ = 10.0
@@ -38,7 +43,7 @@ class ValidationConfig:
         every_steps: Steps between validations; 0 for one at the end only.
         num_windows: Windows, evenly spaced over the held-out ones.
         profile_windows: Windows on which the exported error profile is measured.
-        sampler_steps: Steps of the sampler.
+        sampler_steps: Steps of the sampler; a distilled generator has those it was distilled for.
         high_error_quantile: Pixels above this quantile of the window's expected error make up `high`.
         videos: Write render | result | truth as mp4.
     """
@@ -92,7 +97,10 @@ class Validation(SilentCallback):
         self._validated_step = run.step
         start = time.monotonic()
         copy_weights(self._twin, self._ema.weights)
+        device = run.engine.topology.device
+        place_for_sampling(self._twin, run.config, device)
         samples = [self._sample(run, ref) for ref in evenly_spaced(self._windows, self._config.num_windows)]
+        park(self._twin, device)
         values = {key: sum(sample.values[key] for sample in samples) / len(samples) for key in samples[0].values}
         append_line(run.folder / VALIDATION_FILE, {"step": run.step, **values})
         if run.config.log.tensorboard:
@@ -108,8 +116,10 @@ class Validation(SilentCallback):
 
     def _sample(self, run: Run, ref: WindowRef) -> Sampled:
         window = ref.read()
-        make = reconstruct if run.config.method == "codec" else generate
-        result = make(self._twin, window, self._config)
+        if run.config.method == "codec":
+            result = reconstruct(self._twin, window)
+        else:
+            result = generate(self._twin, window, sampler_of(run.config))
         return Sampled(window, result, compare(window, result, self._config.high_error_quantile))
 
 
@@ -119,16 +129,21 @@ def evenly_spaced(windows: Sequence[WindowRef], count: int) -> list[WindowRef]:
     return [windows[int(number * step)] for number in range(min(count, len(windows)))]
 
 
-def generate(generator: Generator, window: Window, config: ValidationConfig) -> Float[Tensor, "t h w 3"]:
+def sampler_of(config: TrainConfig) -> SamplerConfig:
+    """The sampler with which the weights of a run are validated and will be used."""
+    if config.method == "distribution_matching":
+        return SamplerConfig(steps=config.distribution_matching.steps, renoise=True)
+    return SamplerConfig(steps=config.validation.sampler_steps)
+
+
+def generate(generator: Generator, window: Window, sampler: SamplerConfig) -> Float[Tensor, "t h w 3"]:
     """The generator's own frames, before the composite."""
-    editor = VideoEditor(generator, EditorConfig(sampler=SamplerConfig(steps=config.sampler_steps)), ErrorProfile())
-    return editor.generate(window)
+    return VideoEditor(generator, EditorConfig(sampler=sampler), ErrorProfile()).generate(window)
 
 
 @torch.no_grad()
-def reconstruct(generator: Generator, window: Window, config: ValidationConfig) -> Float[Tensor, "t h w 3"]:
+def reconstruct(generator: Generator, window: Window) -> Float[Tensor, "t h w 3"]:
     """The true clip through the codec and back."""
-    del config
     video = to_video(window.truth[None]).to(generator.prompt.device)
     return to_frames(generator.codec.decode(generator.codec.encode(video)))[0].to(window.render)
 
@@ -146,12 +161,12 @@ def compare(window: Window, result: Float[Tensor, "t h w 3"], quantile: float) -
     }
 
 
-def measured_profile(generator: Generator, windows: Sequence[WindowRef], config: ValidationConfig) -> ErrorProfile:
-    """The generator's squared colour error by the render's expected one, on `profile_windows` of `windows`."""
+def measured_profile(generator: Generator, windows: Sequence[WindowRef], sampler: SamplerConfig) -> ErrorProfile:
+    """The generator's squared colour error by the render's expected one."""
     expected, found = [], []
-    for ref in evenly_spaced(windows, config.profile_windows):
+    for ref in windows:
         window = ref.read()
-        squared = (generate(generator, window, config) - window.truth).square().mean(-1)
+        squared = (generate(generator, window, sampler) - window.truth).square().mean(-1)
         expected.append(window.eig.expected_sq_error.flatten())
         found.append(squared.flatten())
     return measure_profile(torch.cat(expected), torch.cat(found))

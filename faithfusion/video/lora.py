@@ -1,0 +1,101 @@
+"""Low-rank updates of the frozen backbone (Hu et al. 2022, LoRA), by the library peft.
+
+    y = W x + b + (alpha / rank) B A x ,   B = 0 at the start, so nothing changes before the first step
+
+Only A and B are trained. They live inside the backbone's own layers, under names that hold `lora_A` and `lora_B`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from faithfusion.utils.errors import InputError
+
+MARKS = ("lora_A", "lora_B")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank updates of linear layers.
+
+    Attributes:
+        rank: columns of A and B; 0 = no update.
+        alpha: the update is scaled by alpha / rank; 0 means alpha = rank.
+        targets: ends of the names of the layers that get one; the defaults are all attention projections.
+    """
+
+    rank: int = 0
+    alpha: float = 0.0
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+
+    def __post_init__(self) -> None:
+        if self.rank < 0 or self.alpha < 0 or not self.targets:
+            found = f"rank {self.rank}, alpha {self.alpha}, targets {list(self.targets)}"
+            raise InputError("lora", found, "rank and alpha of at least 0 and at least one target")
+
+
+def add_lora(module: nn.Module, config: LoraConfig) -> None:
+    """Gives the layers of `module` named by `config.targets` an update of zero; nothing is done for rank 0.
+
+    A is drawn from torch's global stream. Which parameters want gradients stays as it was; A and B do.
+    Raises InputError where no layer has such a name, or one is not linear.
+    """
+    if config.rank == 0:
+        return
+    from peft import LoraConfig as PeftConfig
+    from peft import inject_adapter_in_model
+
+    wants_gradient = {parameter: parameter.requires_grad for parameter in module.parameters()}
+    peft_config = PeftConfig(
+        r=config.rank,
+        lora_alpha=config.alpha or config.rank,
+        target_modules=list(config.targets),
+        lora_dropout=0.0,
+        bias="none",
+    )
+    try:
+        inject_adapter_in_model(peft_config, module)
+    except ValueError as error:
+        found = " ".join(str(error).split())[:200]
+        raise InputError(f"lora.targets {list(config.targets)}", found, "names of linear layers") from None
+    for parameter, wanted in wants_gradient.items():  # peft freezes everything else
+        parameter.requires_grad_(wanted)
+
+
+def lora_names(module: nn.Module) -> list[str]:
+    """Names of the parameters of `module` that belong to low-rank updates."""
+    return [name for name, _ in module.named_parameters() if is_lora_name(name)]
+
+
+def is_lora_name(name: str) -> bool:
+    """Whether a parameter of this name belongs to a low-rank update."""
+    return any(mark in name.split(".") for mark in MARKS)
+
+
+def lora_tree(module: nn.Module) -> nn.Module:
+    """The layers A and B of `module`, and nothing else of it, under the names that they have there.
+
+    They are the same objects, so an optimiser or a DeepSpeed engine that is given the tree trains the module.
+    """
+    tree = nn.Module()
+    for name, layer in module.named_modules():
+        if name and is_lora_name(name) and any(True for _ in layer.parameters(recurse=False)):
+            *parents, leaf = name.split(".")
+            place = tree
+            for parent in parents:
+                if parent not in place._modules:
+                    place.add_module(parent, nn.Module())
+                place = place._modules[parent]
+            place.add_module(leaf, layer)
+    return tree
+
+
+def merge_lora(module: nn.Module) -> None:
+    """Adds the updates to the plain weights and takes the extra layers out: names are as before `add_lora`."""
+    for name, layer in list(module.named_modules()):
+        if hasattr(layer, "lora_A") and hasattr(layer, "base_layer"):
+            layer.merge()
+            parent, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(parent), leaf, layer.get_base_layer())
