@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.memory import FLOAT32_PARTS
 from faithfusion.video.model import Generator, GeneratorConfig, build_generator
 from faithfusion.video.pretrained import load_backbone, load_vace_adapter, load_vae
 from faithfusion.video.schedule import PATCH
 from faithfusion.video.text import load_prompt_file
 from faithfusion.video.vae import WanVae
 from faithfusion.video.wan import WanBackbone, WanConfig, build_backbone
-
-FLOAT32_NAMES = ("time_embedder", "scale_shift_table", "norm")  # as diffusers keeps them
 
 
 def assemble_generator(config: GeneratorConfig, random: torch.Generator | None = None) -> Generator:
@@ -49,7 +48,9 @@ def public_backbone(state: Mapping[str, Tensor], config: GeneratorConfig) -> Wan
     """The backbone around tensors in diffusers' names, which it takes over as they are."""
     backbone = empty_backbone(config.wan, config.codec.latent_channels)
     backbone.rope = _rope(config.wan)
-    exact = {name: value.float() if _stays_float32(name) else value for name, value in state.items()}
+    exact = {
+        name: value if FLOAT32_PARTS.isdisjoint(name.split(".")) else value.float() for name, value in state.items()
+    }
     backbone.load_state_dict(exact, assign=True)
     return backbone
 
@@ -62,10 +63,6 @@ def empty_backbone(config: WanConfig, latent_channels: int) -> WanBackbone:
 
 def _rope(config: WanConfig) -> nn.Module:
     return WanRotaryPosEmbed(config.head_dim, (1, PATCH, PATCH), config.rope_max_len)
-
-
-def _stays_float32(name: str) -> bool:
-    return any(part in name for part in FLOAT32_NAMES) and "norm_q" not in name and "norm_k" not in name
 
 
 def _public_codec(config: GeneratorConfig) -> WanVae:

@@ -16,10 +16,11 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.attention import KeysValues
-from faithfusion.video.block import BlockInputs, WanBlock, run_block
+from faithfusion.video.block import BlockInputs, WanBlock
 from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
 from faithfusion.video.references import ReferenceAttention
 from faithfusion.video.wan import WanBackbone, patchify
@@ -124,12 +125,20 @@ class ContextBranch(nn.Module):
         weight = self.gate(inputs.choose(conditions.phi.flatten(1)[..., None]))
         keys_values, rays = self._references(conditions, inputs)
         samples = []
-        for index, (block, projection) in enumerate(zip(self.blocks, self.projections, strict=True)):
-            if keys_values:
-                tokens = tokens + self.references(index, tokens, rays, keys_values)
-            tokens = run_block(block, tokens, inputs, recompute=self.checkpoint_blocks)
-            samples.append(weight * projection(tokens))
+        for index, projection in enumerate(self.projections):
+            given = (index, tokens, inputs, rays, keys_values)
+            recompute = self.checkpoint_blocks and torch.is_grad_enabled()
+            tokens = checkpoint(self._block, *given, use_reentrant=False) if recompute else self._block(*given)
+            samples.append((weight * projection(tokens)).type_as(tokens))
         return samples
+
+    def _block(
+        self, index: int, tokens: Tensor, inputs: BlockInputs, rays: Tensor | None, keys_values: Sequence[KeysValues]
+    ) -> Float[Tensor, "b l d"]:
+        """References, then the block: what is recomputed together in the backward pass."""
+        if keys_values:
+            tokens = tokens + self.references(index, tokens, rays, keys_values)
+        return self.blocks[index](tokens, inputs)
 
     def _channels(self, noisy: Tensor, conditions: LatentConditions) -> Float[Tensor, "b stack t h w"]:
         first = noisy if self.config.init == "dit" else conditions.vace

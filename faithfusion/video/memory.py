@@ -6,15 +6,20 @@ docs/memory.md says what every choice saves.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
 
 from faithfusion.utils.errors import InputError
+from faithfusion.video.tiles import Tiles
 from faithfusion.video.vae import DOWNSAMPLING, NormalisedCodec
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
@@ -33,8 +38,8 @@ class MemoryConfig:
             round; "blocks": in addition all transformer blocks but the one at work and the next; "leaves": the same by
             single linear layers.
         offload_folder: folder for the waiting blocks or layers, if host memory is short too; empty for host memory.
-        vae_tile_pixels: side of the square tiles in which the Wan VAE works, a multiple of 8; 0 for whole frames.
-        vae_tile_overlap: pixels by which neighbouring tiles overlap and are blended, a multiple of 8.
+        vae_tile_pixels: side of the square tiles in which the codec works, a multiple of 8; 0 for whole frames.
+        vae_tile_overlap: pixels by which neighbouring tiles at least overlap and are blended, a multiple of 8.
         dtype: of backbone and branch: auto = bf16 on CUDA, fp32 on a CPU. Norms and time embedding stay in fp32.
         codec_dtype: of the codec.
     """
@@ -59,8 +64,8 @@ class MemoryConfig:
 def apply_memory(generator: Generator, config: MemoryConfig, device: torch.device | str) -> None:
     """Casts the weights and puts them where they belong; to be called once, before sampling on `device`.
 
-    Afterwards encode and decode under `at_work(generator.codec, ...)`, sample under `at_work(generator, ...)`. The
-    prompt embedding is always on `device`. Raises InputError for tiles of a codec that has none.
+    Afterwards encode and decode under `at_work(generator.codec, ...)`, sample under that of backbone and branch. The
+    prompt embeddings are always on `device`.
     """
     device = torch.device(device)
     set_tiles(generator.codec, config)
@@ -71,6 +76,8 @@ def apply_memory(generator: Generator, config: MemoryConfig, device: torch.devic
     for part in (generator.codec, generator.backbone, generator.branch):
         move(part, waiting)
     generator.prompt.data = generator.prompt.data.to(device)
+    if generator.negative_prompt is not None:
+        generator.negative_prompt = generator.negative_prompt.to(device)
 
 
 @contextmanager
@@ -89,16 +96,8 @@ def at_work(part: nn.Module, config: MemoryConfig, device: torch.device | str) -
 
 
 def set_tiles(codec: NormalisedCodec, config: MemoryConfig) -> None:
-    """Tiles of the Wan VAE as configured, whole frames for 0. Raises InputError for tiles of another codec."""
-    vae = getattr(codec, "vae", None)
-    if config.vae_tile_pixels == 0:
-        if vae is not None:
-            vae.use_tiling = False
-        return
-    if vae is None:
-        raise InputError("memory.vae_tile_pixels", config.vae_tile_pixels, "0, because only the codec wan has tiles")
-    tile, stride = config.vae_tile_pixels, config.vae_tile_pixels - config.vae_tile_overlap
-    vae.enable_tiling(tile, tile, stride, stride)
+    """Tiles of encoding and decoding as configured, whole frames for 0."""
+    codec.tiles = Tiles(config.vae_tile_pixels, config.vae_tile_overlap) if config.vae_tile_pixels else None
 
 
 def cast_weights(generator: Generator, config: MemoryConfig, device: torch.device) -> None:
@@ -121,7 +120,7 @@ def offload_layers(stacks: Sequence[nn.ModuleList], config: MemoryConfig, device
     """
     from diffusers.hooks import apply_group_offloading
 
-    blocks = [block for stack in stacks for block in stack]
+    blocks: list[nn.Module] = [block for stack in stacks for block in stack]
     groups = blocks if config.offload == "blocks" else [layer for block in blocks for layer in linear_layers(block)]
     holder = nn.Module()  # its own forward is never called, so it may hold nothing but the groups
     holder.groups = nn.ModuleList(groups)
@@ -132,10 +131,19 @@ def offload_layers(stacks: Sequence[nn.ModuleList], config: MemoryConfig, device
         offload_type="block_level",
         num_blocks_per_group=1,
         use_stream=device.type == "cuda",
-        offload_to_disk_path=config.offload_folder or None,
+        offload_to_disk_path=_fresh_folder(config.offload_folder, stacks[0]) if config.offload_folder else None,
     )
     if device.type == "cuda":
         fetch_ahead(groups)
+
+
+def _fresh_folder(parent: str, owner: nn.Module) -> str:
+    """A new folder in `parent`, removed with `owner` or at the end of the program: diffusers would read files that an
+    earlier run left there as if they were this one's weights."""
+    Path(parent).mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="weights-", dir=parent)
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def fetch_ahead(groups: Sequence[nn.Module]) -> None:
@@ -161,13 +169,19 @@ def is_offloaded(module: nn.Module) -> bool:
     return registry is not None and registry.get_hook(HOOK) is not None
 
 
-def move(part: nn.Module, device: torch.device) -> None:
-    """Moves parameters and buffers of `part` to `device`, except where offloading moves them."""
+def own_modules(part: nn.Module) -> Iterator[nn.Module]:
+    """`part` and the modules in it, except those whose weights offloading moves."""
     if is_offloaded(part):
         return
-    for parameter in part.parameters(recurse=False):
-        parameter.data = parameter.data.to(device)
-    for name, buffer in part.named_buffers(recurse=False):
-        part._buffers[name] = buffer.to(device)
+    yield part
     for child in part.children():
-        move(child, device)
+        yield from own_modules(child)
+
+
+def move(part: nn.Module, device: torch.device) -> None:
+    """Moves parameters and buffers of `part` to `device`, except where offloading moves them."""
+    for module in own_modules(part):
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.to(device)
+        for name, buffer in module.named_buffers(recurse=False):
+            module._buffers[name] = buffer.to(device)

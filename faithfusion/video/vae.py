@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faithfusion.clips.windows import CHUNK_FRAMES
+from faithfusion.video.tiles import Tiles, in_tiles
 
 DOWNSAMPLING = 8  # pixels per latent cell along each side
 
@@ -86,13 +87,15 @@ class VideoCodec(Protocol):
 
 
 class NormalisedCodec(nn.Module, ABC):
-    """Latent statistics as buffers around `encode_raw` and `decode_raw` of a subclass."""
+    """Latent statistics as buffers around `encode_raw` and `decode_raw` of a subclass. `tiles`: how `encode` and
+    `decode` cut a clip (`video.tiles`), None for whole frames."""
 
     latents_mean: Tensor
     latents_std: Tensor
 
     def __init__(self, latent_channels: int) -> None:
         super().__init__()
+        self.tiles: Tiles | None = None
         self.register_buffer("latents_mean", torch.zeros(latent_channels))
         self.register_buffer("latents_std", torch.ones(latent_channels))
 
@@ -108,12 +111,13 @@ class NormalisedCodec(nn.Module, ABC):
         """See `VideoCodec.encode`."""
         _check_video(video)
         mean, std = self._statistics()
-        return (self.encode_raw(video.to(self._dtype)).float() - mean) / std
+        raw = in_tiles(self.encode_raw, video.to(self._dtype), self.tiles, 1, DOWNSAMPLING)
+        return (raw - mean) / std
 
     def decode(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
         """See `VideoCodec.decode`."""
         mean, std = self._statistics()
-        return self.decode_raw((latents * std + mean).to(self._dtype)).float()
+        return in_tiles(self.decode_raw, (latents * std + mean).to(self._dtype), self.tiles, DOWNSAMPLING, 1)
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         return self.latents_mean.float()[:, None, None, None], self.latents_std.float()[:, None, None, None]
