@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
-from tiny_generator import tiny_config
+from tiny_generator import TINY, tiny_config
 
 from faithfusion.video.conditioning import vace_channels
 from faithfusion.video.model import GeneratorConfig, PretrainedConfig
@@ -16,32 +16,46 @@ from faithfusion.video.vae import CodecConfig, WanVaeConfig
 CHANNELS = 16
 
 
+def upstream_sizes(channels: int, num_layers: int = TINY.wan.num_layers) -> dict[str, object]:
+    """Arguments of diffusers' Wan classes for the tiny backbone."""
+    wan = TINY.wan
+    return {
+        "patch_size": (1, 2, 2),
+        "num_attention_heads": wan.num_heads,
+        "attention_head_dim": wan.head_dim,
+        "in_channels": channels,
+        "out_channels": channels,
+        "text_dim": wan.text_dim,
+        "freq_dim": wan.freq_dim,
+        "ffn_dim": wan.ffn_dim,
+        "num_layers": num_layers,
+        "cross_attn_norm": True,
+        "rope_max_seq_len": wan.rope_max_len,
+    }
+
+
+def upstream_vace(channels: int, num_blocks: int = 3, num_layers: int = 6) -> WanVACETransformer3DModel:
+    """diffusers' VACE with an adapter that speaks."""
+    model = WanVACETransformer3DModel(
+        **upstream_sizes(channels, num_layers),
+        vace_layers=list(range(0, num_layers, num_layers // num_blocks)),
+        vace_in_channels=vace_channels(channels),
+    )
+    for block in model.vace_blocks:
+        torch.nn.init.normal_(block.proj_out.weight, std=0.1)
+    return model.eval()
+
+
 def write_public_weights(folder: Path) -> Path:
     """VACE (6 layers, 3 adapter blocks), VAE and prompt."""
-    wan = tiny_config().wan
-    vace = WanVACETransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=wan.num_heads,
-        attention_head_dim=wan.head_dim,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        text_dim=wan.text_dim,
-        freq_dim=wan.freq_dim,
-        ffn_dim=wan.ffn_dim,
-        num_layers=6,
-        cross_attn_norm=True,
-        vace_layers=[0, 2, 4],
-        vace_in_channels=vace_channels(CHANNELS),
-    )
-    for block in vace.vace_blocks:
-        torch.nn.init.normal_(block.proj_out.weight, std=0.1)
+    vace = upstream_vace(CHANNELS)
     vace.save_pretrained(folder / "transformer")
     vae = AutoencoderKLWan(
         base_dim=4, z_dim=CHANNELS, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
     )
     vae.save_pretrained(folder / "vae")
-    embedding = torch.zeros(PROMPT_TOKENS, wan.text_dim)
-    embedding[:7] = torch.randn(7, wan.text_dim)
+    embedding = torch.zeros(PROMPT_TOKENS, TINY.wan.text_dim)
+    embedding[:7] = torch.randn(7, TINY.wan.text_dim)
     save_prompt_file(folder / "prompt.safetensors", PromptFile(embedding, None, "a street", "", "made up"))
     return folder
 

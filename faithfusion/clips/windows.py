@@ -77,11 +77,6 @@ def nearest_references(window: Window, count: int) -> Window:
     return dataclasses.replace(window, references=window.references[nearest], reference_poses=poses)
 
 
-def cut_windows(sequence: Window, window_frames: int, overlap: int) -> list[Window]:
-    """The windows of `training_spans`.  Raises InputError if the sequence is shorter than one window."""
-    return [slice_window(sequence, span) for span in training_spans(len(sequence.render), window_frames, overlap)]
-
-
 def pad_window(window: Window, side_multiple: int) -> Window:
     """Pads to 4k + 1 frames and to sides that are multiples of `side_multiple`, by reflection; crop to undo it.
 

@@ -147,13 +147,6 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:32]
 
 
-def require_fingerprint(state: Mapping[str, Tensor], expected: str, where: object) -> None:
-    """Raises InputError if the weights are not those with this fingerprint."""
-    found = fingerprint(state)
-    if found != expected:
-        raise InputError(str(where), f"other weights (fingerprint {found})", f"those it was trained on ({expected})")
-
-
 def _part_of(found: Match, adapter: bool) -> dict[str, str]:
     return {name: original for name, original in found.names.items() if name.startswith("vace_") == adapter}
 

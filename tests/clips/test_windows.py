@@ -8,13 +8,13 @@ from tiny_generator import tiny_poses, tiny_window
 
 from faithfusion.clips.windows import (
     Span,
-    cut_windows,
     nearest_references,
     pad_window,
     padded_length,
     plan_windows,
     reflected_indices,
     slice_window,
+    training_spans,
 )
 from faithfusion.utils.errors import InputError
 
@@ -40,16 +40,16 @@ def test_padded_length_is_the_next_4k_plus_1() -> None:
     assert [padded_length(n) for n in (1, 2, 5, 6, 8, 9)] == [1, 5, 5, 9, 9, 9]
 
 
-def test_cut_windows_are_slices_of_every_field() -> None:
+def test_windows_are_slices_of_every_field() -> None:
     sequence = tiny_window(15, 16, 16)
-    windows = cut_windows(sequence, 9, 5)
+    windows = [slice_window(sequence, span) for span in training_spans(len(sequence.render), 9, 5)]
     assert len(windows) == 2  # 13 of 15 frames are used
     assert torch.equal(windows[1].render, sequence.render[4:13])
     assert torch.equal(windows[1].truth, sequence.truth[4:13])
     assert torch.equal(windows[1].eig.alpha, sequence.eig.alpha[4:13])
     assert windows[1].known.shape == (9,) and torch.equal(windows[1].references, sequence.references)
     with pytest.raises(InputError, match="15 frames"):
-        cut_windows(sequence, 17, 5)
+        training_spans(len(sequence.render), 17, 5)
 
 
 def test_reflection_goes_back_and_forth_for_any_length() -> None:

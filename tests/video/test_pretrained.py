@@ -20,7 +20,6 @@ from faithfusion.video.pretrained import (
     load_vae,
     open_source,
     published_statistics,
-    require_fingerprint,
     vace_layers,
     wan_config,
 )
@@ -158,9 +157,7 @@ def test_fingerprint_knows_the_weights_in_any_layout_and_precision(saved: Path, 
     files = save_layout(named("vace"), "official", tmp_path / "official", UNSAID)
     assert fingerprint(load_backbone(str(files[0]), WAN, tiny.CHANNELS)) == known
     assert fingerprint(load_backbone(str(saved), WAN, tiny.CHANNELS, torch.bfloat16)) == known
-    require_fingerprint(named("dit"), known, "run")
     for name in ("proj_out.weight", "blocks.3.norm2.bias"):
         other = named("dit")
         other[name] = other[name] + 0.1
-        with pytest.raises(InputError, match="run: other weights"):
-            require_fingerprint(other, known, "run")
+        assert fingerprint(other) != known

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import WanVACETransformer3DModel
 from tiny_generator import TINY, tiny_generator, tiny_window
+from tiny_public_weights import upstream_vace
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
@@ -17,28 +18,6 @@ from faithfusion.video.model import Generator
 
 CHANNELS = TINY.codec.latent_channels
 VACE = {"prior": "none", "branch__init": "vace", "branch__num_blocks": 3, "wan__num_layers": 6}
-
-
-def upstream(num_blocks: int = 3, num_layers: int = 6) -> WanVACETransformer3DModel:
-    config = TINY.wan
-    model = WanVACETransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=config.num_heads,
-        attention_head_dim=config.head_dim,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        text_dim=config.text_dim,
-        freq_dim=config.freq_dim,
-        ffn_dim=config.ffn_dim,
-        num_layers=num_layers,
-        cross_attn_norm=True,
-        rope_max_seq_len=config.rope_max_len,
-        vace_layers=list(range(0, num_layers, num_layers // num_blocks)),
-        vace_in_channels=vace_channels(CHANNELS),
-    )
-    for block in model.vace_blocks:  # upstream starts them at random too; make sure that they speak
-        torch.nn.init.normal_(block.proj_out.weight, std=0.1)
-    return model.eval()
 
 
 def split(state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -57,7 +36,7 @@ def generator_like(source: WanVACETransformer3DModel, **changes: object) -> Gene
 @pytest.mark.parametrize("extras", [{}, {"branch__references": True, "branch__depth": True}])
 @torch.no_grad()
 def test_at_step_0_the_generator_is_vace(extras: dict[str, bool]) -> None:
-    source = upstream()
+    source = upstream_vace(CHANNELS)
     generator = generator_like(source, **extras)
     conditions = latent_conditions(generator, [tiny_window(poses=True)])
     x_t, time = torch.randn_like(conditions.render_latent), torch.tensor([0.6])
@@ -96,20 +75,20 @@ def test_context_is_grey_where_it_is_to_be_regenerated() -> None:
 
 def test_an_adapter_of_another_model_is_refused() -> None:
     generator = tiny_generator(**VACE)
-    _, adapter = split(upstream(num_blocks=2).state_dict())
+    _, adapter = split(upstream_vace(CHANNELS, num_blocks=2).state_dict())
     with pytest.raises(InputError, match=r"vace_blocks\.2"):
         generator.branch.load_vace(adapter)
-    _, adapter = split(upstream(num_blocks=6).state_dict())
+    _, adapter = split(upstream_vace(CHANNELS, num_blocks=6).state_dict())
     with pytest.raises(InputError, match="3 blocks"):
         generator.branch.load_vace(adapter)
-    _, adapter = split(upstream().state_dict())
+    _, adapter = split(upstream_vace(CHANNELS).state_dict())
     adapter["vace_patch_embedding.weight"] = adapter["vace_patch_embedding.weight"][:, :-1]
     with pytest.raises(InputError, match="vace_patch_embedding"):
         generator.branch.load_vace(adapter)
 
 
 def test_everything_of_ours_starts_at_zero_and_learns() -> None:
-    generator = generator_like(upstream())
+    generator = generator_like(upstream_vace(CHANNELS))
     torch.nn.init.normal_(generator.backbone.proj_out.weight)
     window = tiny_window()
     conditions = dataclasses.replace(latent_conditions(generator, [window]))

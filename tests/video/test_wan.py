@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel
 from tiny_generator import TINY
+from tiny_public_weights import upstream_sizes
 
 from faithfusion.utils.progress import say
 from faithfusion.video.wan import (
@@ -22,38 +23,21 @@ from faithfusion.video.wan import (
 CHANNELS, TOKENS = 8, 18
 
 
-def upstream() -> WanTransformer3DModel:
-    config = TINY.wan
-    return WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=config.num_heads,
-        attention_head_dim=config.head_dim,
-        in_channels=CHANNELS,
-        out_channels=CHANNELS,
-        text_dim=config.text_dim,
-        freq_dim=config.freq_dim,
-        ffn_dim=config.ffn_dim,
-        num_layers=config.num_layers,
-        cross_attn_norm=True,
-        rope_max_seq_len=config.rope_max_len,
-    ).eval()
-
-
 def run(backbone: WanBackbone, latents: torch.Tensor, times: TokenTimes, prompt: torch.Tensor) -> torch.Tensor:
     inputs = block_inputs(backbone, latents, times, prompt)
     tokens = patchify(backbone.patch_embedding, latents)
     return unpatchify(wan_forward(backbone, tokens, inputs), inputs, latents)
 
 
-def test_parameters_are_named_as_upstream() -> None:
-    source = upstream()
+def test_parameters_are_named_as_WanTransformer3DModel(**upstream_sizes(CHANNELS)).eval() -> None:
+    source = WanTransformer3DModel(**upstream_sizes(CHANNELS)).eval()
     names = set(source.state_dict())
     assert set(build_backbone(TINY.wan, CHANNELS).state_dict()) == names
 
 
 @pytest.mark.parametrize("per_token", [False, True])
 def test_without_a_branch_it_is_the_upstream_forward_and_gradient(per_token: bool) -> None:
-    source = upstream()
+    source = WanTransformer3DModel(**upstream_sizes(CHANNELS)).eval()
     latents, prompt = torch.randn(2, CHANNELS, 3, 4, 6, requires_grad=True), torch.randn(2, 2, TINY.wan.text_dim)
     # diffusers rounds the features of larger times by more than 1e-5; those are compared with DiffSynth
     if per_token:
