@@ -29,7 +29,7 @@ def run(backbone: WanBackbone, latents: torch.Tensor, times: TokenTimes, prompt:
     return unpatchify(wan_forward(backbone, tokens, inputs), inputs, latents)
 
 
-def test_parameters_are_named_as_WanTransformer3DModel(**upstream_sizes(CHANNELS)).eval() -> None:
+def test_parameters_are_named_as_upstream() -> None:
     source = WanTransformer3DModel(**upstream_sizes(CHANNELS)).eval()
     names = set(source.state_dict())
     assert set(build_backbone(TINY.wan, CHANNELS).state_dict()) == names
