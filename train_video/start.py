@@ -12,7 +12,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.assemble import assemble_generator
 from faithfusion.video.lora import add_lora, is_lora_name
-from faithfusion.video.memory import FLOAT32_PARTS, move
+from faithfusion.video.memory import keeps_float32, move
 from faithfusion.video.model import Generator
 from faithfusion.video.weights import load_generator
 from train_video.ds_config import is_frozen_bf16
@@ -96,8 +96,7 @@ def set_precision(part: torch.nn.Module, dtype: torch.dtype, *, frozen_only: boo
     for name, parameter in part.named_parameters():
         if frozen_only and parameter.requires_grad:
             continue
-        keeps = not FLOAT32_PARTS.isdisjoint(name.split("."))
-        parameter.data = parameter.data.to(torch.float32 if keeps else dtype)
+        parameter.data = parameter.data.to(torch.float32 if keeps_float32(name) else dtype)
 
 
 def place_for_sampling(twin: Generator, config: TrainConfig, device: torch.device) -> None:

@@ -12,7 +12,6 @@ import torch
 
 from faithfusion.clips.store import Cut, CutSequence
 from faithfusion.clips.windows import Span
-from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.distill.assess import Assessment, assess_scene, training_view
 from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.pairs_config import PairsConfig
@@ -23,8 +22,8 @@ from faithfusion.distill.pairs_frames import (
     brightness_gain,
     with_truth,
 )
-from faithfusion.distill.references import choose_references, load_references, stacked_poses
-from faithfusion.eig.volume import eig_volume
+from faithfusion.distill.references import choose_references, load_references
+from faithfusion.distill.window import rendered_window
 from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import scene_to
 from faithfusion.scene.rig import clip_as_fitted
@@ -86,27 +85,12 @@ def cut_sequences(
         start, stop = group[0].start, max(span.stop for span in group)
         cameras = [target.framing.camera(camera) for camera in target.cameras[start:stop]]
         times = target.times[start:stop]
-        window = rendered(fitted, cameras, times, config)
+        window = rendered_window(fitted.scene, fitted.assessment, fitted.clip, cameras, times, config.eig)
         truth = [target.truth(number) for number in range(start, stop)]
         gain = brightness_gain(window, truth) if target.match_brightness else None
         facts.append(target.facts | {"first_time": times[0], "gain": None if gain is None else gain.tolist()})
         inside = [Span(span.start - start, span.stop - start) for span in group]
         yield with_references(with_truth(window, truth, gain), fitted, cameras, times, inside, config)
-
-
-def rendered(fitted: FittedDrive, cameras: Sequence[Camera], times: Sequence[int], config: PairsConfig) -> Window:
-    """Render and EIG volume at cameras of one size, one per time stamp; without truth and references."""
-    distances_m = [distance_from_path_m(fitted.clip, camera) for camera in cameras]
-    known = (fitted.assessment.posterior, fitted.assessment.calibration)
-    eig, renders, depths = eig_volume(fitted.scene, *known, cameras, times, distances_m, config.eig)
-    return Window(
-        render=renders,
-        eig=eig,
-        depth=depths,
-        references=renders[:0],
-        known=torch.zeros(len(times)).bool(),
-        poses=stacked_poses(cameras),
-    )
 
 
 def with_references(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +19,22 @@ FRAMES_PER_REFERENCE = 8
 MIN_REFERENCES = 3
 
 
+def rendered_window(
+    scene: GaussianScene,
+    assessment: Assessment,
+    clip: DriveClip,
+    cameras: Sequence[Camera],
+    times: Sequence[int],
+    config: EigConfig,
+) -> Window:
+    """Render and EIG volume from new poses of one image size, one per time stamp; without references and truth."""
+    distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
+    known = (assessment.posterior, assessment.calibration)
+    eig, renders, depths = eig_volume(scene, *known, cameras, times, distances_m, config)
+    unknown = torch.zeros(len(times)).bool()
+    return Window(renders, eig, depths, renders[:0], unknown, poses=stacked_poses(cameras))
+
+
 def window_of(
     scene: GaussianScene,
     assessment: Assessment,
@@ -26,15 +43,11 @@ def window_of(
     recorded: Sequence[Frame],
     config: EigConfig,
 ) -> Window:
-    """Render and EIG volume from new poses of one image size, one per time stamp; references from `recorded` frames of
-    any camera, those that see most of what is shown along the way."""
+    """`rendered_window` at every time stamp, with references from `recorded` frames of any camera: those that see most
+    of what is shown along the way."""
     times = list(range(clip.num_frames))
-    distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
-    known = (assessment.posterior, assessment.calibration)
-    eig, renders, depths = eig_volume(scene, *known, cameras, times, distances_m, config)
-    unknown = torch.zeros(len(times)).bool()
-    window = Window(renders, eig, depths, renders[:0], unknown, poses=stacked_poses(cameras))
+    window = rendered_window(scene, assessment, clip, cameras, times, config)
     count = max(MIN_REFERENCES, len(times) // FRAMES_PER_REFERENCE)
     chosen = sorted(set(choose_references(window, cameras, times, Span(0, len(times)), recorded, count)))
-    references, poses = load_references([recorded[index] for index in chosen], 1, renders.shape[1:3])
-    return Window(renders, eig, depths, references, unknown, poses=window.poses, reference_poses=poses)
+    references, poses = load_references([recorded[index] for index in chosen], 1, window.render.shape[1:3])
+    return dataclasses.replace(window, references=references, reference_poses=poses)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.memory import FLOAT32_PARTS
+from faithfusion.video.memory import keeps_float32
 from faithfusion.video.model import Generator, GeneratorConfig, build_generator
 from faithfusion.video.pretrained import load_backbone, load_vace_adapter, load_vae
 from faithfusion.video.schedule import PATCH
@@ -48,9 +48,7 @@ def public_backbone(state: Mapping[str, Tensor], config: GeneratorConfig) -> Wan
     """The backbone around tensors in diffusers' names, which it takes over as they are."""
     backbone = empty_backbone(config.wan, config.codec.latent_channels)
     backbone.rope = _rope(config.wan)
-    exact = {
-        name: value if FLOAT32_PARTS.isdisjoint(name.split(".")) else value.float() for name, value in state.items()
-    }
+    exact = {name: value.float() if keeps_float32(name) else value for name, value in state.items()}
     backbone.load_state_dict(exact, assign=True)
     return backbone
 

@@ -7,7 +7,9 @@ goes through `BlockInputs.attend`, so that keys and values of unchanging tokens 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttention, WanTransformerBlock
@@ -81,14 +83,12 @@ class WanBlock(nn.Module):
         return _to_output(self.attn2, attention(*_projected(self.attn2, tokens, prompt.type_as(tokens))))
 
 
-def run_block(
-    block: WanBlock, tokens: Float[Tensor, "b l d"], inputs: BlockInputs, *, recompute: bool
-) -> Float[Tensor, "b l d"]:
-    """The block's output; with `recompute` its activations are not kept for the backward pass (gradient
+def run_block(function: Callable[..., Tensor], *given: Any, recompute: bool) -> Tensor:
+    """`function(*given)`; with `recompute` its activations are not kept for the backward pass (gradient
     checkpointing)."""
     if recompute and torch.is_grad_enabled():
-        return checkpoint(block, tokens, inputs, use_reentrant=False)
-    return block(tokens, inputs)
+        return checkpoint(function, *given, use_reentrant=False)
+    return function(*given)
 
 
 def _projected(module: WanAttention, tokens: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:

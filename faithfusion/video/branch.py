@@ -16,11 +16,10 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.attention import KeysValues
-from faithfusion.video.block import BlockInputs, WanBlock
+from faithfusion.video.block import BlockInputs, WanBlock, run_block
 from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
 from faithfusion.video.references import ReferenceAttention
 from faithfusion.video.wan import WanBackbone, patchify
@@ -127,8 +126,7 @@ class ContextBranch(nn.Module):
         samples = []
         for index, projection in enumerate(self.projections):
             given = (index, tokens, inputs, rays, keys_values)
-            recompute = self.checkpoint_blocks and torch.is_grad_enabled()
-            tokens = checkpoint(self._block, *given, use_reentrant=False) if recompute else self._block(*given)
+            tokens = run_block(self._block, *given, recompute=self.checkpoint_blocks)
             samples.append((weight * projection(tokens)).type_as(tokens))
         return samples
 

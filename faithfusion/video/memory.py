@@ -100,14 +100,18 @@ def set_tiles(codec: NormalisedCodec, config: MemoryConfig) -> None:
     codec.tiles = Tiles(config.vae_tile_pixels, config.vae_tile_overlap) if config.vae_tile_pixels else None
 
 
+def keeps_float32(name: str) -> bool:
+    """Whether the parameter of this name stays in float32 beside bf16 ones, as in diffusers."""
+    return not FLOAT32_PARTS.isdisjoint(name.split("."))
+
+
 def cast_weights(generator: Generator, config: MemoryConfig, device: torch.device) -> None:
     """Backbone, branch and prompt to the configured precision except FLOAT32_PARTS, the codec to its own."""
     auto = torch.bfloat16 if device.type == "cuda" else torch.float32
     dtype = {"auto": auto, "bf16": torch.bfloat16, "fp32": torch.float32}[config.dtype]
     for part in (generator.backbone, generator.branch):
         for name, parameter in part.named_parameters():
-            keeps = not FLOAT32_PARTS.isdisjoint(name.split("."))
-            parameter.data = parameter.data.to(torch.float32 if keeps else dtype)
+            parameter.data = parameter.data.to(torch.float32 if keeps_float32(name) else dtype)
     generator.prompt.data = generator.prompt.data.to(dtype)
     generator.codec.to(torch.bfloat16 if config.codec_dtype == "bf16" else torch.float32)
 

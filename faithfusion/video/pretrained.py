@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from faithfusion.utils.errors import InputError
+from faithfusion.video.conditioning import vace_channels
 from faithfusion.video.layouts import Match, match, require_kind
 from faithfusion.video.vae import WanVaeConfig
 from faithfusion.video.wan import WanConfig
 from faithfusion.video.weight_files import Part, WeightFiles, open_source, read_shapes, read_tensors
 
 HEAD_DIM = 128  # of every published Wan2.1; tensor shapes do not tell it
-MASK_CHANNELS = 64  # of VACE's input, beside two latents
 SAMPLES = 4  # values at either end of a tensor in a fingerprint
 
 
@@ -64,7 +64,7 @@ def load_vace_adapter(
     """
     weights, found = inspect_source(source, "transformer")
     require_kind(found, ("vace", "vace_adapter"), weights.where)
-    _require_sizes(weights, found, config, {"context": 2 * latent_channels + MASK_CHANNELS})
+    _require_sizes(weights, found, config, {"context": vace_channels(latent_channels)})
     layers = vace_layers(found.symbols["adapters"], config.num_layers, weights)
     return VaceWeights(read_tensors(weights, _part_of(found, adapter=True), dtype), layers)
 

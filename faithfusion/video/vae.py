@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faithfusion.clips.windows import CHUNK_FRAMES
-from faithfusion.video.tiles import Tiles, in_tiles
+from faithfusion.video.tiles import CELL_PIXELS, Tiles, in_tiles
 
-DOWNSAMPLING = 8  # pixels per latent cell along each side
+DOWNSAMPLING = CELL_PIXELS  # pixels per latent cell along each side
 
 
 @dataclass(frozen=True)
