@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from faithfusion.utils.errors import InputError
 from faithfusion.video.branch import BranchConfig
 from faithfusion.video.conditioning import LatentConditions
 from faithfusion.video.memory import MemoryConfig
@@ -38,15 +38,11 @@ from faithfusion.video.plan_steps import (
     trace_sampling,
     trace_training,
 )
-from faithfusion.video.plan_table import plan_lines
 from faithfusion.video.plan_trace import ATTENTION, LINEAR, Tracer
 from faithfusion.video.schedule import ScheduleConfig
 from faithfusion.video.tiles import Tiles
 from faithfusion.video.vae import CodecConfig, WanVaeConfig, build_codec
 from faithfusion.video.wan import WanConfig
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-import plan_memory
 
 SIZE = ClipSize(9, 64, 96)
 FP32 = MemoryConfig(dtype="fp32")
@@ -304,7 +300,7 @@ def test_zero_divides_what_its_stage_says(stage: int, gpus: int, weights: int, g
 
 def test_zero_settings_of_the_files_that_ship() -> None:
     folder = Path(__file__).resolve().parents[2] / "ds_configs"
-    read = {path.stem: zero_settings(plan_memory.read_json(str(path)), 2) for path in folder.glob("*.json")}
+    read = {path.stem: zero_settings(json.loads(path.read_text()), 2) for path in folder.glob("*.json")}
     assert {name: settings.stage for name, settings in read.items() if name.startswith(("zero", "cpu"))} == {
         name: int(name[4]) if name != "cpu" else 0 for name in read if name.startswith(("zero", "cpu"))
     }
@@ -353,53 +349,3 @@ def test_bytes_of_deepspeed_itself(tmp_path: Path) -> None:
         trained = trained_bytes(1_000_000, ZeroSettings(int(line[3]), 1, bucket=0, live=0), average_on_card=False)
         measured = float(line[4])
         assert trained.standing / 1e6 <= measured * 1.01 and measured < trained.standing / 1e6 + 2.6, line
-
-
-# the tool
-
-
-def test_the_tool_plans_wan_tiny(capsys: pytest.CaptureFixture[str]) -> None:
-    plan_memory.main(["--model", "wan-tiny", "--frames", "9", "--height", "64", "--width", "96", "--active", "0.5"])
-    text = capsys.readouterr().out
-    for part in ("216 tokens", "step, all tokens", "step, 50% active", "VAE decode", "peak, update", "training of"):
-        assert part.replace("216", str(ClipSize(9, 64, 96).tokens)) in text
-
-
-def test_the_files_of_training_and_refinement() -> None:
-    options = plan_memory.PlanOptions(train="configs/train_video/wan_tiny.yaml", frames=17, height=160, width=256)
-    request, name = plan_memory.requested(options)
-    assert (request.trainable, request.micro_batch, name) == ("all", 2, "configs/train_video/wan_tiny.yaml")
-    request, _ = plan_memory.requested(plan_memory.PlanOptions(refine="configs/refine/vace_1.3b.yaml"))
-    assert request.size.frames == 49 and request.generator.branch == BranchConfig("vace", 15)
-
-
-def test_what_is_not_asked_for_is_not_planned() -> None:
-    plan = make_plan(PlanRequest(CONFIGS["dit"], SIZE, parts=()))
-    assert not plan.sampling and plan.training is None and plan.codec is None
-    assert len(plan_lines(plan, "tiny")) == 3
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["--model", "2b"], "model: 2b; expected one of 1.3b"),
-        (["--frames", "48"], "frames: 48; expected 4k"),
-        (["--height", "472"], "height: 472; expected a multiple of 16"),
-        (["--width", "0"], "width: 0"),
-        (["--branch", "vace", "--blocks", "31"], "blocks: 31; expected at most the 30"),
-        (["--active", "1.5"], "active: 1.5"),
-        (["--zero", "4"], "zero"),
-        (["--gpus", "0"], "gpus: 0; expected at least 1"),
-        (["--lora", "-1"], "lora"),
-        (["--micro_batch", "0"], "micro_batch: 0"),
-        (["--deepspeed", "no.json"], "no.json: cannot be read"),
-        (["--train", "no.yaml"], "no.yaml"),
-        (["--refine", "a.yaml", "--train", "b.yaml"], "more than one file"),
-        (["--generator", "weights.safetensors"], "weights.safetensors: a weights file; expected wan-tiny or a YAML"),
-        (["--memory.vae_tile_pixels", "100"], "vae_tile_pixels: 100"),
-    ],
-)
-def test_bad_options_are_one_line(argv: list[str], message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        plan_memory.main(argv)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
