@@ -215,6 +215,15 @@ class ViewPoses:
 
 
 @dataclass(frozen=True)
+class WarpedViews:
+    """Recorded views brought into a clip's own by its depth: per pixel the n best in turn. `trust` in [0, 1]; 0 where
+    no view shows the surface, the colour there is the render's."""
+
+    colors: Float[Tensor, "n t h w 3"]
+    trust: Float[Tensor, "n t h w"]
+
+
+@dataclass(frozen=True)
 class Window:
     """What the generator gets: 4k+1 frames of a render with its EIG, references from the recorded views, and, in
     training, the true clip. `known` marks frames whose content is exact history (phi = 0). The poses of frames and
@@ -228,3 +237,4 @@ class Window:
     truth: Float[Tensor, "t h w 3"] | None = None
     poses: ViewPoses | None = None  # of the frames
     reference_poses: ViewPoses | None = None
+    warped: WarpedViews | None = None

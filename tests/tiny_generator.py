@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from faithfusion.types import EigVolume, ViewPoses, Window
+from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.branch import BranchConfig
 from faithfusion.video.model import Generator, GeneratorConfig, build_generator
@@ -52,11 +52,14 @@ def tiny_poses(count: int, height: int, width: int, step_m: float = 0.5) -> View
     return ViewPoses(intrinsics.repeat(count, 1, 1), world_from_camera)
 
 
-def tiny_window(frames: int = 5, height: int = 32, width: int = 48, seed: int = 0, *, poses: bool = False) -> Window:
-    """Random colours; expected error grows from left to right over two decades."""
+def tiny_window(
+    frames: int = 5, height: int = 32, width: int = 48, seed: int = 0, *, poses: bool = False, warped: int = 0
+) -> Window:
+    """Random colours; expected error grows from left to right over two decades. `warped`: how many warped views."""
     random = make_generator(seed, "tiny window")
     rms = torch.logspace(-3, 0, width).expand(frames, height, width).clone()
     eig = EigVolume(eig_nats=rms * 5.0, expected_sq_error=0.1 * rms.square(), alpha=torch.ones_like(rms))
+    views = torch.rand(max(warped, 1), frames, height, width, 4, generator=make_generator(seed, "tiny warped views"))
     return Window(
         render=torch.rand(frames, height, width, 3, generator=random),
         eig=eig,
@@ -66,4 +69,5 @@ def tiny_window(frames: int = 5, height: int = 32, width: int = 48, seed: int = 
         truth=torch.rand(frames, height, width, 3, generator=random),
         poses=tiny_poses(frames, height, width) if poses else None,
         reference_poses=tiny_poses(1, height, width) if poses else None,
+        warped=WarpedViews(views[..., :3], views[..., 3]) if warped else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from faithfusion.config import config_hash
-from faithfusion.types import EigVolume, ViewPoses, Window
+from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
@@ -32,12 +32,22 @@ def cache_latents(windows: Sequence[WindowRef], folder: Path, generator: Generat
     Every process encodes its share and waits for the others. The generator is used where it is (on the device).
     """
     place = folder / f"latents_{_encoder_hash(generator)}"
+    return cache_windows(windows, place, lambda ref: encode_window(ref, generator), topology)
+
+
+def cache_windows(
+    windows: Sequence[WindowRef], place: Path, encode: Callable[[WindowRef], dict[str, Tensor]], topology: Topology
+) -> list[Path]:
+    """One file of named tensors per window in the folder `place`; those already there are kept.
+
+    Every process encodes its share and waits for the others.
+    """
     files = [place / _file_name(ref) for ref in windows]
     # shares do not depend on what is there already, because another process may have started writing
     own = range(topology.rank, len(files), topology.world_size)
     share = [number for number in own if not _is_whole(files[number])]
-    for number in track(share, "latents") if topology.is_first else share:
-        tensors = encode_window(windows[number], generator)
+    for number in track(share, place.name.split("_")[0]) if topology.is_first else share:
+        tensors = encode(windows[number])
         with atomic_file(files[number]) as temporary:
             save_file(tensors, temporary)
     wait_for_all()
@@ -67,6 +77,9 @@ def encode_window(ref: WindowRef, generator: Generator) -> dict[str, Tensor]:
 def mirrored(window: Window) -> Window:
     """The window of a mirrored world: left and right exchanged in every image, the world's x axis reversed."""
     eig = EigVolume(*(getattr(window.eig, field.name).flip(2) for field in dataclasses.fields(EigVolume)))
+    warped = window.warped
+    if warped is not None:
+        warped = WarpedViews(warped.colors.flip(3), warped.trust.flip(3))
     return dataclasses.replace(
         window,
         render=window.render.flip(2),
@@ -76,6 +89,7 @@ def mirrored(window: Window) -> Window:
         truth=None if window.truth is None else window.truth.flip(2),
         poses=_mirrored_poses(window.poses, window.render.shape[2]),
         reference_poses=_mirrored_poses(window.reference_poses, window.references.shape[2]),
+        warped=warped,
     )
 
 
@@ -105,7 +119,7 @@ def _is_whole(path: Path) -> bool:
 
 def _encoder_hash(generator: Generator) -> str:
     config = generator.config
-    branch = (config.branch.init, config.branch.references, config.branch.depth, config.branch.vace_reactive)
+    branch = [getattr(config.branch, name) for name in ("init", "references", "depth", "vace_reactive", "warped")]
     parts = (config.codec, config.conditioning, *branch)
     digest = hashlib.sha256(config_hash(*parts).encode())
     for name, value in sorted(generator.codec.state_dict().items()):

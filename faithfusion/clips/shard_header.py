@@ -6,13 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from faithfusion.utils.errors import InputError
 
 FORMAT = "faithfusion.windows"
 VERSION = 2
-ColorName = Literal["render", "truth"]
+ColorName = str
+"""`render`, `truth`, or `warped0`, `warped1`, ... for the warped views."""
+
+
+def warped_name(number: int) -> ColorName:
+    """Name of the clip of the `number`-th best warped views."""
+    return f"warped{number}"
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,18 @@ class SequenceEntry:
     width: int
     render: ColorPlace
     truth: ColorPlace | None
+    warped: tuple[ColorPlace, ...] = ()  # younger than the format: shards before have none
 
     def place(self, name: ColorName) -> ColorPlace | None:
-        """Where one of its colours lies; None if there is no truth."""
-        return self.render if name == "render" else self.truth
+        """Where one of its colours lies; None if it has none of that name."""
+        return self.places.get(name)
+
+    @property
+    def places(self) -> dict[ColorName, ColorPlace]:
+        """Everything in videos, by name."""
+        named = {"render": self.render, "truth": self.truth}
+        named |= {warped_name(number): place for number, place in enumerate(self.warped)}
+        return {name: place for name, place in named.items() if place is not None}
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,7 @@ def header_from_metadata(path: Path, metadata: Mapping[str, str]) -> ShardHeader
 def _sequence(plain: dict[str, Any]) -> SequenceEntry:
     truth = plain["truth"]
     places = {"render": ColorPlace(**plain["render"]), "truth": None if truth is None else ColorPlace(**truth)}
+    places["warped"] = tuple(ColorPlace(**place) for place in plain.get("warped", ()))
     return SequenceEntry(**plain | places)
 
 
@@ -108,7 +123,7 @@ def check_header(path: Path, header: ShardHeader) -> None:
         if video.stat().st_size != entry.num_bytes:
             raise InputError(video, f"{video.stat().st_size} bytes", expected)
     for number, sequence in enumerate(header.sequences):
-        for place in filter(None, (sequence.render, sequence.truth)):
+        for place in sequence.places.values():
             if not 0 <= place.video < len(header.videos):
                 raise InputError(path, f"sequence {number} in video {place.video}", f"one of {len(header.videos)}")
             video = header.videos[place.video]

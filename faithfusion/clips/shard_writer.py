@@ -12,7 +12,15 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faithfusion.clips.shard_header import ColorName, ColorPlace, SequenceEntry, ShardHeader, VideoEntry, WindowEntry
+from faithfusion.clips.shard_header import (
+    ColorName,
+    ColorPlace,
+    SequenceEntry,
+    ShardHeader,
+    VideoEntry,
+    WindowEntry,
+    warped_name,
+)
 from faithfusion.clips.video_file import ColorFormat, VideoWriter
 from faithfusion.clips.windows import Span
 
@@ -47,11 +55,12 @@ class ShardColors:
     def add(
         self, clips: Mapping[ColorName, UInt8[Tensor, "t h w 3"]], windows: Sequence[tuple[Span, tuple[int, ...]]]
     ) -> None:
-        """Appends a sequence, its render and perhaps its truth, and its windows with their references."""
+        """Appends a sequence, its render and perhaps truth and warped views, and its windows with their references."""
         places = {name: self._append(name, clip) for name, clip in clips.items()}
         number = len(self._sequences)
         size = tuple(clips["render"].shape[:3])
-        self._sequences.append(SequenceEntry(*size, places["render"], places.get("truth")))
+        warped = tuple(places[name] for name in map(warped_name, range(len(places))) if name in places)
+        self._sequences.append(SequenceEntry(*size, places["render"], places.get("truth"), warped))
         self._windows += [WindowEntry(number, span.start, span.stop, references) for span, references in windows]
 
     def _append(self, name: ColorName, clip: UInt8[Tensor, "t h w 3"]) -> ColorPlace:

@@ -1,8 +1,8 @@
 """Shards of windows on disk: `NAME.safetensors` with mp4 files beside it; any window is read without the others.
 
-Colours lie in mp4 files, `NAME_render_WxH.mp4` and `NAME_truth_WxH.mp4`, sequence after sequence; references (bytes),
-EIG, expected error, alpha, depth (float16), known frames and poses (float32) in the safetensors file, whose header
-(`shard_header`) holds them together.
+Colours lie in mp4 files, `NAME_render_WxH.mp4`, `NAME_truth_WxH.mp4` and `NAME_warped0_WxH.mp4`, ..., sequence after
+sequence; references and the trust in warped views (bytes), EIG, expected error, alpha, depth (float16), known frames
+and poses (float32) in the safetensors file, whose header (`shard_header`) holds them together.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from faithfusion.clips.manifest import check_manifests
-from faithfusion.clips.shard_header import ColorName, ShardHeader, check_header, header_from_metadata
+from faithfusion.clips.shard_header import ColorName, ShardHeader, check_header, header_from_metadata, warped_name
 from faithfusion.clips.shard_writer import ShardColors
 from faithfusion.clips.video_file import ColorFormat, read_frames
 from faithfusion.clips.windows import Span
-from faithfusion.types import EigVolume, ViewPoses, Window
+from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 
 FLOAT16_MAX = 65504.0
 VOLUMES = ("eig_nats", "expected_sq_error", "alpha", "depth")
 PER_FRAME = (*VOLUMES, "known")
+TRUST = "warped_trust"  # [T, n, H, W]
 POSES = ("poses", "reference_poses")
 POSE_FIELDS = ("intrinsics", "world_from_camera")
 
@@ -80,14 +81,15 @@ class WindowShard:
                 names = [key.removeprefix(prefix) for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
                 packed = {
                     name: file.get_slice(prefix + name)[frames]
-                    if name in PER_FRAME or name.startswith("poses.")
+                    if name in (*PER_FRAME, TRUST) or name.startswith("poses.")
                     else file.get_tensor(prefix + name)[list(entry.references)]
                     for name in names
                 }
         except (OSError, SafetensorError) as error:
             raise InputError(self.path, f"window {index} cannot be read ({error})", "an intact shard") from None
         whole = (slice(None), slice(None), slice(None))
-        colors = {name: self.colors(index, name, whole) for name in ("render", "truth") if self._has(index, name)}
+        places = self.header.sequences[entry.sequence].places
+        colors = {name: self.colors(index, name, whole) for name in places}
         return _unpack(packed | colors)
 
     def has_truth(self, index: int) -> bool:
@@ -109,7 +111,8 @@ class WindowShard:
         sequence = self.header.sequences[entry.sequence]
         place = sequence.place(name)
         if place is None:
-            raise InputError(self.path, f"window {index} has no true clip", "training pairs with `truth`")
+            found = "true clip" if name == "truth" else f"clip {name}"
+            raise InputError(self.path, f"window {index} has no {found}", "pairs of this version of make_pairs")
         frames = range(entry.start, entry.stop)[region[0]]
         path = self.path.with_name(self.header.videos[place.video].file)
         if frames.step != 1 or not frames:
@@ -158,10 +161,10 @@ def write_shard(
     with ShardColors(path, color_format or ColorFormat()) as colors:
         for number, item in enumerate(sequences):
             cut = item if isinstance(item, CutSequence) else CutSequence(item, (Cut(Span(0, len(item.render))),))
-            packed = _pack(path, cut.sequence)
+            clips, packed = _pack(path, cut.sequence)
             everything = tuple(range(len(cut.sequence.references)))
             windows = [(c.span, everything if c.references is None else c.references) for c in cut.cuts]
-            colors.add({name: packed.pop(name) for name in ("render", "truth") if name in packed}, windows)
+            colors.add(clips, windows)
             tensors |= {f"{number}/{name}": value for name, value in packed.items()}
         header = colors.finish(provenance or {})
         with atomic_file(path) as temporary:
@@ -201,9 +204,10 @@ def _require_alike(path: Path, number: int, shapes: dict[str, Sequence[int]], si
             raise InputError(path, f"sequence {number}: {name} of {found}", f"{wanted}, frames and size of its clip")
 
 
-def _pack(path: Path, window: Window) -> dict[str, Tensor]:
+def _pack(path: Path, window: Window) -> tuple[dict[ColorName, Tensor], dict[str, Tensor]]:
+    """What goes into the videos, and the tensors."""
+    clips = {"render": _bytes(window.render)}
     packed = {
-        "render": _bytes(window.render),
         "references": _bytes(window.references),
         "eig_nats": _half(window.eig.eig_nats),
         "expected_sq_error": _half(window.eig.expected_sq_error),
@@ -212,13 +216,17 @@ def _pack(path: Path, window: Window) -> dict[str, Tensor]:
         "known": window.known.contiguous(),
     }
     if window.truth is not None:
-        packed["truth"] = _bytes(window.truth)
+        clips["truth"] = _bytes(window.truth)
+    if window.warped is not None:
+        clips |= {warped_name(number): _bytes(view) for number, view in enumerate(window.warped.colors)}
+        packed[TRUST] = _bytes(window.warped.trust.transpose(0, 1))
     for name, poses in ((name, getattr(window, name)) for name in POSES):
         if poses is not None:
             packed |= {f"{name}.{field}": getattr(poses, field).float().cpu().contiguous() for field in POSE_FIELDS}
-    parts = {name: value.shape for name, value in packed.items() if name in (*PER_FRAME, "truth")}
+    parts = {name: value.shape for name, value in packed.items() if name in PER_FRAME}
+    parts |= {name: value.shape for name, value in clips.items()}
     _require_alike(path, 0, parts, tuple(window.render.shape[:3]))
-    return packed
+    return clips, packed
 
 
 def _unpack(packed: dict[str, Tensor]) -> Window:
@@ -235,8 +243,17 @@ def _unpack(packed: dict[str, Tensor]) -> Window:
         references=packed["references"].float() / 255.0,
         known=packed["known"],
         truth=packed["truth"].float() / 255.0 if "truth" in packed else None,
+        warped=_unpack_warped(packed),
         **poses,
     )
+
+
+def _unpack_warped(packed: dict[str, Tensor]) -> WarpedViews | None:
+    if TRUST not in packed:
+        return None
+    trust = packed[TRUST].transpose(0, 1).float() / 255.0
+    colors = torch.stack([packed[warped_name(number)].float() / 255.0 for number in range(len(trust))])
+    return WarpedViews(colors, trust)
 
 
 def _bytes(colors: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from faithfusion.types import EigVolume, ViewPoses, Window
+from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.errors import InputError
 
 CHUNK_FRAMES = 4  # frames per latent frame, after the first
@@ -95,7 +95,11 @@ def pad_window(window: Window, side_multiple: int) -> Window:
 
     eig = EigVolume(*(pad(getattr(window.eig, field.name)) for field in dataclasses.fields(EigVolume)))
     truth = None if window.truth is None else pad(window.truth)
-    return dataclasses.replace(window, render=pad(window.render), eig=eig, depth=pad(window.depth), truth=truth)
+    warped = window.warped
+    if warped is not None:
+        warped = WarpedViews(warped.colors[:, :, rows][:, :, :, columns], warped.trust[:, :, rows][:, :, :, columns])
+    depth = pad(window.depth)
+    return dataclasses.replace(window, render=pad(window.render), eig=eig, depth=depth, truth=truth, warped=warped)
 
 
 def reflected_indices(length: int, padded: int) -> Int[Tensor, " padded"]:
@@ -111,6 +115,16 @@ def _index_frames(window: Window, frames: Int[Tensor, " n"]) -> Window:
     known, poses = window.known[frames], window.poses
     if poses is not None:
         poses = ViewPoses(poses.intrinsics[frames], poses.world_from_camera[frames])
+    warped = window.warped
+    if warped is not None:
+        warped = WarpedViews(warped.colors[:, frames], warped.trust[:, frames])
     return dataclasses.replace(
-        window, render=window.render[frames], eig=eig, depth=window.depth[frames], known=known, truth=truth, poses=poses
+        window,
+        render=window.render[frames],
+        eig=eig,
+        depth=window.depth[frames],
+        known=known,
+        truth=truth,
+        poses=poses,
+        warped=warped,
     )

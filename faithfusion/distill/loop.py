@@ -18,6 +18,7 @@ from faithfusion.distill.optimiser import SceneOptimiser
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
+from faithfusion.distill.warp import warp_source
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import node_coverage, render_view
@@ -57,7 +58,8 @@ def refine_stage(
     informing = train_frames[:: config.posterior_stride]
     assessment = update_assessment(scene, clip, informing, calibration, config.eig)
     cameras = path_cameras(clip, config.camera or clip.camera_names[0], path)
-    window = window_of(scene, assessment, clip, cameras, train_frames, config.eig)
+    recorded = warp_source(scene, clip, train_frames, config.fit.initialise, config.warp)
+    window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
     novel = novel_views(scene, cameras, edited, config.distill)

@@ -11,6 +11,7 @@ from faithfusion.config import to_plain
 from faithfusion.data.splits import SplitConfig
 from faithfusion.data.street.config import StreetConfig
 from faithfusion.distill.fit import FitConfig
+from faithfusion.distill.warp_config import WarpConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.utils.errors import InputError
 
@@ -116,6 +117,7 @@ class PairsConfig:
         street: streets; seed and shifts are set per street.
         fit: fits; the number of steps is set per fit.
         eig: expected information gain.
+        warp: recorded views brought into the windows.
     """
 
     kind: Literal["street", "cross_camera", "withheld"] = "street"
@@ -141,6 +143,7 @@ class PairsConfig:
     street: StreetConfig = field(default_factory=lambda: StreetConfig(num_frames=33))
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)
+    warp: WarpConfig = field(default_factory=WarpConfig)
 
     def __post_init__(self) -> None:
         for name in ("posterior_stride", "num_references", "num_streets", "num_shifts"):

@@ -14,11 +14,12 @@ from faithfusion.clips.store import CutSequence
 from faithfusion.clips.windows import Span, training_spans
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.data.street.config import camera_shifts_m
 from faithfusion.data.street.truth import load_truth
 from faithfusion.data.street.writer import make_street
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.pairs_config import PairsConfig, WithheldConfig
-from faithfusion.distill.pairs_frames import Framing, TrueFrame, framing_of, recorded_truth
+from faithfusion.distill.pairs_frames import TrueFrame, framing_of, recorded_truth
 from faithfusion.distill.pairs_scene import FittedDrive, Target, coverage, cut_sequences, fit_drive
 from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.types import DriveClip, Frame
@@ -42,23 +43,29 @@ def street_sequences(seed: int, config: PairsConfig, workspace: Path, facts: dic
     shifts_m = tuple(round(float(shift), 2) for shift in magnitudes * sides)
     steps = _draw(config.fit_steps, random)
     drive = workspace / f"street_{seed:04d}"
-    make_street(dataclasses.replace(config.street, seed=seed, shifts_m=shifts_m), drive)
+    street = dataclasses.replace(config.street, seed=seed, shifts_m=shifts_m)
+    make_street(street, drive)
     clip = read_clip(drive)
     split = split_clip(clip, config.split)
     fitted = fit_drive(clip, split.train, split.calibration, steps, config, workspace / "fit.safetensors")
-    camera_name = config.street.truth_cameras[0]
     facts |= {"seed": seed, "shifts_m": shifts_m, "fit_steps": steps, "sequences": []}
     spans = training_spans(clip.num_frames, config.window_frames, config.overlap_frames)
-    for shift_m in shifts_m:
-        cameras = shifted_cameras(fitted.clip, camera_name, shift_m)
-        framing = framing_of(cameras[0], config.framing)
+    for camera_name in config.street.truth_cameras:
+        for shift_m in camera_shifts_m(street, camera_name):
+            target = _true_target(fitted, drive, camera_name, shift_m, config)
+            yield from cut_sequences(fitted, target, spans, config, facts["sequences"])
 
-        def truth(t: int, shift_m: float = shift_m, framing: Framing = framing) -> TrueFrame:
-            color = load_truth(drive, shift_m, camera_name, t).color
-            return TrueFrame(framing.image(color), framing.mask(torch.ones(color.shape[:2], dtype=torch.bool)))
 
-        target = Target(cameras, range(clip.num_frames), framing, truth, {"shift_m": shift_m})
-        yield from cut_sequences(fitted, target, spans, config, facts["sequences"])
+def _true_target(fitted: FittedDrive, drive: Path, camera_name: str, shift_m: float, config: PairsConfig) -> Target:
+    cameras = shifted_cameras(fitted.clip, camera_name, shift_m)
+    framing = framing_of(cameras[0], config.framing)
+
+    def truth(t: int) -> TrueFrame:
+        color = load_truth(drive, shift_m, camera_name, t).color
+        return TrueFrame(framing.image(color), framing.mask(torch.ones(color.shape[:2], dtype=torch.bool)))
+
+    facts = {"camera": camera_name, "shift_m": shift_m}
+    return Target(cameras, range(fitted.clip.num_frames), framing, truth, facts)
 
 
 def cross_camera_sequences(

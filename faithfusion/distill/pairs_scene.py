@@ -23,6 +23,7 @@ from faithfusion.distill.pairs_frames import (
     with_truth,
 )
 from faithfusion.distill.references import choose_references, load_references
+from faithfusion.distill.warp import WarpSource, warp_source, warped_views
 from faithfusion.distill.window import rendered_window
 from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import scene_to
@@ -40,7 +41,12 @@ class FittedDrive:
     scene: GaussianScene
     assessment: Assessment
     clip: DriveClip
-    fitted_frames: tuple[Frame, ...]
+    recorded: WarpSource
+
+    @property
+    def fitted_frames(self) -> Sequence[Frame]:
+        """The frames that the scene was fitted to."""
+        return self.recorded.frames
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ def fit_drive(
         tuple(refined.frame(frame.time_index, frame.camera_name) for frame in frames) for frames in (train, calibration)
     )
     assessment = assess_scene(scene, refined, train[:: config.posterior_stride], calibration, config.eig)
-    return FittedDrive(scene, assessment, refined, train)
+    recorded = warp_source(scene, refined, train, config.fit.initialise, config.warp, config.framing.downscale)
+    return FittedDrive(scene, assessment, refined, recorded)
 
 
 def cut_sequences(
@@ -86,6 +93,7 @@ def cut_sequences(
         cameras = [target.framing.camera(camera) for camera in target.cameras[start:stop]]
         times = target.times[start:stop]
         window = rendered_window(fitted.scene, fitted.assessment, fitted.clip, cameras, times, config.eig)
+        window = dataclasses.replace(window, warped=warped_views(fitted.recorded, window, cameras, times))
         truth = [target.truth(number) for number in range(start, stop)]
         gain = brightness_gain(window, truth) if target.match_brightness else None
         facts.append(target.facts | {"first_time": times[0], "gain": None if gain is None else gain.tolist()})

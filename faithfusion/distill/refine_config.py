@@ -11,6 +11,7 @@ from faithfusion.data.trajectory_config import TrajectoryEntry, check_entries
 from faithfusion.distill.fit import FitConfig
 from faithfusion.distill.optimiser import OptimiserConfig
 from faithfusion.distill.schedule import ScheduleConfig
+from faithfusion.distill.warp_config import WarpConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.utils.errors import InputError
@@ -66,6 +67,7 @@ class RefineConfig:
         seed: seed of the run.
         fit: reconstruction.
         eig: expected information gain.
+        warp: recorded views brought into the new ones.
         editor: video model.
         distill: distillation.
     """
@@ -85,6 +87,7 @@ class RefineConfig:
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)
+    warp: WarpConfig = field(default_factory=WarpConfig)
     editor: EditorConfig = field(default_factory=EditorConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
 

@@ -25,6 +25,7 @@ from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.loop import refine_stage, settle
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.stage_files import StageClip, load_stage_clip, save_stage_clip
+from faithfusion.distill.warp import warp_source
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.scene.checkpoint import load_scene, save_scene
@@ -131,7 +132,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedGenerator 
     split, path = split_clip(clip, config.split), clip_path(clip, config.trajectory_entries)
     known = out / "scene_calibrated.safetensors"
     settling = (config.settle_steps, config.distill.optimise, config.distill.densify, config.seed)
-    inputs = (config.eig, config.posterior_stride, settling, camera_name, path.key())
+    inputs = (config.eig, config.posterior_stride, config.warp, settling, camera_name, path.key())
     unrefined = out / "clip_unrefined.safetensors"
     outputs = [known, unrefined]
     log.run("calibrate", inputs, outputs, lambda: _calibrate(as_fitted, clip, split, config, path, outputs))
@@ -139,7 +140,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedGenerator 
     calibration = calibration_from_plain(metadata["calibration"])
 
     after, last = before, unrefined
-    inputs = (config.distill, config.editor, camera_name, config.seed, opened.identity, path.key())
+    inputs = (config.distill, config.editor, config.warp, camera_name, config.seed, opened.identity, path.key())
     for step in path.stages(config.distill.schedule.num_stages(float(path.displacement_m().max()))):
         outputs = [out / f"scene_stage_{step.stage}.safetensors", out / f"clip_stage_{step.stage}.safetensors"]
 
@@ -192,7 +193,8 @@ def _calibrate(
     scene = settle(scene, clip, split, config)
     assessment = update_assessment(scene, clip, split.recorded[::stride], calibration, config.eig)
     cameras = path_cameras(clip, require_camera(config, clip.camera_names), new_path)
-    window = window_of(scene, assessment, clip, cameras, split.recorded, config.eig)
+    recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
+    window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
     save_stage_clip(outputs[1], StageClip(new_path.name, window))
     facts = assessment_facts(clip, config.split, stride, calibration, settled=config.settle_steps > 0)
     save_scene(outputs[0], scene, {"clip": clip.name, **facts})

@@ -11,9 +11,10 @@ from faithfusion.clips.windows import Span
 from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.distill.assess import Assessment
 from faithfusion.distill.references import choose_references, load_references, stacked_poses
+from faithfusion.distill.warp import WarpSource, warped_views
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.volume import eig_volume
-from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
+from faithfusion.types import Camera, DriveClip, GaussianScene, Window
 
 FRAMES_PER_REFERENCE = 8
 MIN_REFERENCES = 3
@@ -40,14 +41,16 @@ def window_of(
     assessment: Assessment,
     clip: DriveClip,
     cameras: Sequence[Camera],
-    recorded: Sequence[Frame],
+    recorded: WarpSource,
     config: EigConfig,
 ) -> Window:
-    """`rendered_window` at every time stamp, with references from `recorded` frames of any camera: those that see most
-    of what is shown along the way."""
+    """`rendered_window` at every time stamp, with what recorded frames of any camera show: those that see most of the
+    clip as references, and the best for every pixel, warped."""
     times = list(range(clip.num_frames))
     window = rendered_window(scene, assessment, clip, cameras, times, config)
+    frames = recorded.frames
     count = max(MIN_REFERENCES, len(times) // FRAMES_PER_REFERENCE)
-    chosen = sorted(set(choose_references(window, cameras, times, Span(0, len(times)), recorded, count)))
-    references, poses = load_references([recorded[index] for index in chosen], 1, window.render.shape[1:3])
-    return dataclasses.replace(window, references=references, reference_poses=poses)
+    chosen = sorted(set(choose_references(window, cameras, times, Span(0, len(times)), frames, count)))
+    references, poses = load_references([frames[index] for index in chosen], 1, window.render.shape[1:3])
+    warped = warped_views(recorded, window, cameras, times)
+    return dataclasses.replace(window, references=references, reference_poses=poses, warped=warped)

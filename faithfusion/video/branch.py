@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from faithfusion.utils.errors import InputError
 from faithfusion.video.attention import KeysValues
 from faithfusion.video.block import BlockInputs, WanBlock, run_block
-from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
+from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels, warped_channels
 from faithfusion.video.references import ReferenceAttention
 from faithfusion.video.wan import WanBackbone, patchify
 
@@ -34,6 +34,7 @@ class BranchConfig:
         num_blocks: blocks; the public VACE adapters have 15 (1.3B) and 8 (14B).
         references: cross-attention to recorded views.
         depth: the render's inverse depth as an input.
+        warped: how many warped recorded views (`Window.warped`) are inputs, the best first.
         vace_reactive: what VACE sees where pixels are to be regenerated: "grey", as its inpainting was trained, or the
             "render".
     """
@@ -42,11 +43,14 @@ class BranchConfig:
     num_blocks: int = 2
     references: bool = False
     depth: bool = False
+    warped: int = 0
     vace_reactive: Literal["grey", "render"] = "grey"
 
     def __post_init__(self) -> None:
         if self.num_blocks < 1:
             raise InputError("branch.num_blocks", self.num_blocks, "at least 1")
+        if self.warped < 0:
+            raise InputError("branch.warped", self.warped, "0 (none) or a number of views")
 
 
 def injection_map(config: BranchConfig, num_layers: int) -> tuple[int, ...]:
@@ -83,8 +87,9 @@ class MonotoneGate(nn.Module):
 class ContextBranch(nn.Module):
     """Reads one channel stack per token; gives one sample per block for `wan_forward` to add.
 
-    dit:  [noisy latent | render latent | EIG block | inverse depth]
-    vace: [VACE's context | render latent | EIG block | inverse depth], projected and added to the backbone's tokens
+    dit:  [noisy latent | render latent | EIG block | inverse depth | warped views]
+    vace: [VACE's context | render latent | EIG block | inverse depth | warped views], projected and added to the
+          backbone's tokens
     """
 
     def __init__(self, config: BranchConfig, backbone: WanBackbone) -> None:
@@ -97,13 +102,13 @@ class ContextBranch(nn.Module):
             for i, block in enumerate(backbone.blocks[: config.num_blocks])
         )
         source, dim = backbone.patch_embedding, backbone.patch_embedding.out_channels
+        new = EIG_CHANNELS + config.depth + config.warped * warped_channels(source.in_channels)
         if config.init == "dit":
-            self.patch_embedding = _extended(source, copies=2, new=EIG_CHANNELS + config.depth)
+            self.patch_embedding = _extended(source, copies=2, new=new)
         else:
             # random until an adapter comes; everything of ours starts at zero in any case
-            extra = source.in_channels + EIG_CHANNELS + config.depth
             context = nn.Conv3d(vace_channels(source.in_channels), dim, source.kernel_size, source.stride)
-            self.patch_embedding = _extended(context, copies=1, new=extra)
+            self.patch_embedding = _extended(context, copies=1, new=source.in_channels + new)
             self.proj_in = _zeroed(nn.Linear(dim, dim))
         self.projections = nn.ModuleList(_zeroed(nn.Linear(dim, dim)) for _ in self.blocks)
         self.gate = MonotoneGate()
@@ -141,7 +146,11 @@ class ContextBranch(nn.Module):
     def _channels(self, noisy: Tensor, conditions: LatentConditions) -> Float[Tensor, "b stack t h w"]:
         first = noisy if self.config.init == "dit" else conditions.vace
         parts = [first, conditions.render_latent, conditions.eig_block]
-        return torch.cat([*parts, conditions.inverse_depth] if self.config.depth else parts, dim=1)
+        if self.config.depth:
+            parts.append(conditions.inverse_depth)
+        if self.config.warped:
+            parts.append(conditions.warped)
+        return torch.cat(parts, dim=1)
 
     def _references(
         self, conditions: LatentConditions, inputs: BlockInputs
@@ -176,7 +185,8 @@ class ContextBranch(nn.Module):
     def _fits(self, value: Tensor) -> bool:
         """Whether a patch embedding's weight (or bias) has VACE's own channels and no others."""
         ours = self.patch_embedding.in_channels
-        latents = (ours - self.config.depth - EIG_CHANNELS - vace_channels(0)) // 3
+        rest = EIG_CHANNELS + self.config.depth + self.config.warped * warped_channels(0) + vace_channels(0)
+        latents = (ours - rest) // (3 + self.config.warped)
         return value.ndim < 5 or value.shape[1] == vace_channels(latents)
 
     def _vace_names(self) -> list[tuple[str, str]]:

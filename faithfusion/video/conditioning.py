@@ -56,6 +56,7 @@ class LatentConditions:
     phi: Float[Tensor, "b t th tw"]  # noise level of every token, 0 = certain, 1 = unknown
     vace: Float[Tensor, "b v t h w"] | None = None  # VACE's own context
     inverse_depth: Float[Tensor, "b 1 t h w"] | None = None
+    warped: Float[Tensor, "b v t h w"] | None = None  # latents of the warped views, each with its pooled trust
     references: ReferenceViews | None = None
     reference_keys: Sequence[KeysValues] | None = None  # of `references`, if computed once for many steps
 
@@ -123,6 +124,20 @@ def pool_depth(depth_m: Float[Tensor, "t h w"]) -> Float[Tensor, "1 k h8 w8"]:
     """Mean inverse depth (1 / m) per latent cell and VAE chunk; 0 where nothing was rendered."""
     inverse = torch.where(depth_m > 0.0, 1.0 / depth_m.clamp_min(0.1), 0.0)
     return reduce(chunk_frames(inverse), "k f (h p) (w q) -> 1 k h w", "mean", p=DOWNSAMPLING, q=DOWNSAMPLING)
+
+
+def warped_channels(latent_channels: int) -> int:
+    """Channels of one warped view: its latent, mean and smallest trust."""
+    return latent_channels + 2
+
+
+def pool_trust(trust: Float[Tensor, "t h w"]) -> Float[Tensor, "2 k h8 w8"]:
+    """Mean and smallest trust in a warped view per latent cell and VAE chunk."""
+    chunks = chunk_frames(trust.float())
+    pooled = [
+        reduce(chunks, "k f (h p) (w q) -> 1 k h w", how, p=DOWNSAMPLING, q=DOWNSAMPLING) for how in ("mean", "min")
+    ]
+    return torch.cat(pooled)
 
 
 def regenerate_mask(window: Window, config: ConditioningConfig) -> Bool[Tensor, "t h w"]:

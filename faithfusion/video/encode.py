@@ -11,7 +11,14 @@ from torch import Tensor
 from faithfusion.clips.windows import CHUNK_FRAMES, padded_side, reflected_indices
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
-from faithfusion.video.conditioning import LatentConditions, pool_depth, pool_eig, regenerate_mask, vace_mask
+from faithfusion.video.conditioning import (
+    LatentConditions,
+    pool_depth,
+    pool_eig,
+    pool_trust,
+    regenerate_mask,
+    vace_mask,
+)
 from faithfusion.video.model import Generator
 from faithfusion.video.references import ReferenceViews, pluecker_rays
 from faithfusion.video.schedule import PATCH
@@ -23,8 +30,8 @@ TOKEN_PIXELS = PATCH * DOWNSAMPLING
 def latent_conditions(generator: Generator, windows: Sequence[Window]) -> LatentConditions:
     """Encodes the renders and pools the EIG of windows of one size (4k + 1 frames, sides multiples of 16).
 
-    Raises InputError if render and EIG of a window differ in size, or if the branch wants references and a window has
-    no poses.
+    Raises InputError if render and EIG of a window differ in size, or if a window lacks what the branch wants: poses
+    (references), warped views.
     """
     device, config = generator.prompt.device, generator.config
     for window in windows:
@@ -38,6 +45,7 @@ def latent_conditions(generator: Generator, windows: Sequence[Window]) -> Latent
         phi=torch.stack([phi for _, phi in pooled]).to(device),
         vace=_vace_context(generator, windows) if config.branch.init == "vace" else None,
         inverse_depth=depth,
+        warped=_warped(generator, windows, config.branch.warped) if config.branch.warped else None,
         references=_references(generator.codec, windows, device) if config.branch.references else None,
     )
 
@@ -61,6 +69,20 @@ def _vace_context(generator: Generator, windows: Sequence[Window]) -> Float[Tens
     inactive = generator.codec.encode(torch.where(hole, 0.0, video))
     reactive = generator.codec.encode(torch.where(shown, video, 0.0))
     return torch.cat([inactive, reactive, torch.stack([vace_mask(mask) for mask in masks]).to(device)], dim=1)
+
+
+def _warped(generator: Generator, windows: Sequence[Window], count: int) -> Float[Tensor, "b v t h w"]:
+    """Latents of the best `count` warped views, the render where there is none, each with its pooled trust."""
+    device, parts = generator.prompt.device, []
+    for number in range(count):
+        for window in windows:
+            if window.warped is None or len(window.warped.colors) <= number:
+                found = "none" if window.warped is None else len(window.warped.colors)
+                raise InputError("window: warped views", found, f"at least {count} (branch.warped)")
+        views = torch.stack([window.warped.colors[number] for window in windows])
+        parts.append(generator.codec.encode(to_video(views).to(device)))
+        parts.append(torch.stack([pool_trust(window.warped.trust[number]) for window in windows]).to(device))
+    return torch.cat(parts, dim=1)
 
 
 def _references(codec: NormalisedCodec, windows: Sequence[Window], device: torch.device) -> ReferenceViews:

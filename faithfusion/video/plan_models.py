@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from faithfusion.clips.windows import CHUNK_FRAMES
 from faithfusion.utils.errors import InputError
 from faithfusion.video.branch import BranchConfig
-from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
+from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels, warped_channels
 from faithfusion.video.lora import LoraConfig, is_lora_name
 from faithfusion.video.memory import MemoryConfig, cast_weights
 from faithfusion.video.model import Generator, GeneratorConfig
@@ -163,6 +163,7 @@ def fake_conditions(
             phi=phi,
             vace=grid(vace_channels(channels)) if config.branch.init == "vace" else None,
             inverse_depth=grid(1) if config.branch.depth else None,
+            warped=grid(config.branch.warped * warped_channels(channels)) if config.branch.warped else None,
             references=_fake_references(channels, size, batch, references) if config.branch.references else None,
         )
 

@@ -27,6 +27,11 @@ def assert_same(found: Window, expected: Window) -> None:
         torch.testing.assert_close(getattr(found.eig, name), getattr(expected.eig, name), atol=1e-7, rtol=1e-3)
     torch.testing.assert_close(found.depth, expected.depth, rtol=1e-3, atol=0)
     assert torch.equal(found.known, expected.known)
+    assert (found.warped is None) == (expected.warped is None)
+    if expected.warped is not None:
+        for name in ("colors", "trust"):
+            pair = (getattr(found.warped, name), getattr(expected.warped, name))
+            torch.testing.assert_close(*pair, atol=0.5 / 255 + 1e-6, rtol=0)
     for name in ("poses", "reference_poses"):
         pair = (getattr(found, name), getattr(expected, name))
         assert pair == (None, None) or all(torch.equal(*values) for values in zip(*map(vars_of, pair), strict=True))
@@ -212,3 +217,19 @@ def test_a_failed_write_leaves_nothing_and_what_was_there(tmp_path: Path) -> Non
     assert len(list(tmp_path.iterdir())) == 3
     write_shard(path, [tiny_window(seed=4)])
     assert_same(read_shard(path)[0], tiny_window(seed=4))
+
+
+def test_warped_views_lie_in_videos_of_their_own(tmp_path: Path) -> None:
+    windows = [tiny_window(9, seed=1, warped=2), tiny_window(5, seed=2), tiny_window(5, seed=3, warped=1)]
+    cuts = (Cut(Span(0, 5)), Cut(Span(4, 9)))
+    write_shard(tmp_path / "a.safetensors", [CutSequence(windows[0], cuts), *windows[1:]])
+    shard = read_shard(tmp_path / "a.safetensors")
+    assert {entry.file.split("_")[1] for entry in shard.header.videos} == {"render", "truth", "warped0", "warped1"}
+    assert_same(shard[1], slice_window(windows[0], Span(4, 9)))
+    assert_same(shard[2], windows[1])
+    assert_same(shard[3], windows[2])
+    with pytest.raises(InputError, match="window 3 has no clip warped1"):
+        shard.colors(3, "warped1", (slice(None),) * 3)
+    (tmp_path / "a_warped1_48x32.mp4").unlink()
+    with pytest.raises(InputError, match="a_warped1_48x32.mp4"):
+        read_shard(tmp_path / "a.safetensors")

@@ -82,3 +82,13 @@ def test_a_window_looks_at_the_references_nearest_to_its_frames() -> None:
     assert torch.equal(found.references, window.references[1:3])
     assert found.reference_poses.world_from_camera[:, 2, 3].tolist() == [2.0, 4.0]
     assert nearest_references(window, 6) is window
+
+
+def test_warped_views_are_cut_and_padded_with_their_frames() -> None:
+    window = tiny_window(7, 30, 41, warped=2)
+    cut = slice_window(window, Span(2, 5)).warped
+    assert torch.equal(cut.colors, window.warped.colors[:, 2:5]) and torch.equal(cut.trust, window.warped.trust[:, 2:5])
+    padded = pad_window(window, 16).warped
+    assert padded.colors.shape == (2, 9, 32, 48, 3) and padded.trust.shape == (2, 9, 32, 48)
+    assert torch.equal(padded.trust[:, :7, :30, :41], window.warped.trust)
+    assert torch.equal(padded.trust[:, 7, 30, 41], window.warped.trust[:, 5, 28, 39])

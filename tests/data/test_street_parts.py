@@ -1,12 +1,14 @@
 """Parts of the procedural street: filtered patterns, tracing, plan, poses, cars."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from reference.street_patterns import box_average, first_hit
 
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.street.cars import SHAPES, car_patches, car_size
-from faithfusion.data.street.config import StreetConfig, check_config
+from faithfusion.data.street.config import StreetConfig, camera_shifts_m, check_config
 from faithfusion.data.street.layout import CLEAR_M, plan_street
 from faithfusion.data.street.meshes import Material, Surface, box, merge
 from faithfusion.data.street.rig import car_pose, ego_from_camera, ego_poses, view_at
@@ -132,8 +134,16 @@ def test_shift_is_left_along_the_ego_and_turns_nothing() -> None:
 @pytest.mark.parametrize(
     "change",
     [{"num_frames": 0}, {"shifts_m": (8.0,)}, {"shifts_m": (float("nan"),)}, {"camera_names": ("7",)},
-     {"truth_cameras": ("1",), "camera_names": ("0",)}, {"speed_m_s": -1.0}],
+     {"truth_cameras": ("1",), "camera_names": ("0",)}, {"speed_m_s": -1.0}, {"num_side_shifts": 2}],
 )  # fmt: skip
 def test_impossible_configurations_are_refused(change: dict) -> None:
     with pytest.raises(InputError):
         check_config(StreetConfig(**change))
+
+
+def test_side_cameras_get_the_first_shifts_only() -> None:
+    config = StreetConfig(shifts_m=(5.0, -2.0, 1.234), truth_cameras=("0", "2"), num_side_shifts=1)
+    assert camera_shifts_m(config, "0") == (5.0, -2.0, 1.23)
+    assert camera_shifts_m(config, "2") == (5.0,) and camera_shifts_m(config, "1") == ()
+    everywhere = dataclasses.replace(config, num_side_shifts=0)
+    assert camera_shifts_m(everywhere, "2") == camera_shifts_m(config, "0")

@@ -21,10 +21,14 @@ def shard(folder: Path, **options: object) -> WindowRef:
 
 
 def test_a_mirrored_window_is_seen_by_cameras_of_a_mirrored_world() -> None:
-    window = tiny_window(frames=5, poses=True)
+    window = tiny_window(frames=5, poses=True, warped=2)
     window.poses.world_from_camera[:, 0, 3] = torch.arange(5.0)
     window.poses.intrinsics[:, 0, 2] = 20.0
     twice = mirrored(mirrored(window))
+    assert torch.equal(twice.warped.colors, window.warped.colors) and torch.equal(
+        twice.warped.trust, window.warped.trust
+    )
+    assert torch.equal(mirrored(window).warped.trust[..., 0], window.warped.trust[..., -1])
     assert torch.equal(twice.render, window.render) and torch.equal(twice.references, window.references)
     torch.testing.assert_close(twice.poses.intrinsics, window.poses.intrinsics)
     torch.testing.assert_close(twice.poses.world_from_camera, window.poses.world_from_camera)
@@ -39,8 +43,8 @@ def test_a_mirrored_window_is_seen_by_cameras_of_a_mirrored_world() -> None:
 
 @torch.no_grad()
 def test_everything_that_conditions_the_generator_is_cached_and_batched(tmp_path: Path) -> None:
-    generator = tiny_generator(branch__init="vace", branch__references=True, branch__depth=True)
-    ref = shard(tmp_path, poses=True)
+    generator = tiny_generator(branch__init="vace", branch__references=True, branch__depth=True, branch__warped=2)
+    ref = shard(tmp_path, poses=True, warped=2)
     tensors = encode_window(ref, generator)
     assert {name.split(".")[0] for name in tensors} == {"plain", "mirrored"}
     from safetensors.torch import save_file
@@ -51,6 +55,7 @@ def test_everything_that_conditions_the_generator_is_cached_and_batched(tmp_path
     assert batch.truth_latent.shape == (2, 8, 2, 2, 4) and batch.conditions.vace.shape == (2, 80, 2, 2, 4)
     assert batch.conditions.references.latent.shape == (2, 1, 8, 4, 6)
     assert batch.conditions.references.token_rays.shape == (2, 6, 2, 1, 2)
+    assert batch.conditions.warped.shape == (2, 20, 2, 2, 4)
     moved = batch.to(torch.device("cpu"))
     assert torch.equal(moved.conditions.inverse_depth, batch.conditions.inverse_depth)
     velocity = generator.velocity(batch.truth_latent, torch.tensor([0.3, 0.8]), batch.conditions)

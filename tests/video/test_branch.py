@@ -10,12 +10,12 @@ from faithfusion.video.encode import latent_conditions
 from faithfusion.video.wan import TokenTimes, block_inputs, patchify, unpatchify, wan_forward
 
 
-@pytest.mark.parametrize("extras", [{}, {"branch__references": True, "branch__depth": True}])
+@pytest.mark.parametrize("extras", [{}, {"branch__references": True, "branch__depth": True, "branch__warped": 2}])
 @torch.no_grad()
 def test_at_step_0_the_generator_is_exactly_the_backbone(extras: dict[str, bool]) -> None:
     generator = tiny_generator(prior="none", **extras)
     generator.backbone.proj_out.weight.normal_()
-    conditions = latent_conditions(generator, [tiny_window(poses=True)])
+    conditions = latent_conditions(generator, [tiny_window(poses=True, warped=2)])
     x_t, time = torch.randn_like(conditions.render_latent), torch.tensor([0.6])
     inputs = block_inputs(generator.backbone, x_t, TokenTimes(time[:, None]), generator.prompt[None])
     tokens = patchify(generator.backbone.patch_embedding, x_t)
@@ -48,14 +48,14 @@ def test_branch_blocks_are_clones_and_the_zero_projections_learn_first() -> None
 
 
 @torch.no_grad()
-def test_a_trained_branch_hears_render_eig_and_phi() -> None:
-    generator = tiny_generator(prior="none", trained=True)
+def test_a_trained_branch_hears_render_eig_phi_and_warped_views() -> None:
+    generator = tiny_generator(prior="none", trained=True, branch__warped=2)
     torch.nn.init.normal_(generator.branch.patch_embedding.weight, std=0.1)
     generator.branch.gate.gain.fill_(0.5)
-    conditions = latent_conditions(generator, [tiny_window()])
+    conditions = latent_conditions(generator, [tiny_window(warped=2)])
     x_t, time = torch.randn_like(conditions.render_latent), torch.tensor([0.6])
     before = generator.velocity(x_t, time, conditions)
-    for name in ("render_latent", "eig_block", "phi"):
+    for name in ("render_latent", "eig_block", "phi", "warped"):
         value = getattr(conditions, name)
         kept = value.clone()
         value.copy_(1.0 - value)

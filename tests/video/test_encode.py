@@ -32,10 +32,12 @@ def test_frames_and_video_are_inverse() -> None:
 
 @torch.no_grad()
 def test_conditions_survive_as_plain_tensors() -> None:
-    generator = tiny_generator(branch__init="vace", branch__references=True, branch__depth=True)
-    conditions = latent_conditions(generator, [tiny_window(poses=True)])
+    generator = tiny_generator(branch__init="vace", branch__references=True, branch__depth=True, branch__warped=2)
+    conditions = latent_conditions(generator, [tiny_window(poses=True, warped=2)])
     tensors = conditions_to_tensors(conditions)
-    assert {"vace", "inverse_depth", "references.latent", "references.rays", "references.token_rays"} < set(tensors)
+    assert {"vace", "inverse_depth", "references.latent", "references.rays", "references.token_rays", "warped"} < set(
+        tensors
+    )
     again = conditions_to_tensors(conditions_from_tensors(tensors))
     assert tensors.keys() == again.keys() and all(torch.equal(tensors[name], again[name]) for name in tensors)
 
@@ -71,3 +73,22 @@ def test_parts_of_different_length_and_missing_poses_are_refused() -> None:
         latent_conditions(generator, [dataclasses.replace(window, eig=short)])
     with pytest.raises(InputError, match="poses"):
         latent_conditions(tiny_generator(branch__references=True), [window])
+
+
+@torch.no_grad()
+def test_warped_views_are_latents_with_their_pooled_trust() -> None:
+    generator, window = tiny_generator(branch__warped=2), tiny_window(warped=2)
+    found = latent_conditions(generator, [window]).warped[0]
+    assert found.shape == (20, 2, 4, 6)
+    second = generator.codec.encode(to_video(window.warped.colors[1:]))[0]
+    torch.testing.assert_close(found[10:18], second)
+    cell = window.warped.trust[1, 1:5, 8:16, 16:24]  # chunk 1, row 1, column 2
+    torch.testing.assert_close(found[18:, 1, 1, 2], torch.stack([cell.mean(), cell.min()]))
+    first_frame = window.warped.trust[0, 0, :8, :8]
+    torch.testing.assert_close(found[8:10, 0, 0, 0], torch.stack([first_frame.mean(), first_frame.min()]))
+
+
+@pytest.mark.parametrize("warped", [0, 1])
+def test_missing_warped_views_are_refused(warped: int) -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        latent_conditions(tiny_generator(branch__warped=2), [tiny_window(warped=warped)])

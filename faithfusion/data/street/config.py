@@ -28,6 +28,7 @@ class StreetConfig:
         camera_names: Cameras of the rig: "0" front, "1" front left, "2" front right.
         shifts_m: Lateral shifts (left is positive) at which true views are written beside the one at 0 m.
         truth_cameras: Cameras for which truth is written.
+        num_side_shifts: Of `shifts_m`, how many of the first ones the truth cameras after the first one get; 0: all.
         num_moving_cars: Moving cars asked for; fewer if the lanes have no room.
         num_pedestrians: Walking people asked for; fewer if there is no room.
         num_cyclists: Cyclists asked for; fewer if there is no room.
@@ -49,6 +50,7 @@ class StreetConfig:
     camera_names: tuple[str, ...] = ("0", "1", "2")
     shifts_m: tuple[float, ...] = (3.0,)
     truth_cameras: tuple[str, ...] = ("0",)
+    num_side_shifts: int = 0
     num_moving_cars: int = 4
     num_pedestrians: int = 0
     num_cyclists: int = 0
@@ -66,11 +68,23 @@ def driven_m(config: StreetConfig) -> float:
     return config.num_frames * config.speed_m_s / config.frame_rate_hz
 
 
+def camera_shifts_m(config: StreetConfig, camera_name: str) -> tuple[float, ...]:
+    """Shifts at which truth of a camera is written beside the one at 0 m, to a centimetre; none if it has no truth."""
+    if camera_name not in config.truth_cameras:
+        return ()
+    few = config.num_side_shifts if camera_name != config.truth_cameras[0] else 0
+    shifts_m = config.shifts_m[:few] if few else config.shifts_m
+    return tuple(round(float(shift), 2) for shift in shifts_m)
+
+
 def check_config(config: StreetConfig) -> None:
     """Raises InputError for values no street can be made with."""
     for key in ("num_frames", "width", "height", "samples_per_pixel", "lidar_beams", "lidar_columns", "num_workers"):
         if getattr(config, key) < 1:
             raise InputError(f"street.{key}", getattr(config, key), "a whole number of at least 1")
+    if not 0 <= config.num_side_shifts <= len(config.shifts_m):
+        found = config.num_side_shifts
+        raise InputError("street.num_side_shifts", found, f"0 to {len(config.shifts_m)}, the number of shifts")
     for key in ("num_pedestrians", "num_cyclists"):
         if not 0 <= getattr(config, key) <= MAX_CROWD:
             raise InputError(f"street.{key}", getattr(config, key), f"a whole number from 0 to {MAX_CROWD}")

@@ -15,7 +15,7 @@ from PIL import Image
 from faithfusion.config import to_plain
 from faithfusion.data.drive_writer import JPEG_QUALITY
 from faithfusion.data.street.cars import car_size
-from faithfusion.data.street.config import StreetConfig, check_config
+from faithfusion.data.street.config import StreetConfig, camera_shifts_m, check_config
 from faithfusion.data.street.layout import S_START
 from faithfusion.data.street.lidar_scan import lidar_scan
 from faithfusion.data.street.rig import camera_intrinsics, ego_from_camera, view_at
@@ -48,9 +48,11 @@ def make_street(config: StreetConfig, out: Path) -> None:
 
 
 def _facts(config: StreetConfig) -> dict:
-    """What the files depend on. A crowd of nobody is left out: streets without people came before those with."""
+    """What the files depend on. Numbers that came later are left out where they are 0: the street is as before."""
     plain = to_plain(dataclasses.replace(config, num_workers=1, shifts_m=_shifts(config)))
-    for key in ("num_pedestrians", "num_cyclists"):
+    if config.num_side_shifts:  # they go by the order of the shifts
+        plain["shifts_m"] = list(config.shifts_m)
+    for key in ("num_pedestrians", "num_cyclists", "num_side_shifts"):
         if plain[key] == 0:
             del plain[key]
     return {"generator_version": GENERATOR_VERSION, "config": plain}
@@ -96,7 +98,7 @@ def _write_frame(config: StreetConfig, folder: Path, t: int) -> int:
         picture = _picture(world, scene, t, name, 0.0)
         _write_recorded(world, folder, f"{t:03d}_{name}", picture)
         if name in config.truth_cameras:
-            for shift_m in _shifts(config):
+            for shift_m in sorted({0.0, *camera_shifts_m(config, name)}):
                 seen = picture if shift_m == 0 else _picture(world, scene, t, name, shift_m)
                 _write_truth(truth_paths(folder, shift_m, name, t), seen)
     return t
