@@ -14,6 +14,7 @@ from train_video.callbacks.validation import ValidationConfig
 from train_video.codec import CodecMethodConfig
 from train_video.data import DataConfig
 from train_video.distribution_matching import DistributionMatchingConfig
+from train_video.fixer import FixerMethodConfig
 from train_video.flow import FlowConfig
 from train_video.optimizer import OptimizerConfig
 
@@ -25,7 +26,9 @@ class TrainConfig:
     Attributes:
         run: Folder of the run: checkpoints, logs, exported weights.
         method: "codec" trains the video codec, "flow" the generator on a trained codec's latents,
-            "distribution_matching" distils a generator trained so into one of few sampler steps.
+            "distribution_matching" distils a generator trained so into one of few sampler steps; "fixer" trains the
+            single-image fixer, another model (`fixer.model`), to which `generator`, `codec_from`, `frozen_precision`
+            and `vae_tile_pixels` mean nothing.
         init_from: Weights file to start from (`video.weights`), prompt embedding included; empty for random weights on
             top of public ones (`generator.pretrained`), if given. The teacher, with distribution_matching.
         codec_from: Weights file whose codec is taken; empty for the codec of `init_from` or the public one.
@@ -46,6 +49,7 @@ class TrainConfig:
         flow: Settings of the method "flow"; `flow.trainable` and `flow.phi` also of "distribution_matching".
         distribution_matching: Settings of that method.
         codec: Settings of the method "codec".
+        fixer: Settings of the method "fixer", and its model.
         ema: Moving average of the weights.
         log: What is written while training.
         validation: Samples of held-out windows.
@@ -53,7 +57,7 @@ class TrainConfig:
     """
 
     run: str = "runs/train_video"
-    method: Literal["flow", "distribution_matching", "codec"] = "flow"
+    method: Literal["flow", "distribution_matching", "codec", "fixer"] = "flow"
     init_from: str = ""
     codec_from: str = ""
     num_steps: int = 1000
@@ -70,6 +74,7 @@ class TrainConfig:
     flow: FlowConfig = field(default_factory=FlowConfig)
     distribution_matching: DistributionMatchingConfig = field(default_factory=DistributionMatchingConfig)
     codec: CodecMethodConfig = field(default_factory=CodecMethodConfig)
+    fixer: FixerMethodConfig = field(default_factory=FixerMethodConfig)
     ema: EmaConfig = field(default_factory=EmaConfig)
     log: LogConfig = field(default_factory=LogConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -86,6 +91,8 @@ class TrainConfig:
     def _check_start(self) -> None:
         if self.method == "distribution_matching" and not self.init_from:
             raise InputError("init_from", "empty", "the trained generator that method distribution_matching distils")
+        if self.method == "fixer" and self.codec_from:
+            raise InputError("codec_from", self.codec_from, "none: method fixer works in pixels")
         has_codec = self.init_from or self.codec_from or self.generator.pretrained.codec_source
         if self.codec_from and self.generator.pretrained.codec_source:
             raise InputError("codec_from", self.codec_from, f"none beside {self.generator.pretrained.codec_source}")
@@ -96,7 +103,7 @@ class TrainConfig:
         public, lora = self.generator.pretrained, self.generator.lora.rank
         if self.method == "codec" and public.codec_source:
             raise InputError("method", "codec", f"flow, because the codec is the public {public.codec_source}")
-        if self.method == "codec" or self.flow.trainable == "branch":
+        if self.method in ("codec", "fixer") or self.flow.trainable == "branch":
             return
         if public.model or lora:
             found = f"all with {'generator.pretrained.model' if public.model else f'generator.lora.rank {lora}'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.conditioning import LatentConditions, conditions_from_tensors, conditions_to_tensors
+from faithfusion.video.fixer import FixerInputs
 from faithfusion.video.schedule import PATCH
 
 # cells per token and side of what is cut with a window, PATCH if not named; 0: not cut
@@ -172,6 +174,19 @@ class LatentBatch:
         tensors = conditions_to_tensors(self.conditions)
         moved = conditions_from_tensors({name: value.to(device) for name, value in tensors.items()})
         return LatentBatch(self.truth_latent.to(device), moved)
+
+
+@dataclass(frozen=True)
+class FixerBatch:
+    """Crops of single frames and what they should look like, colours in [0, 1]."""
+
+    inputs: FixerInputs
+    truth: Float[Tensor, "b 3 h w"]
+
+    def to(self, device: torch.device) -> FixerBatch:
+        """The same batch on `device`."""
+        moved = {f.name: getattr(self.inputs, f.name).to(device) for f in dataclasses.fields(FixerInputs)}
+        return FixerBatch(FixerInputs(**moved), self.truth.to(device))
 
 
 class LatentDataset:

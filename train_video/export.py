@@ -2,9 +2,9 @@
 
 python train_video/export.py --run RUN [--step N] [--out FILE]
 
-The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors or FILE, whose header holds
-configuration, path, shift, error profile, the step list of distilled weights and where they came from. The end of a
-training run writes the same.
+The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors (RUN/fixer.safetensors for
+the method "fixer") or FILE, whose header holds configuration, path, shift, error profile, the step list of distilled
+weights and where they came from. The end of a training run writes the same.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from faithfusion.utils.errors import InputError, run_tool
 from faithfusion.utils.progress import say
 from faithfusion.video.composite import ErrorProfile
 from faithfusion.video.encode import to_video
-from faithfusion.video.memory import MemoryConfig, set_tiles
-from faithfusion.video.model import Generator
+from faithfusion.video.fixer import Fixer
+from faithfusion.video.fixer_weights import save_fixer
 from faithfusion.video.paths import path_times
 from faithfusion.video.weights import save_generator
 from train_video.callbacks.checkpoint import WEIGHTS_FILE, checkpoint_of_step, read_state, require_whole
@@ -34,9 +34,10 @@ from train_video.callbacks.validation import evenly_spaced, measured_profile, sa
 from train_video.codec import measure_statistics
 from train_video.config import TrainConfig
 from train_video.data import WindowRef, training_windows, validation_windows
-from train_video.start import place_for_sampling, starting_generator
+from train_video.start import Model, place_for_sampling, starting_model
 
 EXPORT_FILE = "generator.safetensors"
+FIXER_FILE = "fixer.safetensors"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ExportConfig:
     Attributes:
         run: Folder of the run.
         step: Step of one of its checkpoints; 0 for the newest.
-        out: File to write; empty for `generator.safetensors` in the run's folder.
+        out: File to write; empty for `generator.safetensors` or `fixer.safetensors` in the run's folder.
         weights: "ema": the moving average; "raw": the weights themselves.
         dtype: Of matrices and kernels in the file; vectors are always float32.
         device: Where the error profile is measured; "auto" is CUDA if there is a device.
@@ -83,50 +84,56 @@ def main(argv: list[str]) -> None:
     weights = load_file(checkpoint / (EMA_FILE if config.weights == "ema" else WEIGHTS_FILE))
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(automatic if config.device == "auto" else config.device)
-    generator = starting_generator(training).eval().requires_grad_(False)
-    set_tiles(generator.codec, MemoryConfig(vae_tile_pixels=training.vae_tile_pixels))
+    model = starting_model(training).eval().requires_grad_(False)
     trained = Trained(weights, config.weights, state["step"], state["elapsed_s"] / 60.0)
-    export(Path(config.out or run / EXPORT_FILE), training, generator, trained, device, dtype=config.dtype)
+    path = Path(config.out or run / export_file(training))
+    export(path, training, model, trained, device, dtype=config.dtype)
+
+
+def export_file(config: TrainConfig) -> str:
+    """What the end of a run writes into its folder."""
+    return FIXER_FILE if config.method == "fixer" else EXPORT_FILE
 
 
 def export(
     path: Path,
     config: TrainConfig,
-    generator: Generator,
+    model: Model,
     trained: Trained,
     device: torch.device,
     *,
     dtype: Literal["bfloat16", "float32"] = "bfloat16",
 ) -> None:
-    """Writes `generator` with the trained weights, which it gets; called by the first process only.
+    """Writes `model` with the trained weights, which it gets; called by the first process only.
 
-    A codec gets the statistics of its latents over training clips; a generator its error profile on held-out windows,
-    or on training windows where nothing is held out.
+    A codec gets the statistics of its latents over training clips; a generator or fixer its error profile on held-out
+    windows, or on training windows where nothing is held out.
     """
-    copy_weights(generator, trained.weights)
-    place_for_sampling(generator, config, device)
+    copy_weights(model, trained.weights)
+    place_for_sampling(model, config, device)
     held_out, trained_on = validation_windows(config.data), training_windows(config.data)
     profile = ErrorProfile()
     if config.method == "codec":
         refs = evenly_spaced(trained_on, config.codec.statistics_clips)
-        measure_statistics(generator.codec, (_true_clip(ref).to(device) for ref in refs))
+        measure_statistics(model.codec, (_true_clip(ref).to(device) for ref in refs))
     else:
         refs = evenly_spaced(held_out or trained_on, config.validation.profile_windows)
-        profile = measured_profile(generator, refs, sampler_of(config))
+        profile = measured_profile(model, refs, sampler_of(config))
     metadata = {
         "steps": trained.steps,
         "minutes": round(trained.minutes, 2),
         "weights": trained.kind,
         "training_windows": len(trained_on),
         "profile_measured_on": "held-out windows" if held_out else "training windows",
-        "sampler": sampler_facts(config),
+        **({} if isinstance(model, Fixer) else {"sampler": sampler_facts(config)}),
         "faithfusion": version("faithfusion"),
         "training": without_folders(to_plain(config)),
     }
-    parameters = dict(generator.named_parameters())
+    parameters = dict(model.named_parameters())
     for name, weight in trained.weights.items():  # sampling may have rounded them
         parameters[name].data = weight
-    save_generator(path, generator, profile, metadata, dtype=dtype)
+    save = save_fixer if isinstance(model, Fixer) else save_generator
+    save(path, model, profile, metadata, dtype=dtype)
     say(f"wrote {path}")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from train_video.callbacks.base import Run, StepRecord
-from train_video.data import ClipBatch, LatentBatch, Sampler
+from train_video.data import ClipBatch, FixerBatch, LatentBatch, Sampler
 from train_video.method import Dataset
 from train_video.optimizer import STUDENT, learning_rate
 
@@ -64,8 +64,8 @@ def _update(
     return norm, tokens
 
 
-def num_tokens(batch: ClipBatch | LatentBatch) -> int:
-    """Transformer tokens of a batch; a codec has none."""
+def num_tokens(batch: ClipBatch | LatentBatch | FixerBatch) -> int:
+    """Transformer tokens of a batch; codec and fixer have none."""
     return batch.conditions.phi.numel() if isinstance(batch, LatentBatch) else 0
 
 

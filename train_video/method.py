@@ -10,17 +10,29 @@ from typing import Protocol
 
 import torch
 
+from faithfusion.video.fixer import Fixer
 from faithfusion.video.memory import move
 from faithfusion.video.model import Generator
 from train_video.cache import cache_latents
 from train_video.codec import CodecMethod
 from train_video.config import TrainConfig
-from train_video.data import ClipBatch, ClipDataset, LatentBatch, LatentDataset, Pick, training_windows
+from train_video.data import (
+    ClipBatch,
+    ClipDataset,
+    FixerBatch,
+    LatentBatch,
+    LatentDataset,
+    Pick,
+    WindowRef,
+    training_windows,
+)
 from train_video.distribution_matching import CRITIC, CriticRole, StudentRole, Trio
 from train_video.engine import Topology
+from train_video.fixer import FixerMethod
+from train_video.fixer_data import FixerDataset, decode_windows
 from train_video.flow import FlowMethod
 from train_video.optimizer import STUDENT, Role
-from train_video.start import twin_of
+from train_video.start import Model, twin_of
 from train_video.trained import register_trained
 
 
@@ -29,7 +41,7 @@ class Dataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> ClipBatch | LatentBatch:
+    def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> ClipBatch | LatentBatch | FixerBatch:
         """The batch of `picks`, on the CPU."""
         ...
 
@@ -37,20 +49,22 @@ class Dataset(Protocol):
 @dataclass(frozen=True)
 class Method:
     """What is trained: the roles by name, and which of them are updated in one step, in this order. `networks`: every
-    generator that a step runs, the student's first."""
+    model that a step runs, the student's first."""
 
     roles: dict[str, Role]
-    networks: tuple[Generator, ...]
+    networks: tuple[Model, ...]
     updates: tuple[str, ...] = (STUDENT,)
 
 
-def build_method(config: TrainConfig, generator: Generator) -> Method:
-    """The roles of the configured method. What `generator` does not train wants no gradient afterwards."""
+def build_method(config: TrainConfig, model: Model) -> Method:
+    """The roles of the configured method. What of `model` is not trained wants no gradient afterwards."""
+    if isinstance(model, Fixer):
+        return Method({STUDENT: Role(FixerMethod(config.fixer, model), config.optimizer)}, (model,))
     if config.method == "codec":
-        return Method({STUDENT: Role(CodecMethod(config.codec, generator), config.optimizer)}, (generator,))
+        return Method({STUDENT: Role(CodecMethod(config.codec, model), config.optimizer)}, (model,))
     if config.method == "flow":
-        return Method({STUDENT: Role(FlowMethod(config.flow, generator), config.optimizer)}, (generator,))
-    return _distillation(config, generator)
+        return Method({STUDENT: Role(FlowMethod(config.flow, model), config.optimizer)}, (model,))
+    return _distillation(config, model)
 
 
 def _distillation(config: TrainConfig, generator: Generator) -> Method:
@@ -66,16 +80,28 @@ def _distillation(config: TrainConfig, generator: Generator) -> Method:
     return Method(roles, (generator, trio.teacher, trio.critic), (CRITIC,) * settings.critic_updates + (STUDENT,))
 
 
-def build_dataset(config: TrainConfig, generator: Generator, topology: Topology) -> Dataset:
-    """Opens what the method reads; for latents, encodes first (every process a part, then waits for the others), with
-    the codec on the device for as long as that takes."""
+def build_dataset(config: TrainConfig, model: Model, topology: Topology) -> Dataset:
+    """Opens what the method reads; latents are encoded and single frames decoded first (every process a part, then it
+    waits for the others), with the codec on the device for as long as that takes."""
     windows = training_windows(config.data)
+    if isinstance(model, Fixer):
+        return _frames(config, windows, topology)
     if config.method == "codec":
         crop = config.codec
         return ClipDataset(windows, num_frames=crop.crop_frames, height=crop.crop_height, width=crop.crop_width)
-    folder = Path(config.data.cache or Path(config.run) / "cache")
-    generator.prompt.data = generator.prompt.data.to(topology.device)
-    move(generator.codec, topology.device)
-    files = cache_latents(windows, folder, generator, topology)
-    move(generator.codec, torch.device("cpu"))
+    folder = _cache_folder(config)
+    model.prompt.data = model.prompt.data.to(topology.device)
+    move(model.codec, topology.device)
+    files = cache_latents(windows, folder, model, topology)
+    move(model.codec, torch.device("cpu"))
     return LatentDataset(files, crop_tokens=config.data.crop_tokens, whole_share=config.data.whole_share)
+
+
+def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topology) -> FixerDataset:
+    num_views, settings = config.fixer.model.num_views, config.fixer
+    files = decode_windows(windows, _cache_folder(config), num_views, topology)
+    return FixerDataset(files, height=settings.crop_height, width=settings.crop_width, num_views=num_views)
+
+
+def _cache_folder(config: TrainConfig) -> Path:
+    return Path(config.data.cache or Path(config.run) / "cache")

@@ -1,18 +1,20 @@
-"""The generator a run starts from, where its parts lie, and the copy that validation and export use."""
+"""The model a run starts from, where its parts lie, and the copy that validation and export use."""
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.assemble import assemble_generator
+from faithfusion.video.fixer import Fixer, build_fixer
+from faithfusion.video.fixer_weights import load_fixer
 from faithfusion.video.lora import add_lora, is_lora_name
-from faithfusion.video.memory import keeps_float32, move
+from faithfusion.video.memory import MemoryConfig, keeps_float32, move, set_tiles
 from faithfusion.video.model import Generator
 from faithfusion.video.weights import load_generator
 from train_video.ds_config import is_frozen_bf16
@@ -22,6 +24,28 @@ if TYPE_CHECKING:  # the configuration imports the callbacks, which import this
 
 ARCHITECTURE = ("codec", "wan", "branch", "prompt_tokens", "prior", "signal_std")
 """Fields of GeneratorConfig that weights cannot change; flow time, conditioning and attention may be trained anew."""
+
+Model = Generator | Fixer
+AnyModel = TypeVar("AnyModel", Generator, Fixer)
+
+
+def starting_model(config: TrainConfig) -> Model:
+    """`starting_generator` or `starting_fixer`, as the method wants."""
+    if config.method == "fixer":
+        return starting_fixer(config)
+    generator = starting_generator(config)
+    set_tiles(generator.codec, MemoryConfig(vae_tile_pixels=config.vae_tile_pixels))
+    return generator
+
+
+def starting_fixer(config: TrainConfig) -> Fixer:
+    """The weights of `init_from`, or random ones, on the CPU. Raises InputError for a file of another architecture."""
+    wanted = config.fixer.model
+    if not config.init_from:
+        return build_fixer(wanted, make_generator(config.seed, "weights"))
+    fixer, _, _ = load_fixer(Path(config.init_from))
+    _require_same(config.init_from, "fixer", fixer.config, wanted)
+    return fixer.train().requires_grad_(True)
 
 
 def starting_generator(config: TrainConfig) -> Generator:
@@ -63,27 +87,32 @@ def _require_same(path: str, part: str, found: object, expected: object) -> None
         raise InputError(path, f"{part} {found}", f"the architecture of the configuration, {expected}")
 
 
-def twin_of(generator: Generator) -> Generator:
+def twin_of(model: AnyModel) -> AnyModel:
     """A copy with its own trained weights; what is frozen is shared, so a large backbone is not held twice.
 
     Call it after the method has set what is trained and before the engine may split the weights over processes.
     """
-    shared = {id(parameter): parameter for parameter in generator.parameters() if not parameter.requires_grad}
-    return copy.deepcopy(generator, shared).eval().requires_grad_(False)
+    shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
+    return copy.deepcopy(model, shared).eval().requires_grad_(False)
 
 
-def place_for_training(generator: Generator, config: TrainConfig, device: torch.device) -> None:
+def place_for_training(model: Model, config: TrainConfig, device: torch.device) -> None:
     """Frozen weights of backbone and branch in their precision, everything that a training step needs on `device`.
 
     The codec goes there only if it is trained; a step on cached latents does not need it.
     """
-    for part in (generator.backbone, generator.branch):
+    if isinstance(model, Fixer):
+        model.to(device)
+        if config.gradient_checkpointing:
+            model.network.enable_gradient_checkpointing()
+        return
+    for part in (model.backbone, model.branch):
         set_precision(part, frozen_dtype(config, device), frozen_only=True)
         move(part, device)
         part.checkpoint_blocks = config.gradient_checkpointing
-    generator.prompt.data = generator.prompt.data.to(device)
+    model.prompt.data = model.prompt.data.to(device)
     if config.method == "codec":
-        move(generator.codec, device)
+        move(model.codec, device)
 
 
 def frozen_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
@@ -99,16 +128,20 @@ def set_precision(part: torch.nn.Module, dtype: torch.dtype, *, frozen_only: boo
         parameter.data = parameter.data.to(torch.float32 if keeps_float32(name) else dtype)
 
 
-def place_for_sampling(twin: Generator, config: TrainConfig, device: torch.device) -> None:
+def place_for_sampling(twin: Model, config: TrainConfig, device: torch.device) -> None:
     """Everything of a copy on `device`, in the precision in which it will be used."""
+    if isinstance(twin, Fixer):
+        twin.to(device)
+        return
     move(twin, device)
     for part in (twin.branch, twin.backbone):
         set_precision(part, frozen_dtype(config, device))
 
 
-def park(twin: Generator, device: torch.device) -> None:
-    """What a copy has of its own goes back to host memory, together with the codec; what it shares stays."""
-    if device.type == "cpu":
+def park(twin: Model, device: torch.device) -> None:
+    """What a copy has of its own goes back to host memory, together with the codec; what it shares stays. A fixer is
+    small and stays."""
+    if device.type == "cpu" or isinstance(twin, Fixer):
         return
     waiting = torch.device("cpu")
     move(twin.codec, waiting)

@@ -1,4 +1,4 @@
-"""Trains the generator or its codec on shards of windows, in one process or many.
+"""Trains the generator, its codec or the fixer on shards of windows, in one process or many.
 
 python train_video/train.py --config configs/train_video/wan_tiny.yaml
 deepspeed --num_gpus 8 train_video/train.py --config configs/train_video/branch_1.3b.yaml
@@ -16,8 +16,6 @@ from faithfusion.config import parse_config, save_config
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.errors import run_tool
 from faithfusion.utils.progress import say
-from faithfusion.video.memory import MemoryConfig, set_tiles
-from faithfusion.video.model import Generator
 from train_video.callbacks.base import Callback, Run
 from train_video.callbacks.checkpoint import load_checkpoint, run_identity, save_checkpoint
 from train_video.callbacks.ema import Ema
@@ -26,10 +24,10 @@ from train_video.callbacks.validation import Validation
 from train_video.config import TrainConfig
 from train_video.data import Sampler, WindowRef, training_windows, validation_windows
 from train_video.engine import Engine, Topology, checked_deepspeed_config, start_processes, stop_processes
-from train_video.export import EXPORT_FILE, Trained, export
+from train_video.export import Trained, export, export_file
 from train_video.loop import train_step
 from train_video.method import build_dataset, build_method
-from train_video.start import place_for_training, starting_generator, twin_of
+from train_video.start import Model, place_for_training, starting_model, twin_of
 
 
 def main(argv: list[str]) -> None:
@@ -42,24 +40,23 @@ def main(argv: list[str]) -> None:
     checked_deepspeed_config(config, topology)
     windows = training_windows(config.data)
     held_out = validation_windows(config.data)
-    generator = starting_generator(config)
-    set_tiles(generator.codec, MemoryConfig(vae_tile_pixels=config.vae_tile_pixels))
+    model = starting_model(config)
     if topology.is_first:
         say(f"{config.method}: {len(windows)} windows to train on, {len(held_out)} held out, on {topology.device}")
     if not dry_run:
-        train(config, topology, generator, held_out)
+        train(config, topology, model, held_out)
 
 
-def train(config: TrainConfig, topology: Topology, generator: Generator, held_out: Sequence[WindowRef]) -> None:
+def train(config: TrainConfig, topology: Topology, model: Model, held_out: Sequence[WindowRef]) -> None:
     """Trains until the last step or the end of the time, then exports."""
     folder = Path(config.run)
     require_writable(folder)
-    dataset = build_dataset(config, generator, topology)
-    method = build_method(config, generator)
-    twin = twin_of(generator)
+    dataset = build_dataset(config, model, topology)
+    method = build_method(config, model)
+    twin = twin_of(model)
     for network in method.networks:
         place_for_training(network, config, topology.device)
-    run = Run(config, folder, Engine(method.roles, config, topology), generator, method.updates)
+    run = Run(config, folder, Engine(method.roles, config, topology), model, method.updates)
     ema = Ema(config.ema)
     callbacks: list[Callback] = [ema, Log(config.log), Validation(config.validation, held_out, ema, twin)]
     identity = run_identity(config, world_size=topology.world_size, windows=len(dataset))
@@ -82,7 +79,7 @@ def train(config: TrainConfig, topology: Topology, generator: Generator, held_ou
     if run.is_first:
         averaged = {name: weight.cpu() for name, weight in ema.weights.items()}
         trained = Trained(averaged, "ema", run.step, run.elapsed_s / 60.0)
-        export(folder / EXPORT_FILE, config, twin, trained, topology.device)
+        export(folder / export_file(config), config, twin, trained, topology.device)
     run.engine.wait_for_all()
 
 

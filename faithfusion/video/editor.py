@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,6 @@ from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
-from faithfusion.video.conditioning import noise_level
 from faithfusion.video.memory import MemoryConfig, at_work
 from faithfusion.video.sample import SamplerConfig, sample
 from faithfusion.video.schedule import PATCH
@@ -23,6 +22,9 @@ from faithfusion.video.vae import DOWNSAMPLING
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model import Generator
+
+
+EditorNames = Literal["video", "fixer", "both"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class EditorConfig:
         overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
         num_references: recorded views that a window may look at, the nearest ones (weights with `branch.references`).
         regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
-        keep_detail: adds what the codec loses of the render to the edit, in proportion to how far it is trusted.
+        keep_detail: adds to the edit what the codec loses of the render and of the warped views, of each as far as
+            the edit agrees with it (`video.detail`).
         memory: where the weights are while a clip is generated.
     """
 
@@ -104,6 +107,7 @@ class VideoEditor:
 
         `name` names the noise's random stream. The error profile is measured on these frames.
         """
+        from faithfusion.video.detail import detail_sources, with_detail
         from faithfusion.video.encode import latent_conditions, to_frames
 
         generator, sampler = self.generator, self.config.sampler
@@ -115,11 +119,9 @@ class VideoEditor:
                 latents = sample(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
             with at_work(generator.codec, *place):
                 edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
-                if not self.config.keep_detail:
-                    return edit
-                coded = to_frames(generator.codec.decode(conditions.render_latent))[0].to(window.render)
-        trust = 1.0 - noise_level(window.eig.expected_sq_error, generator.config.conditioning)
-        return (edit + trust[..., None] * (window.render - coded)).clamp(0.0, 1.0)
+                if self.config.keep_detail:
+                    edit = with_detail(edit, detail_sources(generator, window, conditions))
+        return edit.clamp(0.0, 1.0)
 
 
 def _with_history(piece: Window, history: Float[Tensor, "o h w 3"]) -> Window:

@@ -13,13 +13,9 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import torch
-from jsonargparse import ArgumentError, ArgumentParser
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from faithfusion.config import to_plain
 from faithfusion.utils.atomic import atomic_file
@@ -30,9 +26,9 @@ from faithfusion.video.lora import is_lora_name
 from faithfusion.video.model import Generator, GeneratorConfig, PretrainedConfig
 from faithfusion.video.pretrained import fingerprint
 from faithfusion.video.sample import SamplerConfig
+from faithfusion.video.stored import PROFILE_FIELDS, FileFormat, load_exactly, read_stored, read_strictly, stored_value
 
-FORMAT = "faithfusion.generator"
-VERSION = 1
+FORMAT = FileFormat("faithfusion.generator", 1, "generator weights")
 FIRST_FIELDS = {  # of GeneratorConfig, in every file ever written
     "codec": ("name", "latent_channels"),
     "codec.tiny": ("width_quarter", "width_eighth", "width_chunk", "blocks_quarter", "blocks_eighth", "blocks_chunk"),
@@ -43,7 +39,6 @@ FIRST_FIELDS = {  # of GeneratorConfig, in every file ever written
     "schedule": ("shift", "min_time"),
 }
 FIRST_SCALARS = ("prompt_tokens", "prior", "signal_std")
-T = TypeVar("T")
 
 
 def save_generator(
@@ -56,10 +51,9 @@ def save_generator(
 ) -> None:
     """Writes the generator whole or not at all; vectors (norms, biases, statistics) stay in float32."""
     state = generator.state_dict()
-    tensors = {name: _stored(state[name], dtype) for name in stored_names(generator.config, state)}
+    tensors = {name: stored_value(state[name], dtype) for name in stored_names(generator.config, state)}
     header = {
-        "format": FORMAT,
-        "version": str(VERSION),
+        **FORMAT.header,
         "config": json.dumps(to_plain(generator.config)),
         "profile": json.dumps(to_plain(profile)),
         "metadata": json.dumps(metadata),
@@ -79,26 +73,18 @@ def load_generator(
     truncated file, another format, an unknown or incomplete configuration, tensors that are missing, unexpected or of
     the wrong shape, and public weights other than those that it was trained on.
     """
-    header, tensors = _read(path)
+    header, tensors = read_stored(path, FORMAT)
     always = [f"{part}.{name}" for part, names in FIRST_FIELDS.items() for name in names]
-    config = _strict(GeneratorConfig, header["config"], path, [*always, *FIRST_SCALARS])
+    config = read_strictly(GeneratorConfig, header["config"], path, [*always, *FIRST_SCALARS])
     if pretrained is not None:
         config = dataclasses.replace(config, pretrained=pretrained)
-    profile = _strict(ErrorProfile, header["profile"], path, [field.name for field in dataclasses.fields(ErrorProfile)])
+    profile = read_strictly(ErrorProfile, header["profile"], path, PROFILE_FIELDS)
     without_prompt = dataclasses.replace(config.pretrained, prompt="")  # the embedding is in this file
     generator = assemble_generator(dataclasses.replace(config, pretrained=without_prompt))
     generator.config = config
     _require_same_public(path, json.loads(header.get("public", "{}")), generator)
     expected = stored_names(config, generator.state_dict())
-    unexpected, missing = sorted(tensors.keys() - set(expected)), [name for name in expected if name not in tensors]
-    if unexpected or missing:
-        found = f"lacks {missing[:3]}, also has {unexpected[:3]}"
-        raise InputError(path, found, "exactly the tensors of the stored configuration")
-    try:
-        generator.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
-    except RuntimeError as error:  # a shape
-        found = " ".join(str(error).split())[:300]
-        raise InputError(path, found, "exactly the tensors of the stored configuration") from None
+    load_exactly(path, generator, tensors, expected)
     return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
 
 
@@ -134,55 +120,3 @@ def _require_same_public(path: Path, trained_on: dict[str, str], generator: Gene
             found = f"was trained on public {part} {trained_on.get(part, '(none)')}"
             expected = f"{here.get(part, 'none')}, which is {source}" if source else "none, as configured"
             raise InputError(path, found, expected)
-
-
-def _stored(value: Tensor, dtype: str) -> Tensor:
-    keep = value.ndim < 2 or dtype == "float32"
-    return value.detach().cpu().to(torch.float32 if keep else torch.bfloat16).contiguous()
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():
-        raise InputError(path, "no such file", "generator weights (.safetensors)")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(path, f"cannot be read ({error})", "an intact safetensors file") from None
-    if header.get("format") != FORMAT or header.get("version") != str(VERSION):
-        found = f"format {header.get('format')}, version {header.get('version')}"
-        raise InputError(path, found, f"{FORMAT}, version {VERSION}")
-    missing = {"config", "profile", "metadata"} - header.keys()
-    if missing:
-        raise InputError(path, f"header lacks {', '.join(sorted(missing))}", "config, profile and metadata")
-    return header, tensors
-
-
-def _strict(config_class: type[T], text: str, path: Path, required: Iterable[str]) -> T:
-    """JSON to a frozen dataclass: `required` fields have to be there, younger ones take their default, none may be
-    unknown."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(config_class, "value")
-    try:
-        given = json.loads(text)
-        value = parser.instantiate_classes(parser.parse_object({"value": given})).value
-    except (ArgumentError, ValueError, TypeError, KeyError) as error:
-        found = " ".join(str(error).split())[:300]
-        raise InputError(path, found, f"a valid {config_class.__name__} in the header") from None
-    stored, read = _flat(given), _flat(to_plain(value))
-    lacking = [name for name in required if name not in stored]
-    if lacking:
-        raise InputError(path, f"{config_class.__name__} lacks {', '.join(lacking[:3])}", "every field of its version")
-    changed = [name for name, entry in stored.items() if read.get(name) != entry]
-    if changed:
-        raise InputError(path, f"{changed[0]} = {stored[changed[0]]!r}", f"a valid {config_class.__name__}")
-    return value
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from faithfusion.video.model import Generator
 from train_video.optimizer import STUDENT
+from train_video.start import Model
 
 if TYPE_CHECKING:  # the configuration of a run contains those of the callbacks
     from train_video.config import TrainConfig
@@ -22,7 +22,7 @@ class Run:
     config: TrainConfig
     folder: Path
     engine: Engine
-    generator: Generator
+    model: Model
     updates: tuple[str, ...] = (STUDENT,)
     step: int = 0
     elapsed_s: float = 0.0

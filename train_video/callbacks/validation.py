@@ -20,13 +20,15 @@ from faithfusion.utils.progress import say
 from faithfusion.video.composite import ErrorProfile, measure_profile
 from faithfusion.video.editor import EditorConfig, VideoEditor
 from faithfusion.video.encode import to_frames, to_video
+from faithfusion.video.fixer import Fixer
+from faithfusion.video.fixer_editor import FixerEditor, FixerEditorConfig
 from faithfusion.video.model import Generator
 from faithfusion.video.sample import SamplerConfig
 from train_video.callbacks.base import Run, SilentCallback, StepRecord
 from train_video.callbacks.ema import Ema, copy_weights
 from train_video.callbacks.log import append_line, keep_until
 from train_video.data import WindowRef
-from train_video.start import park, place_for_sampling
+from train_video.start import Model, park, place_for_sampling
 
 if TYPE_CHECKING:
     from train_video.config import TrainConfig
@@ -62,7 +64,7 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A window, what the generator makes of it before any composite, and its PSNR in dB."""
+    """A window, what the model makes of it before any composite, and its PSNR in dB."""
 
     window: Window
     result: Float[Tensor, "t h w 3"]
@@ -70,9 +72,9 @@ class Sampled:
 
 
 class Validation(SilentCallback):
-    """Runs on the first process with `twin`, a copy of the generator that gets the averaged weights."""
+    """Runs on the first process with `twin`, a copy of the model that gets the averaged weights."""
 
-    def __init__(self, config: ValidationConfig, windows: Sequence[WindowRef], ema: Ema, twin: Generator) -> None:
+    def __init__(self, config: ValidationConfig, windows: Sequence[WindowRef], ema: Ema, twin: Model) -> None:
         self._config, self._windows, self._ema, self._twin = config, windows, ema, twin
         self._validated_step: int | None = None
 
@@ -136,9 +138,11 @@ def sampler_of(config: TrainConfig) -> SamplerConfig:
     return SamplerConfig(steps=config.validation.sampler_steps)
 
 
-def generate(generator: Generator, window: Window, sampler: SamplerConfig) -> Float[Tensor, "t h w 3"]:
-    """The generator's own frames, before the composite."""
-    return VideoEditor(generator, EditorConfig(sampler=sampler), ErrorProfile()).generate(window)
+def generate(model: Model, window: Window, sampler: SamplerConfig) -> Float[Tensor, "t h w 3"]:
+    """The model's own frames, before the composite; a fixer has no sampler."""
+    if isinstance(model, Fixer):
+        return FixerEditor(model, FixerEditorConfig(), ErrorProfile()).generate(window)
+    return VideoEditor(model, EditorConfig(sampler=sampler), ErrorProfile()).generate(window)
 
 
 @torch.no_grad()
@@ -161,12 +165,12 @@ def compare(window: Window, result: Float[Tensor, "t h w 3"], quantile: float) -
     }
 
 
-def measured_profile(generator: Generator, windows: Sequence[WindowRef], sampler: SamplerConfig) -> ErrorProfile:
-    """The generator's squared colour error by the render's expected one."""
+def measured_profile(model: Model, windows: Sequence[WindowRef], sampler: SamplerConfig) -> ErrorProfile:
+    """The model's squared colour error by the render's expected one."""
     expected, found = [], []
     for ref in windows:
         window = ref.read()
-        squared = (generate(generator, window, sampler) - window.truth).square().mean(-1)
+        squared = (generate(model, window, sampler) - window.truth).square().mean(-1)
         expected.append(window.eig.expected_sq_error.flatten())
         found.append(squared.flatten())
     return measure_profile(torch.cat(expected), torch.cat(found))

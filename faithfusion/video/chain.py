@@ -1,0 +1,43 @@
+"""Editors one after another: what the first is not sure of, the next may improve."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+
+from faithfusion.types import Window
+from faithfusion.video.editor import EditedClip, Editor
+
+
+class ChainEditor:
+    """Each editor gets the clip that the one before has finished, with the error that is left in it.
+
+    Fusing a render of squared error V with an edit of squared error E by the gain w = V / (V + E) leaves (1 - w) V:
+    that is what the next editor sees as expected error. Gains add up to g = 1 - (1 - w_1)(1 - w_2)..., and the content
+    of the chain is the mean of the editors' own, each weighted by its share of the result.
+    """
+
+    def __init__(self, editors: Sequence[Editor]) -> None:
+        self.editors = tuple(editors)
+
+    def edit(self, window: Window) -> EditedClip:
+        """See `Editor.edit`: (1 - gain) render + gain edit are the finished frames."""
+        first, *others = self.editors
+        total = first.edit(window)
+        for editor in others:
+            total = _then(total, editor.edit(_edited_window(window, total)))
+        return total
+
+
+def _edited_window(window: Window, edited: EditedClip) -> Window:
+    left = (1.0 - edited.gain) * window.eig.expected_sq_error
+    eig = dataclasses.replace(window.eig, expected_sq_error=left)
+    return dataclasses.replace(window, render=edited.frames, eig=eig)
+
+
+def _then(first: EditedClip, second: EditedClip) -> EditedClip:
+    gain = 1.0 - (1.0 - first.gain) * (1.0 - second.gain)
+    share = torch.where(gain > 0.0, second.gain / gain.clamp_min(1e-12), 1.0)
+    return EditedClip(second.frames, torch.lerp(first.edit, second.edit, share[..., None]), gain)

@@ -1,0 +1,84 @@
+"""A fixer in one safetensors file: weights, configuration, error profile and metadata, read back strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import save_file
+
+from faithfusion.config import to_plain
+from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.seed import make_generator
+from faithfusion.video.composite import ErrorProfile
+from faithfusion.video.fixer import Fixer, FixerConfig, build_fixer
+from faithfusion.video.stored import PROFILE_FIELDS, FileFormat, load_exactly, read_stored, read_strictly, stored_value
+
+FORMAT = FileFormat("faithfusion.fixer", 1, "fixer weights")
+SHIPPED_FIXER = "fixer-tiny"
+FIRST_FIELDS = (  # of FixerConfig, in every file ever written
+    *("num_views", "unshuffle", "channels", "layers_per_level", "attention", "near_depth_m"),
+    *(f"conditioning.{name}" for name in ("noise_over_error", "token_quantile", "marked_rms", "certain_rms")),
+)
+
+
+@dataclass(frozen=True)
+class OpenedFixer:
+    """A fixer, its error profile, and what tells it from all others."""
+
+    fixer: Fixer
+    profile: ErrorProfile
+    identity: str
+
+
+def save_fixer(
+    path: Path,
+    fixer: Fixer,
+    profile: ErrorProfile,
+    metadata: dict[str, Any],
+    *,
+    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+) -> None:
+    """Writes the fixer whole or not at all; vectors (norms, biases) stay in float32."""
+    header = {
+        **FORMAT.header,
+        "config": json.dumps(to_plain(fixer.config)),
+        "profile": json.dumps(to_plain(profile)),
+        "metadata": json.dumps(metadata),
+    }
+    tensors = {name: stored_value(value, dtype) for name, value in fixer.state_dict().items()}
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def load_fixer(path: Path) -> tuple[Fixer, ErrorProfile, dict[str, Any]]:
+    """A fixer in evaluation mode on the CPU in float32, its error profile and metadata.
+
+    Raises InputError for a missing or truncated file, another format, an unknown or incomplete configuration, and
+    tensors that are missing, unexpected or of the wrong shape.
+    """
+    header, tensors = read_stored(path, FORMAT)
+    config = read_strictly(FixerConfig, header["config"], path, FIRST_FIELDS)
+    profile = read_strictly(ErrorProfile, header["profile"], path, PROFILE_FIELDS)
+    fixer = build_fixer(config, make_generator(0, "load fixer"))
+    load_exactly(path, fixer, tensors, fixer.state_dict())
+    return fixer.eval().requires_grad_(False), profile, json.loads(header["metadata"])
+
+
+def open_fixer(name_or_path: str) -> OpenedFixer:
+    """`name_or_path`: "fixer-tiny", or a file of `train_video`. Raises InputError for anything else."""
+    path = fixer_path(name_or_path)
+    fixer, profile, _ = load_fixer(path)
+    return OpenedFixer(fixer, profile, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def fixer_path(name_or_path: str) -> Path:
+    """A fixer's file, or the one shipped with the package."""
+    if name_or_path != SHIPPED_FIXER:
+        return Path(name_or_path)
+    with as_file(files("faithfusion.video") / "assets" / "fixer_tiny.safetensors") as path:
+        return Path(path)

@@ -1,0 +1,44 @@
+"""The editors of a run by name: the video model, the single-image fixer, or one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from faithfusion.config import config_hash
+from faithfusion.video.chain import ChainEditor
+from faithfusion.video.editor import Editor, EditorConfig, EditorNames
+from faithfusion.video.fixer_editor import FixerEditor, FixerEditorConfig
+from faithfusion.video.fixer_weights import OpenedFixer, open_fixer
+from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator
+
+
+@dataclass(frozen=True)
+class OpenedEditors:
+    """What is used, in this order; None for what is not."""
+
+    generator: OpenedGenerator | None
+    fixer: OpenedFixer | None
+
+    @property
+    def identity(self) -> str:
+        """What tells these weights from all others."""
+        return config_hash(*(None if part is None else part.identity for part in (self.generator, self.fixer)))
+
+
+def open_editors(use: EditorNames, weights: str, fixer_weights: str, public_weights: str = "") -> OpenedEditors:
+    """Opens what `use` names. Raises InputError for a missing or foreign file of weights."""
+    generator = open_generator(weights, public_weights) if use in ("video", "both") else None
+    return OpenedEditors(generator, open_fixer(fixer_weights) if use in ("fixer", "both") else None)
+
+
+def open_editor(opened: OpenedEditors, config: EditorConfig, device: torch.device | str) -> Editor:
+    """The opened weights on `device` as one editor."""
+    editors: list[Editor] = []
+    if opened.generator is not None:
+        editors.append(editor_of(opened.generator, config, device))
+    if opened.fixer is not None:
+        fixer = opened.fixer.fixer.to(device)
+        editors.append(FixerEditor(fixer, FixerEditorConfig(composite=config.composite), opened.fixer.profile))
+    return editors[0] if len(editors) == 1 else ChainEditor(editors)

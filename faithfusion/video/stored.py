@@ -1,0 +1,110 @@
+"""Networks in single safetensors files with a header of JSON values: what all kinds of weights files have in common.
+
+Configurations grow. A field that a file lacks because it is younger than the file has its default, so the default of a
+new field must mean "as before"; one that has always been there must be there, and an unknown one is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from faithfusion.config import to_plain
+from faithfusion.utils.errors import InputError
+from faithfusion.video.composite import ErrorProfile
+
+PROFILE_FIELDS = tuple(field.name for field in dataclasses.fields(ErrorProfile))
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One kind of weights file; `what`: its name in messages."""
+
+    name: str
+    version: int
+    what: str
+
+    @property
+    def header(self) -> dict[str, str]:
+        """The entries of the header that tell the kind."""
+        return {"format": self.name, "version": str(self.version)}
+
+
+def stored_value(value: Tensor, dtype: str) -> Tensor:
+    """A tensor as it is stored: vectors in float32, the others in `dtype`, "bfloat16" or "float32"."""
+    keep = value.ndim < 2 or dtype == "float32"
+    return value.detach().cpu().to(torch.float32 if keep else torch.bfloat16).contiguous()
+
+
+def read_stored(path: Path, kind: FileFormat) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Header and tensors. Raises InputError for a missing or truncated file, another kind or version, and a header
+    without config, profile and metadata."""
+    if not path.is_file():
+        raise InputError(path, "no such file", f"{kind.what} (.safetensors)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"cannot be read ({error})", "an intact safetensors file") from None
+    if kind.header.items() - header.items():
+        found = f"format {header.get('format')}, version {header.get('version')}"
+        raise InputError(path, found, f"{kind.name}, version {kind.version}")
+    missing = {"config", "profile", "metadata"} - header.keys()
+    if missing:
+        raise InputError(path, f"header lacks {', '.join(sorted(missing))}", "config, profile and metadata")
+    return header, tensors
+
+
+def load_exactly(path: Path, module: nn.Module, tensors: Mapping[str, Tensor], expected: Iterable[str]) -> None:
+    """Loads tensors, as float32, of exactly the `expected` names of a module. Raises InputError for others and for
+    wrong shapes."""
+    names = list(expected)
+    unexpected, missing = sorted(tensors.keys() - set(names)), [name for name in names if name not in tensors]
+    if unexpected or missing:
+        found = f"lacks {missing[:3]}, also has {unexpected[:3]}"
+        raise InputError(path, found, "exactly the tensors of the stored configuration")
+    try:
+        module.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
+    except RuntimeError as error:  # a shape
+        found = " ".join(str(error).split())[:300]
+        raise InputError(path, found, "exactly the tensors of the stored configuration") from None
+
+
+def read_strictly(config_class: type[T], text: str, path: Path, required: Iterable[str]) -> T:
+    """JSON to a frozen dataclass: `required` fields have to be there, younger ones take their default, none may be
+    unknown."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(config_class, "value")
+    try:
+        given = json.loads(text)
+        value = parser.instantiate_classes(parser.parse_object({"value": given})).value
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
+        found = " ".join(str(error).split())[:300]
+        raise InputError(path, found, f"a valid {config_class.__name__} in the header") from None
+    stored, read = _flat(given), _flat(to_plain(value))
+    lacking = [name for name in required if name not in stored]
+    if lacking:
+        raise InputError(path, f"{config_class.__name__} lacks {', '.join(lacking[:3])}", "every field of its version")
+    changed = [name for name, entry in stored.items() if read.get(name) != entry]
+    if changed:
+        raise InputError(path, f"{changed[0]} = {stored[changed[0]]!r}", f"a valid {config_class.__name__}")
+    return value
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

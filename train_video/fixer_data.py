@@ -1,0 +1,95 @@
+"""Single frames for the fixer: drawn, cropped and mirrored from windows that were decoded once.
+
+A frame of a shard takes 40 ms per mp4 file to read, because decoding starts at a key frame; from decoded windows, kept
+in a folder (12 + 4 n bytes per pixel and frame with n views), a crop takes 1 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from safetensors import safe_open
+from torch import Tensor
+from torch.nn import functional as F
+
+from faithfusion.utils.errors import InputError
+from faithfusion.video.fixer import FixerInputs, fixer_inputs
+from train_video.cache import cache_windows
+from train_video.data import FixerBatch, Pick, WindowRef
+from train_video.engine import Topology
+
+BYTES, HALVES = "bytes", "halves"
+"""Tensors of a decoded window: [T, 6 + 4 n, H, W] render, truth, n views and their trust; [T, 3, H, W] expected squared
+error, alpha and depth."""
+
+
+def decode_windows(windows: Sequence[WindowRef], folder: Path, num_views: int, topology: Topology) -> list[Path]:
+    """One file per window, every process decoding a share; those already there are kept.
+
+    Raises InputError for a window without a true clip of the render's size.
+    """
+    place = folder / f"frames_{num_views}_views"
+    return cache_windows(windows, place, lambda ref: decode_window(ref, num_views), topology)
+
+
+def decode_window(ref: WindowRef, num_views: int) -> dict[str, Tensor]:
+    """One window's tensors; views that it lacks are black and without trust. What the shard holds comes back exactly.
+    Raises InputError as `decode_windows`."""
+    window = ref.read()
+    if window.truth is None:
+        raise InputError(ref.shard.path, f"window {ref.index} has no true clip", "training pairs with `truth`")
+    if window.truth.shape != window.render.shape:
+        found = f"window {ref.index}: true clip of {list(window.truth.shape)}"
+        raise InputError(ref.shard.path, found, f"{list(window.render.shape)} as the render")
+    inputs = fixer_inputs(window)
+    views, trust = inputs.views[:, :num_views], inputs.trust[:, :num_views]
+    missing = num_views - views.shape[1]
+    views = F.pad(rearrange(views, "t n c h w -> t (n c) h w"), (0, 0, 0, 0, 0, 3 * missing))
+    trust = F.pad(trust, (0, 0, 0, 0, 0, missing))
+    truth = rearrange(window.truth, "t h w c -> t c h w")
+    volumes = [inputs.expected_sq_error, inputs.alpha, inputs.depth_m]
+    return {
+        BYTES: (torch.cat([inputs.render, truth, views, trust], dim=1) * 255.0).round().to(torch.uint8),
+        HALVES: torch.stack(volumes, dim=1).half(),
+    }
+
+
+class FixerDataset:
+    """Random crops of random frames of decoded windows."""
+
+    def __init__(self, files: Sequence[Path], *, height: int, width: int, num_views: int) -> None:
+        self._files, self._size, self._num_views = list(files), (height, width), num_views
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> FixerBatch:
+        """One crop per pick; the frame, and where it is cut, are drawn from `generator`. Smaller images are whole.
+
+        Raises InputError for images of different sizes in one micro-batch.
+        """
+        rows = [self._crop(pick, generator) for pick in picks]
+        sizes = {tuple(colors.shape[-2:]) for colors, _ in rows}
+        if len(sizes) > 1:
+            raise InputError("data.train", f"images of sizes {sorted(sizes)}", "one size, or smaller crops")
+        colors, volumes = (torch.stack(values).float() for values in zip(*rows, strict=True))
+        count = self._num_views
+        render, truth, views, trust = (colors / 255.0).split([3, 3, 3 * count, count], dim=1)
+        views = rearrange(views, "b (n c) h w -> b n c h w", c=3)
+        return FixerBatch(FixerInputs(render, views, trust, *volumes.unbind(1)), truth)
+
+    def _crop(self, pick: Pick, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        with safe_open(self._files[pick.item], framework="pt") as file:
+            parts = [file.get_slice(name) for name in (BYTES, HALVES)]
+            frames, _, *full = parts[0].get_shape()
+            wanted = [1, *(min(side, most) for side, most in zip(self._size, full, strict=True))]
+            starts = [
+                int(torch.rand((), generator=generator) * (n - m + 1))
+                for n, m in zip([frames, *full], wanted, strict=True)
+            ]
+            t, y, x = (slice(start, start + size) for start, size in zip(starts, wanted, strict=True))
+            crop = [part[t, :, y, x][0] for part in parts]
+        return tuple(values.flip(-1) for values in crop) if pick.flip else tuple(crop)
