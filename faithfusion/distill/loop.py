@@ -19,6 +19,7 @@ from faithfusion.distill.refine_config import DistillConfig, RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.distill.warp import warp_source
+from faithfusion.distill.weights import edit_weight, published_maps
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import node_coverage, render_view
@@ -62,24 +63,31 @@ def refine_stage(
     window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
-    novel = novel_views(scene, cameras, edited, config.distill)
+    published = None
+    if config.distill.weight == "published":
+        published = published_maps(scene, clip, informing, cameras, range(len(cameras)))
+    weight = edit_weight(config.distill.weight, window, edited, published)
+    novel = novel_views(scene, cameras, edited, weight, config.distill)
     distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, path)
     return Stage(path, window, edited, distilled)
 
 
 def novel_views(
-    scene: GaussianScene, cameras: Sequence[Camera], edited: EditedClip, config: DistillConfig
+    scene: GaussianScene,
+    cameras: Sequence[Camera],
+    edited: EditedClip,
+    weight: Float[Tensor, "t h w"],
+    config: DistillConfig,
 ) -> list[SupervisedView]:
-    """The edited clip as supervision: per-pixel weight is the Kalman gain, so what the scene knows better stays; moving
-    objects are left out unless `config.moving_objects` says otherwise."""
+    """The edited clip as supervision, weighted per pixel (`distill.weights`); moving objects are left out unless
+    `config.moving_objects` says otherwise."""
     targets = edited.edit if config.target == "edit" else edited.frames
-    weights = edited.gain if config.weight == "kalman" else torch.ones_like(edited.gain)
     if config.moving_objects == "keep" and scene.nodes:
         coverage = [node_coverage(scene, camera, t) for t, camera in enumerate(cameras)]
-        weights = weights * (1.0 - torch.stack(coverage).to(weights))
+        weight = weight * (1.0 - torch.stack(coverage).to(weight))
     return [
-        SupervisedView(camera, time_index, target, weight)
-        for time_index, (camera, target, weight) in enumerate(zip(cameras, targets, weights, strict=True))
+        SupervisedView(camera, time_index, target, of_pixel)
+        for time_index, (camera, target, of_pixel) in enumerate(zip(cameras, targets, weight, strict=True))
     ]
 
 

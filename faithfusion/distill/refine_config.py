@@ -15,7 +15,9 @@ from faithfusion.distill.warp_config import WarpConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editor import EditorConfig
+from faithfusion.video.editor import EditorConfig, EditorNames
+
+WeightName = Literal["kalman", "uniform", "eig", "published"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class DistillConfig:
     Attributes:
         schedule: shifts, steps per stage, share of recorded views.
         target: what the shifted views are fitted to: the editor's frames or their soft composite with the render.
-        weight: per-pixel weight of the photometric loss: the Kalman gain w = V / (V + E), or 1 everywhere.
+        weight: per-pixel weight of the photometric loss (`distill.weights`): "kalman", the gain w = V / (V + E); to
+            compare with: "uniform", "eig", "published".
         moving_objects: "keep" leaves their pixels out of the distillation: the fit has seen them from many sides, a
             generator that blurs them would pull their Gaussians apart; "distil" treats them as everything else.
         optimise: learning rates and losses of the distillation.
@@ -34,7 +37,7 @@ class DistillConfig:
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     target: Literal["edit", "composite"] = "edit"
-    weight: Literal["kalman", "uniform"] = "kalman"
+    weight: WeightName = "kalman"
     moving_objects: Literal["keep", "distil"] = "keep"
     optimise: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
@@ -68,7 +71,10 @@ class RefineConfig:
         fit: reconstruction.
         eig: expected information gain.
         warp: recorded views brought into the new ones.
-        editor: video model.
+        editors: what edits the rendered clips: the video model, the single-image fixer, or the fixer after the video
+            model.
+        fixer_weights: fixer file of train_video; "fixer-tiny" for the one that is shipped.
+        editor: video model, and where the render is left as it is.
         distill: distillation.
     """
 
@@ -82,6 +88,8 @@ class RefineConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     weights: str = "wan-tiny"
     public_weights: str = ""
+    editors: EditorNames = "both"
+    fixer_weights: str = "fixer-tiny"
     posterior_stride: int = 2
     settle_steps: int = 100
     seed: int = 0

@@ -35,7 +35,7 @@ from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 from faithfusion.utils.stages import StageLog
-from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator
+from faithfusion.video.open_editors import OpenedEditors, open_editor, open_editors
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,15 @@ class RefineRun:
     last: StageClip
 
 
-def check_inputs(config: RefineConfig) -> OpenedGenerator:
-    """Reads what the user gave without writing anything, and opens the generator. Raises InputError for weights, a
+def check_inputs(config: RefineConfig) -> OpenedEditors:
+    """Reads what the user gave without writing anything, and opens the editors. Raises InputError for weights, a
     drive, a camera, a trajectory or a number of frames that cannot work."""
     _check_drive(config)
-    return open_generator(config.weights, config.public_weights)
+    return _opened(config)
+
+
+def _opened(config: RefineConfig) -> OpenedEditors:
+    return open_editors(config.editors, config.weights, config.fixer_weights, config.public_weights)
 
 
 def _check_drive(config: RefineConfig) -> None:
@@ -107,14 +111,14 @@ def open_drive(config: RefineConfig, log: StageLog) -> DriveClip:
     return read_clip(root, camera_names=config.cameras or None, num_frames=config.num_frames or None)
 
 
-def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedGenerator | None = None) -> RefineRun:
+def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | None = None) -> RefineRun:
     """Drive -> fit -> calibrated EIG -> per stage of the new path: render, regenerate, distil.
 
-    `opened`: the generator, if `check_inputs` has it already. Raises InputError before any work.
+    `opened`: the editors, if `check_inputs` has it already. Raises InputError before any work.
     """
     out = Path(config.out)
-    opened = opened or open_generator(config.weights, config.public_weights)
-    editor = editor_of(opened, config.editor, choose_device("auto"))
+    opened = opened or _opened(config)
+    editor = open_editor(opened, config.editor, choose_device("auto"))
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)
     path = clip_path(clip, config.trajectory_entries)

@@ -49,6 +49,8 @@ MIN_DEPTH = 0.1  # meant as an opacity, compared with the blended depth in metre
 GAIN_DIVISOR = 1000.0
 GAIN_OFFSET = 1e-9
 GAIN_OF_EMPTY = 100.0
+GAIN_BINS = (0.05, 0.2, 1.0)
+BIN_WEIGHTS = (0.1, 0.3, 0.7, 1.0)  # of the photometric loss, below and between the bins' borders and above
 
 NUM_GEOMETRY = 10  # means 3, quaternion 4, scales 3
 
@@ -121,6 +123,13 @@ def published_gain(
     depth_sum = rendering.depth * rendering.alpha
     gain = torch.log1p(torch.where(depth_sum > MIN_DEPTH, of_code, 0.0) / GAIN_DIVISOR) + GAIN_OFFSET
     return PublishedGain(code=torch.where(depth_sum < MIN_DEPTH, GAIN_OF_EMPTY, gain), paper=of_paper)
+
+
+def bin_weight(gain: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Weight of a pixel's loss by its gain (`code`): four steps, as the released code distils."""
+    weights = torch.tensor(BIN_WEIGHTS, device=gain.device)
+    borders = torch.tensor(GAIN_BINS, device=gain.device, dtype=gain.dtype)
+    return weights[torch.bucketize(gain, borders, right=True)]
 
 
 def squared_gradients(
