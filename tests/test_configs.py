@@ -9,6 +9,7 @@ from faithfusion.config import parse_config
 from faithfusion.distill.fit import FitConfig
 from faithfusion.distill.pairs_config import PairsConfig
 from faithfusion.distill.refine_config import RefineConfig
+from faithfusion.evaluate.ablation_config import AblationConfig, settings_of
 from faithfusion.evaluate.eig_benchmark import EigBenchmarkConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model import GeneratorConfig
@@ -30,6 +31,7 @@ FILES = [path for name in CLASSES for path in sorted((ROOT / "configs" / name).g
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_config_is_accepted(path: Path) -> None:
     config_class = CLASSES[path.parent.relative_to(ROOT / "configs").as_posix()]
+    config_class = AblationConfig if path.name.startswith("ablation") else config_class
     assert isinstance(parse_config(config_class, ["--config", str(path)]), config_class)
 
 
@@ -42,7 +44,14 @@ def test_the_stereo_drive_is_fitted_the_same_everywhere() -> None:
     assert read(EigBenchmarkConfig, "evaluate/bench_eig.yaml").stereo_fit == fit
 
 
-@pytest.mark.parametrize("config_class", [FitConfig, RefineConfig])
+def test_the_ablation_is_developed_as_it_is_run() -> None:
+    files = [ROOT / "configs" / "evaluate" / f"{name}.yaml" for name in ("ablation", "ablation_dev")]
+    table, development = (parse_config(AblationConfig, ["--config", str(path)]) for path in files)
+    assert settings_of(table, "") == settings_of(development, "")
+    assert not set(table.seeds) & set(development.seeds) and table.out != development.out
+
+
+@pytest.mark.parametrize("config_class", [FitConfig, RefineConfig, AblationConfig])
 def test_unknown_key_is_refused(config_class: type, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text("stepz: 3\n")

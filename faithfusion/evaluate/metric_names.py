@@ -53,11 +53,23 @@ KNOWN_METRICS = {
     "kept_mae": MetricName(
         "Mean absolute error, kept region", better="lower", decimals=4, meaning="all other pixels; should not grow"
     ),
+    "mobilenet_distance": MetricName(
+        "MobileNetV2 distance",
+        better="lower",
+        decimals=4,
+        meaning="unit features of five stages of an ImageNet MobileNetV2, squared difference",
+    ),
+    "regenerated_mobilenet_distance": MetricName(
+        "MobileNetV2 distance, regenerated region", better="lower", decimals=4
+    ),
     "flicker": MetricName(
         "Warp error",
         better="lower",
         decimals=4,
         meaning="colour change of static points between neighbouring frames, colours from 0 to 1",
+    ),
+    "artefact_flicker": MetricName(
+        "Warp error of the artefacts", better="lower", decimals=4, meaning="of the difference from the truth"
     ),
     "psnr_to_render_lowest_eig_decile_db": _psnr(
         "PSNR to the render, lowest EIG decile", "faithfulness to the last render where the scene is known best"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from faithfusion.evaluate.image import psnr_by_decile, score_region, score_video
@@ -71,7 +71,7 @@ def load_views(path: Path) -> RunViews:
 def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[str, float]]:
     """Scores per clip (before, edit, after): faithfulness and flicker always, quality where there is truth."""
     metrics: dict[str, dict[str, float]] = {}
-    known = _lowest_decile(views.eig.eig_nats)
+    known = lowest_decile(views.eig.eig_nats)
     for name in ("before", "edit", "after"):
         video = getattr(views, name)
         row = {"flicker": warp_error(video, views.depth, cameras)}
@@ -127,7 +127,8 @@ def decile_curves(views: RunViews) -> dict[str, list[float]]:
     return {name: list(psnr_by_decile(video, views.truth, views.eig.eig_nats).psnr_db) for name, video in clips.items()}
 
 
-def _lowest_decile(eig_nats: Float[Tensor, "t h w"]) -> Tensor:
+def lowest_decile(eig_nats: Float[Tensor, "t h w"]) -> Bool[Tensor, "t h w"]:
+    """The tenth of a clip's pixels that is known best."""
     count = eig_nats.numel() // 10
     chosen = torch.zeros(eig_nats.numel(), dtype=torch.bool)
     chosen[eig_nats.flatten().argsort(stable=True)[:count]] = True

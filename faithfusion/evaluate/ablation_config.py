@@ -1,0 +1,137 @@
+"""What the ablation compares: how the distillation is weighted, who edits, where the result is scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faithfusion.config import to_plain
+from faithfusion.data.street.config import StreetConfig
+from faithfusion.distill.refine_config import RefineConfig, WeightName
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editor import EditorNames
+
+WEIGHT_LABELS = {"uniform": "uniform", "published": "published gain", "eig": "plain EIG", "kalman": "our EIG"}
+EDITOR_LABELS = {"video": "video only", "fixer": "fixer only", "both": "both"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to refine; the default is no refinement at all."""
+
+    weight: str = ""
+    editors: str = ""
+
+    @property
+    def key(self) -> str:
+        """Short name: "kalman/both", or "none"."""
+        return f"{self.weight}/{self.editors}" if self.weight else "none"
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Weights and editors in words."""
+        if not self.weight:
+            return "no refinement", ""
+        return WEIGHT_LABELS[self.weight], EDITOR_LABELS[self.editors]
+
+
+NO_REFINEMENT = Row()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig:
+    """The rows of the table and the streets it is measured on.
+
+    Attributes:
+        out: folder of the table and of the results per street; a killed run continues there, and several may share it.
+        seeds: procedural streets; 0 to 9 are for development, 100 to 119 for the table.
+        shifts_m: metres to the left at which the front camera drives; all enter one distillation, and those of equal
+            distance are averaged per street.
+        weights: weights of the distillation.
+        editors: what edits the renders.
+        keep_work: keeps drives, scenes and clips of finished streets under `out`/work.
+        refine: how a street is made, fitted, edited and distilled. `distill.schedule.steps_per_stage` is the length of
+            the one distillation from all shifts. Has no scene, trajectory and number of frames of its own; which
+            editors and which weights of the distillation are used, the rows say.
+    """
+
+    out: str = "output/ablation"
+    seeds: tuple[int, ...] = tuple(range(100, 120))
+    shifts_m: tuple[float, ...] = (-6.0, -3.0, 3.0, 6.0)
+    weights: tuple[WeightName, ...] = ("uniform", "published", "kalman")
+    editors: tuple[EditorNames, ...] = ("video", "fixer", "both")
+    keep_work: bool = False
+    refine: RefineConfig = field(
+        default_factory=lambda: RefineConfig(street=StreetConfig(num_frames=25, num_workers=1))
+    )
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise InputError("ablation.seeds", self.seeds, "at least one street, each once")
+        if not self.shifts_m or 0.0 in self.shifts_m or len(set(self.shifts_m)) != len(self.shifts_m):
+            raise InputError("ablation.shifts_m", self.shifts_m, "at least one shift other than 0, each once")
+        for name in ("weights", "editors"):
+            chosen = getattr(self, name)
+            if not chosen or len(set(chosen)) != len(chosen):
+                raise InputError(f"ablation.{name}", chosen, "at least one, each once")
+        for name in ("scene", "trajectory", "num_frames"):
+            if getattr(self.refine, name):
+                raise InputError(f"refine.{name}", getattr(self.refine, name), "nothing: the streets and shifts say it")
+        if self.refine.split.held_out_every == 0:
+            raise InputError("refine.split.held_out_every", 0, "frames of the recorded lane to score")
+        if self.camera not in self.refine.street.truth_cameras:
+            raise InputError("refine.camera", self.camera, f"one of {', '.join(self.refine.street.truth_cameras)}")
+
+    @property
+    def camera(self) -> str:
+        """The camera that is driven on the shifted lanes."""
+        return self.refine.camera or self.refine.street.camera_names[0]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """No refinement, then every weight with every editor."""
+        return (NO_REFINEMENT, *(Row(weight, editors) for weight in self.weights for editors in self.editors))
+
+    @property
+    def shown_row(self) -> Row:
+        """The row that pictures are made of: our EIG with both editors, or the last one."""
+        wanted = Row("kalman", "both")
+        return wanted if wanted in self.rows else self.rows[-1]
+
+
+def settings_of(config: AblationConfig, identity: str) -> dict[str, Any]:
+    """What the numbers of one street depend on, as JSON data. `identity`: of the editors' weights."""
+    plain = to_plain(config)
+    refine = plain["refine"]
+    for part, names in (
+        (plain, ("out", "seeds", "keep_work")),
+        (refine, ("out", "scene", "trajectory", "num_frames", "editors", "weights", "fixer_weights", "public_weights")),
+        (refine["street"], ("seed", "num_workers", "shifts_m")),
+        (refine["distill"], ("weight",)),
+    ):
+        for name in names:
+            del part[name]
+    return plain | {"editors_identity": identity}
+
+
+def first_difference(old: Any, new: Any, where: str = "") -> str:
+    """The first key in which two nested plain values differ, with both values; empty if they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            found = first_difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            if found:
+                return found
+        return ""
+    return "" if old == new else f"{where}: {old}, asked for {new}"
+
+
+def street_path(out: Path, seed: int) -> Path:
+    """Where the results of one street lie."""
+    return out / f"street_{seed:04d}.json"
+
+
+def with_street(config: AblationConfig, seed: int) -> StreetConfig:
+    """The street of one seed, with truth of the driven camera at all shifts."""
+    return dataclasses.replace(config.refine.street, seed=seed, shifts_m=config.shifts_m)
