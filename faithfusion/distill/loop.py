@@ -66,29 +66,32 @@ def refine_stage(
     published = None
     if config.distill.weight == "published":
         published = published_maps(scene, clip, informing, cameras, range(len(cameras)))
-    weight = edit_weight(config.distill.weight, window, edited, published)
-    novel = novel_views(scene, cameras, edited, weight, config.distill)
+    weight = edit_weight(config.distill.weight, window, edited, published) * distilled_share(
+        scene, cameras, config.distill
+    )
+    novel = novel_views(cameras, edited, weight, config.distill)
     distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, path)
     return Stage(path, window, edited, distilled)
 
 
 def novel_views(
-    scene: GaussianScene,
-    cameras: Sequence[Camera],
-    edited: EditedClip,
-    weight: Float[Tensor, "t h w"],
-    config: DistillConfig,
+    cameras: Sequence[Camera], edited: EditedClip, weight: Float[Tensor, "t h w"], config: DistillConfig
 ) -> list[SupervisedView]:
-    """The edited clip as supervision, weighted per pixel (`distill.weights`); moving objects are left out unless
-    `config.moving_objects` says otherwise."""
+    """The edited clip as supervision, weighted per pixel (`distill.weights`)."""
     targets = edited.edit if config.target == "edit" else edited.frames
-    if config.moving_objects == "keep" and scene.nodes:
-        coverage = [node_coverage(scene, camera, t) for t, camera in enumerate(cameras)]
-        weight = weight * (1.0 - torch.stack(coverage).to(weight))
     return [
         SupervisedView(camera, time_index, target, of_pixel)
         for time_index, (camera, target, of_pixel) in enumerate(zip(cameras, targets, weight, strict=True))
     ]
+
+
+def distilled_share(
+    scene: GaussianScene, cameras: Sequence[Camera], config: DistillConfig
+) -> Float[Tensor, "t h w"] | Float[Tensor, ""]:
+    """What of every pixel is distilled: without moving objects, unless `config.moving_objects` says otherwise."""
+    if config.moving_objects == "distil" or not scene.nodes:
+        return torch.ones(())
+    return 1.0 - torch.stack([node_coverage(scene, camera, t).cpu() for t, camera in enumerate(cameras)])
 
 
 def settle(scene: GaussianScene, clip: DriveClip, split: Split, config: RefineConfig) -> GaussianScene:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.assess import assess_scene, update_assessment
-from faithfusion.distill.loop import distill, novel_views, render_clip, settle
+from faithfusion.distill.loop import distill, distilled_share, novel_views, render_clip, settle
 from faithfusion.distill.views import SupervisedView, ViewLoader
 from faithfusion.distill.warp import warp_source
 from faithfusion.distill.weights import edit_weight, published_maps
@@ -102,6 +102,12 @@ class Street:
             shift_m: make_target(*at, shift_m, window, rms, self.tools.network, self.cameras[shift_m])
             for shift_m, window in self.windows.items()
         }
+
+    @cached_property
+    def distilled(self) -> Mapping[float, Tensor]:
+        """What of every pixel the edits may change, by shift."""
+        config = self.config.refine.distill
+        return {shift_m: distilled_share(self.known[0], cameras, config) for shift_m, cameras in self.cameras.items()}
 
     def edits(self, editors: str) -> Mapping[float, EditedClip]:
         """What an editor made, by shift."""
@@ -211,7 +217,7 @@ def _score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
     renders = {shift_m: window.render for shift_m, window in street.windows.items()}
     if row != NO_REFINEMENT:
         # without a path of its own: every row draws the same views in the same order
-        scene = distill(scene, ViewLoader(clip, split.recorded), _novel(street, scene, row), config, None)
+        scene = distill(scene, ViewLoader(clip, split.recorded), _novel(street, row), config, None)
         renders = {shift_m: render_clip(scene, cameras) for shift_m, cameras in street.cameras.items()}
     scores = {shift_name(shift_m): score_clip(render, street.targets[shift_m]) for shift_m, render in renders.items()}
     if pictures:
@@ -221,14 +227,14 @@ def _score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
     write_json(street.score_path(row.key), {"video": video, "scene": scores, "lane": lane})
 
 
-def _novel(street: Street, scene: GaussianScene, row: Row) -> list[SupervisedView]:
+def _novel(street: Street, row: Row) -> list[SupervisedView]:
     """The edited clips of all shifts as supervision with the row's weights."""
     config = dataclasses.replace(street.config.refine.distill, weight=row.weight)
     published = load_tensors(street.published_path)[0] if row.weight == "published" else {}
     views = []
     for shift_m, edited in street.edits(row.editors).items():
         weight = edit_weight(config.weight, street.windows[shift_m], edited, published.get(shift_name(shift_m)))
-        views += novel_views(scene, street.cameras[shift_m], edited, weight, config)
+        views += novel_views(street.cameras[shift_m], edited, weight * street.distilled[shift_m], config)
     return views
 
 
