@@ -54,13 +54,16 @@ def refine_stage(
     editor: Editor,
     config: RefineConfig,
     path: NewPath,
+    window: Window | None = None,
 ) -> Stage:
-    """Renders, regenerates and distils the clip of `config.camera` on one path."""
+    """Renders, regenerates and distils the clip of `config.camera` on one path. `window`: the rendered clip, if there
+    is one of this scene already."""
     informing = train_frames[:: config.posterior_stride]
-    assessment = update_assessment(scene, clip, informing, calibration, config.eig)
     cameras = path_cameras(clip, config.camera or clip.camera_names[0], path)
-    recorded = warp_source(scene, clip, train_frames, config.fit.initialise, config.warp)
-    window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
+    if window is None:
+        assessment = update_assessment(scene, clip, informing, calibration, config.eig)
+        recorded = warp_source(scene, clip, train_frames, config.fit.initialise, config.warp)
+        window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
     published = None

@@ -145,11 +145,13 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
 
     after, last = before, unrefined
     inputs = (config.distill, config.editor, config.warp, camera_name, config.seed, opened.identity, path.key())
-    for step in path.stages(config.distill.schedule.num_stages(float(path.displacement_m().max()))):
+    stages = path.stages(config.distill.schedule.num_stages(float(path.displacement_m().max())))
+    for step in stages:
         outputs = [out / f"scene_stage_{step.stage}.safetensors", out / f"clip_stage_{step.stage}.safetensors"]
 
         def refine(scene=after, step=step, outputs=outputs) -> None:
-            stage = refine_stage(scene, clip, split.recorded, calibration, editor, config, step)
+            window = load_stage_clip(unrefined).window if len(stages) == 1 else None
+            stage = refine_stage(scene, clip, split.recorded, calibration, editor, config, step, window)
             save_stage_clip(outputs[1], StageClip(step.name, stage.window, stage.edited))
             save_scene(outputs[0], stage.scene, metadata | step.facts())
 

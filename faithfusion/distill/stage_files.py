@@ -1,19 +1,25 @@
-"""The regenerated clip of one stage on disk."""
+"""Rendered and edited clips on disk."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from faithfusion.scene.checkpoint import load_tensors, save_tensors
-from faithfusion.types import EigVolume, ViewPoses, Window
+from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.video.editor import EditedClip
 
-COLORS = ("render", "references", "frames", "edit")
+NESTED = {"eig": EigVolume, "poses": ViewPoses, "reference_poses": ViewPoses, "warped": WarpedViews}
+EXACT = ("eig.expected_sq_error", "gain")
+"""What squared errors are compared with; float16 has no small ones."""
+MIN_CLIP_AXES = 3
+FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True)
@@ -26,41 +32,58 @@ class StageClip:
 
 
 def save_stage_clip(path: Path, clip: StageClip) -> None:
-    """Colours as bytes, EIG and depth as float16, expected error and gain as float32."""
-    window, edited = clip.window, clip.edited
-    colors = {"render": window.render, "references": window.references}
-    fields = {"eig_nats": window.eig.eig_nats, "alpha": window.eig.alpha, "depth": window.depth}
-    exact = {"expected_sq_error": window.eig.expected_sq_error, "known": window.known}
-    if edited is not None:
-        colors |= {"frames": edited.frames, "edit": edited.edit}
-        exact |= {"gain": edited.gain}
-    tensors: dict[str, Tensor] = {name: (value.clamp(0, 1) * 255.0 + 0.5).byte() for name, value in colors.items()}
-    tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
-    for name, poses in (("poses", window.poses), ("reference_poses", window.reference_poses)):
-        if poses is not None:
-            exact |= {f"{name}.intrinsics": poses.intrinsics, f"{name}.world_from_camera": poses.world_from_camera}
-    save_tensors(path, tensors | exact, {"name": clip.name})
+    """Everything of [T, H, W] and more in float16, but expected error and gain; poses as they are."""
+    tensors = window_tensors(clip.window)
+    if clip.edited is not None:
+        tensors |= {f"edited.{name}": value for name, value in edit_tensors(clip.edited).items()}
+    save_tensors(path, tensors, {"name": clip.name})
 
 
 def load_stage_clip(path: Path) -> StageClip:
     """Inverse of `save_stage_clip`. InputError if the file is missing or damaged."""
     tensors, header = load_tensors(path)
-    values = {name: value.float() / 255.0 if name in COLORS else value.float() for name, value in tensors.items()}
-    eig = EigVolume(*(values[name] for name in ("eig_nats", "expected_sq_error", "alpha")))
-    window = Window(
-        render=values["render"],
-        eig=eig,
-        depth=values["depth"],
-        references=values["references"],
-        known=tensors["known"].to(torch.bool),
-        poses=_poses(values, "poses"),
-        reference_poses=_poses(values, "reference_poses"),
-    )
-    edited = EditedClip(values["frames"], values["edit"], values["gain"]) if "gain" in values else None
-    return StageClip(header["name"], window, edited)
+    edited = {key.removeprefix("edited."): value for key, value in tensors.items() if key.startswith("edited.")}
+    window = {key: value for key, value in tensors.items() if not key.startswith("edited.")}
+    return StageClip(header["name"], window_from_tensors(window), edit_from_tensors(edited) if edited else None)
 
 
-def _poses(values: Mapping[str, Tensor], name: str) -> ViewPoses | None:
-    if f"{name}.intrinsics" not in values:
-        return None
-    return ViewPoses(values[f"{name}.intrinsics"], values[f"{name}.world_from_camera"])
+def window_tensors(window: Window) -> dict[str, Tensor]:
+    """The parts of a window by name, "eig.alpha" and so on for nested ones; without what is None."""
+    tensors: dict[str, Tensor] = {}
+    for part in dataclasses.fields(window):
+        value = getattr(window, part.name)
+        if part.name in NESTED and value is not None:
+            tensors |= {f"{part.name}.{f.name}": getattr(value, f.name) for f in dataclasses.fields(value)}
+        elif value is not None:
+            tensors[part.name] = value
+    return {name: _small(name, value) for name, value in tensors.items()}
+
+
+def window_from_tensors(tensors: Mapping[str, Tensor]) -> Window:
+    """Inverse of `window_tensors`."""
+    values: dict[str, Any] = {name: _full(value) for name, value in tensors.items() if "." not in name}
+    for name, kind in NESTED.items():
+        parts = {key.partition(".")[2]: _full(value) for key, value in tensors.items() if key.startswith(f"{name}.")}
+        if parts:
+            values[name] = kind(**parts)
+    return Window(**values)
+
+
+def edit_tensors(edited: EditedClip) -> dict[str, Tensor]:
+    """The parts of an edited clip by name."""
+    return {name: _small(name, value) for name, value in vars(edited).items()}
+
+
+def edit_from_tensors(tensors: Mapping[str, Tensor]) -> EditedClip:
+    """Inverse of `edit_tensors`."""
+    return EditedClip(**{name: _full(value) for name, value in tensors.items()})
+
+
+def _small(name: str, value: Tensor) -> Tensor:
+    if name in EXACT or not value.is_floating_point() or value.dim() < MIN_CLIP_AXES or "poses" in name:
+        return value
+    return value.clamp(-FLOAT16_MAX, FLOAT16_MAX).half()
+
+
+def _full(value: Tensor) -> Tensor:
+    return value.float() if value.dtype == torch.float16 else value

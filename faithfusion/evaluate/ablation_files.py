@@ -1,8 +1,7 @@
-"""Files of an ablation: windows and edits between stages, claims of streets, settings that must stay the same."""
+"""Files of an ablation: results, claims of streets, settings that must stay the same."""
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import json
 import math
@@ -11,62 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from faithfusion.config import config_hash
 from faithfusion.evaluate.ablation_config import first_difference
-from faithfusion.scene.checkpoint import load_tensors, save_tensors
-from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editor import EditedClip
 
 SETTINGS = "settings.json"
-NESTED = {"eig": EigVolume, "poses": ViewPoses, "reference_poses": ViewPoses, "warped": WarpedViews}
-NUM_CLIP_AXES = 4
-"""Tensors of so many axes are colours or the like and are kept as float16, finer than a byte; others are exact."""
-
-
-def save_window(path: Path, window: Window) -> None:
-    """Colours as float16, everything else as it is."""
-    tensors: dict[str, Tensor] = {}
-    for part in dataclasses.fields(window):
-        value = getattr(window, part.name)
-        if part.name in NESTED and value is not None:
-            tensors |= {f"{part.name}.{f.name}": getattr(value, f.name) for f in dataclasses.fields(value)}
-        elif value is not None:
-            tensors[part.name] = value
-    save_tensors(path, {name: _small(value) for name, value in tensors.items()}, {})
-
-
-def load_window(path: Path) -> Window:
-    """Inverse of `save_window`. InputError if the file is missing or damaged."""
-    tensors = {name: _exact(value) for name, value in load_tensors(path)[0].items()}
-    values: dict[str, Any] = {name: value for name, value in tensors.items() if "." not in name}
-    for name, kind in NESTED.items():
-        parts = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith(f"{name}.")}
-        if parts:
-            values[name] = kind(**parts)
-    return Window(**values)
-
-
-def save_edit(path: Path, edited: EditedClip) -> None:
-    """Colours as float16, the gain as it is."""
-    save_tensors(path, {name: _small(value) for name, value in vars(edited).items()}, {})
-
-
-def load_edit(path: Path) -> EditedClip:
-    """Inverse of `save_edit`. InputError if the file is missing or damaged."""
-    return EditedClip(**{name: _exact(value) for name, value in load_tensors(path)[0].items()})
-
-
-def _small(value: Tensor) -> Tensor:
-    return value.half() if value.is_floating_point() and value.dim() >= NUM_CLIP_AXES else value
-
-
-def _exact(value: Tensor) -> Tensor:
-    return value.float() if value.dtype == torch.float16 else value
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.assess import assess_scene, update_assessment
 from faithfusion.distill.loop import distill, distilled_share, novel_views, render_clip, settle
+from faithfusion.distill.stage_files import StageClip, edit_from_tensors, edit_tensors, load_stage_clip, save_stage_clip
 from faithfusion.distill.views import SupervisedView, ViewLoader
 from faithfusion.distill.warp import warp_source
 from faithfusion.distill.weights import edit_weight, published_maps
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.ablation_config import NO_REFINEMENT, AblationConfig, Row, with_street
-from faithfusion.evaluate.ablation_files import load_edit, load_window, read_json, save_edit, save_window, write_json
+from faithfusion.evaluate.ablation_files import read_json, write_json
 from faithfusion.evaluate.ablation_scores import Target, make_target, score_clip, score_lane
 from faithfusion.evaluate.eig_scenes import FittedScene, KnownTruthConfig, fitted_street
 from faithfusion.evaluate.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
@@ -91,7 +92,7 @@ class Street:
     @cached_property
     def windows(self) -> Mapping[float, Window]:
         """By shift."""
-        return {shift_m: load_window(self.window_path(shift_m)) for shift_m in self.config.shifts_m}
+        return {shift_m: load_stage_clip(self.window_path(shift_m)).window for shift_m in self.config.shifts_m}
 
     @cached_property
     def targets(self) -> Mapping[float, Target]:
@@ -111,7 +112,8 @@ class Street:
 
     def edits(self, editors: str) -> Mapping[float, EditedClip]:
         """What an editor made, by shift."""
-        return {shift_m: load_edit(self.edit_path(editors, shift_m)) for shift_m in self.config.shifts_m}
+        paths = {shift_m: self.edit_path(editors, shift_m) for shift_m in self.config.shifts_m}
+        return {shift_m: edit_from_tensors(load_tensors(path)[0]) for shift_m, path in paths.items()}
 
 
 def num_steps(config: AblationConfig) -> int:
@@ -176,7 +178,8 @@ def _render_windows(street: Street) -> None:
     assessment = update_assessment(scene, clip, informing, calibration, config.eig)
     recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
     for shift_m, cameras in street.cameras.items():
-        save_window(street.window_path(shift_m), window_of(scene, assessment, clip, cameras, recorded, config.eig))
+        window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
+        save_stage_clip(street.window_path(shift_m), StageClip(shift_name(shift_m), window))
 
 
 def _map_published(street: Street) -> None:
@@ -196,7 +199,7 @@ def _run_edits(street: Street, editors: str) -> None:
         path = street.edit_path(editors, shift_m)
 
         def edit(shift_m: float = shift_m, path: Path = path) -> None:
-            save_edit(path, street.tools.editor(editors).edit(street.windows[shift_m]))
+            save_tensors(path, edit_tensors(street.tools.editor(editors).edit(street.windows[shift_m])), {})
 
         log.run(f"edit, {editors}, {shift_m:+g} m", config.editor, [path], edit)
     path = street.score_path(editors)

@@ -14,9 +14,9 @@ import torch
 from faithfusion.config import parse_config
 from faithfusion.data.street.truth import load_truth, true_shifts
 from faithfusion.evaluate.ablation_config import AblationConfig
-from faithfusion.evaluate.ablation_files import claim, load_window, save_window
+from faithfusion.evaluate.ablation_files import claim
 from faithfusion.evaluate.ablation_run import run_ablation
-from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editor import EditedClip
 
@@ -113,32 +113,6 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         with pytest.raises(InputError, match="no finished street"):
             run_ablation(elsewhere, lambda name: DarkEditor(), identity="trivial", command="test")
     assert not (tmp_path / "work" / "street_3").exists()
-
-
-@pytest.mark.parametrize("full", [False, True])
-def test_windows_survive_the_disk(tmp_path: Path, full: bool) -> None:
-    clip = torch.rand(5, 8, 6, 3)
-    eig = EigVolume(8 * torch.rand(5, 8, 6), 1e-7 * torch.rand(5, 8, 6), torch.rand(5, 8, 6))
-    window = Window(clip, eig, 90 * torch.rand(5, 8, 6), clip[:0], torch.arange(5) == 0)
-    if full:
-        poses = ViewPoses(torch.rand(5, 3, 3), 1e5 * torch.rand(5, 4, 4))
-        warped = WarpedViews(torch.rand(2, 5, 8, 6, 3), torch.rand(2, 5, 8, 6))
-        parts = {"truth": clip, "poses": poses, "reference_poses": poses, "warped": warped}
-        window = dataclasses.replace(window, references=clip[:2], **parts)
-    save_window(tmp_path / "window.safetensors", window)
-    again = load_window(tmp_path / "window.safetensors")
-    for part in dataclasses.fields(window):
-        value, found = getattr(window, part.name), getattr(again, part.name)
-        assert (value is None) == (found is None), part.name
-        pairs = (
-            [(value, found)]
-            if isinstance(value, torch.Tensor) or value is None
-            else zip(vars(value).values(), vars(found).values(), strict=True)
-        )
-        for tensor, loaded in pairs:
-            if tensor is not None:
-                torch.testing.assert_close(loaded, tensor, atol=3e-4, rtol=0)
-    torch.testing.assert_close(again.eig.expected_sq_error, eig.expected_sq_error, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize(
