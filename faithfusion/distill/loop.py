@@ -14,15 +14,16 @@ from faithfusion.data.new_path import NewPath, path_cameras
 from faithfusion.data.splits import Split
 from faithfusion.distill.assess import update_assessment
 from faithfusion.distill.fit import drive_extent_m
+from faithfusion.distill.novel import distilled_share, novel_depth, novel_views
 from faithfusion.distill.optimiser import SceneOptimiser
-from faithfusion.distill.refine_config import DistillConfig, RefineConfig
+from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.distill.warp import warp_source
 from faithfusion.distill.weights import edit_weight, published_maps
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import Calibration
-from faithfusion.render.view import node_coverage, render_view
+from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import detach_scene, scene_to
 from faithfusion.scene.ground import Ground
 from faithfusion.scene.initialise import ground_below, lidar_of_drive
@@ -72,29 +73,10 @@ def refine_stage(
     weight = edit_weight(config.distill.weight, window, edited, published) * distilled_share(
         scene, cameras, config.distill
     )
-    novel = novel_views(cameras, edited, weight, config.distill)
+    depth = novel_depth(config.distill.novel_depth, clip, cameras, window)
+    novel = novel_views(cameras, edited, weight, depth, config.distill)
     distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, path)
     return Stage(path, window, edited, distilled)
-
-
-def novel_views(
-    cameras: Sequence[Camera], edited: EditedClip, weight: Float[Tensor, "t h w"], config: DistillConfig
-) -> list[SupervisedView]:
-    """The edited clip as supervision, weighted per pixel (`distill.weights`)."""
-    targets = edited.edit if config.target == "edit" else edited.frames
-    return [
-        SupervisedView(camera, time_index, target, of_pixel)
-        for time_index, (camera, target, of_pixel) in enumerate(zip(cameras, targets, weight, strict=True))
-    ]
-
-
-def distilled_share(
-    scene: GaussianScene, cameras: Sequence[Camera], config: DistillConfig
-) -> Float[Tensor, "t h w"] | Float[Tensor, ""]:
-    """What of every pixel is distilled: without moving objects, unless `config.moving_objects` says otherwise."""
-    if config.moving_objects == "distil" or not scene.nodes:
-        return torch.ones(())
-    return 1.0 - torch.stack([node_coverage(scene, camera, t).cpu() for t, camera in enumerate(cameras)])
 
 
 def settle(scene: GaussianScene, clip: DriveClip, split: Split, config: RefineConfig) -> GaussianScene:

@@ -18,6 +18,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.editor import EditorConfig, EditorNames
 
 WeightName = Literal["kalman", "uniform", "eig", "published"]
+NovelDepth = Literal["none", "lidar", "render"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class DistillConfig:
             compare with: "uniform", "eig", "published".
         moving_objects: "keep" leaves their pixels out of the distillation: the fit has seen them from many sides, a
             generator that blurs them would pull their Gaussians apart; "distil" treats them as everything else.
-        optimise: learning rates and losses of the distillation.
+        novel_depth: what holds the depth of the new views, with the weight `optimise.depth_weight`: nothing, the LiDAR
+            scan of the time stamp, or the render before the distillation.
+        optimise: learning rates and losses of the distillation; a rate of 0 freezes what it is of.
         densify: density control during the distillation, counted in steps of one stage.
     """
 
@@ -39,6 +42,7 @@ class DistillConfig:
     target: Literal["edit", "composite"] = "edit"
     weight: WeightName = "kalman"
     moving_objects: Literal["keep", "distil"] = "keep"
+    novel_depth: NovelDepth = "none"
     optimise: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
             means_lr=5e-5, scales_lr=5e-3, opacities_lr=2e-2, colors_lr=5e-3, sky_lr=2e-3

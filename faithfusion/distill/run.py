@@ -145,9 +145,10 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
 
     after, last = before, unrefined
     inputs = (config.distill, config.editor, config.warp, camera_name, config.seed, opened.identity, path.key())
-    stages = path.stages(config.distill.schedule.num_stages(float(path.displacement_m().max())))
-    for step in stages:
-        outputs = [out / f"scene_stage_{step.stage}.safetensors", out / f"clip_stage_{step.stage}.safetensors"]
+    schedule = config.distill.schedule
+    stages = path.stages(schedule.num_stages(float(path.displacement_m().max()))) + [path] * (schedule.passes - 1)
+    for number, step in enumerate(stages, 1):
+        outputs = [out / f"scene_stage_{number}.safetensors", out / f"clip_stage_{number}.safetensors"]
 
         def refine(scene=after, step=step, outputs=outputs) -> None:
             window = load_stage_clip(unrefined).window if len(stages) == 1 else None
@@ -155,7 +156,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
             save_stage_clip(outputs[1], StageClip(step.name, stage.window, stage.edited))
             save_scene(outputs[0], stage.scene, metadata | step.facts())
 
-        log.run(step.name, inputs, outputs, refine)
+        log.run(f"{step.name}, stage {number}", inputs, outputs, refine)
         after, last = load_scene(outputs[0])[0], outputs[1]
     return RefineRun(
         clip=clip,

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.assess import assess_scene, update_assessment
-from faithfusion.distill.loop import distill, distilled_share, novel_views, render_clip, settle
+from faithfusion.distill.loop import distill, render_clip, settle
+from faithfusion.distill.novel import distilled_share, novel_depth, novel_views
 from faithfusion.distill.stage_files import StageClip, edit_from_tensors, edit_tensors, load_stage_clip, save_stage_clip
 from faithfusion.distill.views import SupervisedView, ViewLoader
 from faithfusion.distill.warp import warp_source
@@ -237,7 +238,9 @@ def _novel(street: Street, row: Row) -> list[SupervisedView]:
     views = []
     for shift_m, edited in street.edits(row.editors).items():
         weight = edit_weight(config.weight, street.windows[shift_m], edited, published.get(shift_name(shift_m)))
-        views += novel_views(street.cameras[shift_m], edited, weight * street.distilled[shift_m], config)
+        cameras, window = street.cameras[shift_m], street.windows[shift_m]
+        depth = novel_depth(config.novel_depth, street.fitted.clip, cameras, window)
+        views += novel_views(cameras, edited, weight * street.distilled[shift_m], depth, config)
     return views
 
 
