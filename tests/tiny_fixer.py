@@ -12,7 +12,8 @@ from tiny_training import REPOSITORY
 from faithfusion.clips.store import write_shard
 from faithfusion.types import WarpedViews, Window
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.fixer import Fixer, FixerConfig, build_fixer
+from faithfusion.video.fixer import Fixer, FixerConfig
+from faithfusion.video.fixer_build import build_fixer
 
 TINY_FIXER = FixerConfig(channels=(8, 16))
 

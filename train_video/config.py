@@ -27,8 +27,8 @@ class TrainConfig:
         run: Folder of the run: checkpoints, logs, exported weights.
         method: "codec" trains the video codec, "flow" the generator on a trained codec's latents,
             "distribution_matching" distils a generator trained so into one of few sampler steps; "fixer" trains the
-            single-image fixer, another model (`fixer.model`), to which `generator`, `codec_from`, `frozen_precision`
-            and `vae_tile_pixels` mean nothing.
+            single-image fixer, another model (`fixer.model`), to which `generator`, `codec_from` and
+            `vae_tile_pixels` mean nothing.
         init_from: Weights file to start from (`video.weights`), prompt embedding included; empty for random weights on
             top of public ones (`generator.pretrained`), if given. The teacher, with distribution_matching.
         codec_from: Weights file whose codec is taken; empty for the codec of `init_from` or the public one.
@@ -37,8 +37,8 @@ class TrainConfig:
             such a run is not exactly repeatable.
         seed: Seed of every random draw.
         precision: Of the trained weights: auto = bf16 with an fp32 master copy on CUDA, fp32 on CPU.
-        frozen_precision: Of the backbone where it is not trained: auto = bf16 on CUDA, fp32 on CPU. Norms, modulation
-            and time embedding stay in fp32, and so does the codec.
+        frozen_precision: Of the backbone, or the fixer's U-Net, where it is not trained: auto = bf16 on CUDA, fp32 on
+            CPU. Norms, modulation and time embedding stay in fp32, and so do codec and the fixer's VAE.
         gradient_checkpointing: Recompute the activations of each transformer block in the backward pass: a third more
             time, a fraction of the memory.
         vae_tile_pixels: Side of the tiles in which the codec encodes and decodes; 0 for whole frames.

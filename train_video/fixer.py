@@ -56,12 +56,12 @@ class FixerMethodConfig:
 
 
 class FixerMethod(nn.Module):
-    """Trains all of a fixer."""
+    """Trains what a fixer says is trained, under its own parameter names."""
 
     def __init__(self, config: FixerMethodConfig, fixer: Fixer) -> None:
         super().__init__()
         self._config = config
-        self.network = fixer.requires_grad_(True).network  # registered under the fixer's own parameter names
+        fixer.register_trained(self)
         self._hidden_fixer = (fixer,)
 
     def forward(self, batch: FixerBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:

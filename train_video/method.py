@@ -98,9 +98,10 @@ def build_dataset(config: TrainConfig, model: Model, topology: Topology) -> Data
 
 
 def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topology) -> FixerDataset:
-    num_views, settings = config.fixer.model.num_views, config.fixer
-    files = decode_windows(windows, _cache_folder(config), num_views, topology)
-    return FixerDataset(files, height=settings.crop_height, width=settings.crop_width, num_views=num_views)
+    settings, model = config.fixer, config.fixer.model
+    files = decode_windows(windows, _cache_folder(config), model.num_views, topology, model.num_references)
+    images = {"num_views": model.num_views, "num_references": model.num_references}
+    return FixerDataset(files, height=settings.crop_height, width=settings.crop_width, **images)
 
 
 def _cache_folder(config: TrainConfig) -> Path:

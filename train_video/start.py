@@ -11,7 +11,8 @@ import torch
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.assemble import assemble_generator
-from faithfusion.video.fixer import Fixer, build_fixer
+from faithfusion.video.fixer import Fixer
+from faithfusion.video.fixer_build import build_fixer
 from faithfusion.video.fixer_weights import load_fixer
 from faithfusion.video.lora import add_lora, is_lora_name
 from faithfusion.video.memory import MemoryConfig, keeps_float32, move, set_tiles
@@ -39,11 +40,12 @@ def starting_model(config: TrainConfig) -> Model:
 
 
 def starting_fixer(config: TrainConfig) -> Fixer:
-    """The weights of `init_from`, or random ones, on the CPU. Raises InputError for a file of another architecture."""
+    """The weights of `init_from`, or random ones, on the public ones if it has any; on the CPU. Raises InputError for a
+    file of another architecture."""
     wanted = config.fixer.model
     if not config.init_from:
         return build_fixer(wanted, make_generator(config.seed, "weights"))
-    fixer, _, _ = load_fixer(Path(config.init_from))
+    fixer, _, _ = load_fixer(Path(config.init_from), wanted.sd_turbo.pretrained if wanted.sd_turbo else "")
     _require_same(config.init_from, "fixer", fixer.config, wanted)
     return fixer.train().requires_grad_(True)
 
@@ -102,9 +104,10 @@ def place_for_training(model: Model, config: TrainConfig, device: torch.device) 
     The codec goes there only if it is trained; a step on cached latents does not need it.
     """
     if isinstance(model, Fixer):
+        set_precision(model.network, frozen_dtype(config, device), frozen_only=True)
         model.to(device)
         if config.gradient_checkpointing:
-            model.network.enable_gradient_checkpointing()
+            model.save_activation_memory()
         return
     for part in (model.backbone, model.branch):
         set_precision(part, frozen_dtype(config, device), frozen_only=True)

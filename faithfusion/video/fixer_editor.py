@@ -59,7 +59,7 @@ class FixerEditor:
         from faithfusion.video.fixer import fixer_inputs
 
         device = next(self.fixer.parameters()).device
-        inputs = fixer_inputs(window)
+        inputs = fixer_inputs(window, self.fixer.config.num_references)
         edit = window.render.clone()
         for frames in (~window.known).nonzero()[:, 0].split(self.config.frames_at_once):
             rows = {f.name: getattr(inputs, f.name)[frames].to(device) for f in dataclasses.fields(inputs)}

@@ -1,7 +1,12 @@
-"""A fixer in one safetensors file: weights, configuration, error profile and metadata, read back strictly."""
+"""A fixer in one safetensors file: weights, configuration, error profile and metadata, read back strictly.
+
+A fixer on public weights leaves those where they are: its file holds what was trained, the prompt's embedding and the
+fingerprints of the public weights, without which it cannot be read.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -13,9 +18,11 @@ from safetensors.torch import save_file
 
 from faithfusion.config import to_plain
 from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.composite import ErrorProfile
-from faithfusion.video.fixer import Fixer, FixerConfig, build_fixer
+from faithfusion.video.fixer import Fixer, FixerConfig
+from faithfusion.video.fixer_build import build_fixer
 from faithfusion.video.stored import PROFILE_FIELDS, FileFormat, load_exactly, read_stored, read_strictly, stored_value
 
 FORMAT = FileFormat("faithfusion.fixer", 1, "fixer weights")
@@ -50,29 +57,37 @@ def save_fixer(
         "profile": json.dumps(to_plain(profile)),
         "metadata": json.dumps(metadata),
     }
-    tensors = {name: stored_value(value, dtype) for name, value in fixer.state_dict().items()}
+    if fixer.public:
+        header["public"] = json.dumps(fixer.public)
+    state = fixer.state_dict()
+    tensors = {name: stored_value(state[name], dtype) for name in fixer.stored_names()}
     with atomic_file(path) as temporary:
         save_file(tensors, temporary, metadata=header)
 
 
-def load_fixer(path: Path) -> tuple[Fixer, ErrorProfile, dict[str, Any]]:
+def load_fixer(path: Path, pretrained: str = "") -> tuple[Fixer, ErrorProfile, dict[str, Any]]:
     """A fixer in evaluation mode on the CPU in float32, its error profile and metadata.
 
-    Raises InputError for a missing or truncated file, another format, an unknown or incomplete configuration, and
-    tensors that are missing, unexpected or of the wrong shape.
+    `pretrained`: where the public weights of a fixer on such lie here, if not where the header says. Raises InputError
+    for a missing or truncated file, another format, an unknown or incomplete configuration, tensors that are missing,
+    unexpected or of the wrong shape, and public weights other than those that it was trained on.
     """
     header, tensors = read_stored(path, FORMAT)
     config = read_strictly(FixerConfig, header["config"], path, FIRST_FIELDS)
     profile = read_strictly(ErrorProfile, header["profile"], path, PROFILE_FIELDS)
-    fixer = build_fixer(config, make_generator(0, "load fixer"))
-    load_exactly(path, fixer, tensors, fixer.state_dict())
+    if pretrained and config.sd_turbo is not None:
+        config = dataclasses.replace(config, sd_turbo=dataclasses.replace(config.sd_turbo, pretrained=pretrained))
+    fixer = build_fixer(config, make_generator(0, "load fixer"), with_prompt=False)
+    require_same_public(path, json.loads(header.get("public", "{}")), fixer.public)
+    load_exactly(path, fixer, tensors, fixer.stored_names())
     return fixer.eval().requires_grad_(False), profile, json.loads(header["metadata"])
 
 
-def open_fixer(name_or_path: str) -> OpenedFixer:
-    """`name_or_path`: "fixer-tiny", or a file of `train_video`. Raises InputError for anything else."""
+def open_fixer(name_or_path: str, pretrained: str = "") -> OpenedFixer:
+    """`name_or_path`: "fixer-tiny", or a file of `train_video`; `pretrained` as in `load_fixer`. Raises InputError for
+    anything else."""
     path = fixer_path(name_or_path)
-    fixer, profile, _ = load_fixer(path)
+    fixer, profile, _ = load_fixer(path, pretrained)
     return OpenedFixer(fixer, profile, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -82,3 +97,11 @@ def fixer_path(name_or_path: str) -> Path:
         return Path(name_or_path)
     with as_file(files("faithfusion.video") / "assets" / "fixer_tiny.safetensors") as path:
         return Path(path)
+
+
+def require_same_public(path: Path, trained_on: dict[str, str], here: dict[str, str]) -> None:
+    """Raises InputError for the first public part, by name, that is not the one a weights file was trained on."""
+    for part in sorted(trained_on.keys() | here.keys()):
+        if trained_on.get(part) != here.get(part):
+            found = f"was trained on public {part} {trained_on.get(part, '(none)')}"
+            raise InputError(path, found, f"{here.get(part, '(none)')}, as the public weights that were opened have")

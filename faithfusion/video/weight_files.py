@@ -1,4 +1,5 @@
-"""Public weights on disk: finds the files of one part of Wan2.1 in a folder, a file or a hub id, and reads from them.
+"""Public weights on disk: finds the files of one part of a model (Wan2.1, or of SD-Turbo's class) in a folder,
+a file or a hub id, and reads from them.
 
 Nothing is unpickled but tensors, and tensors are mapped from the files: memory is taken when their values are used.
 """
@@ -22,16 +23,22 @@ from torch import Tensor
 from faithfusion.utils.errors import InputError
 from faithfusion.video.layouts import Shape
 
-Part = Literal["transformer", "vae", "text_encoder"]
+Part = Literal["transformer", "vae", "text_encoder", "unet", "image_vae", "clip_text"]
 PLACES: dict[Part, tuple[tuple[str, str], ...]] = {  # folder, how the file's name begins; the first that is there
     "transformer": (("transformer", "diffusion_pytorch_model"), ("", "diffusion_pytorch_model")),
     "vae": (("vae", "diffusion_pytorch_model"), ("", "Wan2.1_VAE"), ("", "diffusion_pytorch_model")),
     "text_encoder": (("text_encoder", "model"), ("", "models_t5_umt5-xxl-enc-bf16"), ("", "model")),
+    "unet": (("unet", "diffusion_pytorch_model"),),
+    "image_vae": (("vae", "diffusion_pytorch_model"),),
+    "clip_text": (("text_encoder", "model"),),
 }
 TOKENIZERS = ("tokenizer", "google/umt5-xxl")
 HUB_PATTERNS: dict[Part, list[str]] = {
     "transformer": ["transformer/*", "diffusion_pytorch_model*", "config.json"],
     "vae": ["vae/*", "Wan2.1_VAE.*"],
+    "unet": ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/*"],
+    "image_vae": ["vae/config.json", "vae/diffusion_pytorch_model.safetensors"],
+    "clip_text": ["text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/*"],
     "text_encoder": ["text_encoder/*", "models_t5_umt5-xxl-enc-bf16.*", *(f"{name}/*" for name in TOKENIZERS)],
 }
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
@@ -48,7 +55,7 @@ DTYPES = {  # of safetensors
     "U8": torch.uint8,
 }
 SUFFIXES = (".safetensors", ".pth", ".pt")
-WHAT = "a .safetensors or .pth file, a folder of Wan2.1 weights or a hub id (owner/name[@revision])"
+WHAT = "a .safetensors or .pth file, a folder of public weights or a hub id (owner/name[@revision])"
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,7 @@ def _described(source: str, part: Part, files: list[Path], folder: Path) -> Weig
     config_path = files[0].parent / "config.json"
     config: dict[str, Any] = {}
     if config_path.is_file():
-        config = _read_json(config_path)
+        config = read_json(config_path)
     tokenizer = None
     if part == "text_encoder":
         roots = (folder, files[0].parent, files[0].parent.parent)
@@ -218,7 +225,7 @@ def _described(source: str, part: Part, files: list[Path], folder: Path) -> Weig
 
 def _indexed(index: Path) -> list[Path]:
     """The shards named by an index file."""
-    weight_map = _read_json(index).get("weight_map")
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(index, "no weight_map", "the index of sharded weights")
     return _present(index.parent, sorted(set(weight_map.values())))
@@ -242,7 +249,8 @@ def _present(folder: Path, names: list[str]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises InputError for anything else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -11,7 +11,8 @@ from tiny_generator import tiny_window
 from faithfusion.types import WarpedViews
 from faithfusion.utils.errors import InputError
 from faithfusion.video.conditioning import noise_level
-from faithfusion.video.fixer import START_WEIGHT, FixerConfig, fixer_inputs, mixture
+from faithfusion.video.fixer import FixerConfig, fixer_inputs
+from faithfusion.video.fixer_pixels import START_WEIGHT, mixture
 
 
 def test_at_step_0_the_result_is_mostly_the_render_and_nothing_is_added() -> None:
@@ -71,6 +72,7 @@ def test_every_input_and_every_weight_matters() -> None:
     leaves["depth_m"].data += torch.rand(leaves["depth_m"].shape)
     leaves["trust"].data.clamp_min_(0.2)  # log trust has none there either
     fixer(dataclasses.replace(inputs, **leaves)).square().mean().backward()
+    assert leaves.pop("references").numel() == 0  # of those it reads none
     for name, value in [*leaves.items(), *fixer.named_parameters()]:
         assert value.grad is not None and torch.isfinite(value.grad).all() and value.grad.abs().max() > 0, name
 
