@@ -15,7 +15,7 @@ from faithfusion.distill.warp_config import WarpConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editor import EditorConfig, EditorNames
+from faithfusion.video.editor import EditorConfig, EditorNames, EditorWeights
 
 WeightName = Literal["kalman", "uniform", "eig", "published"]
 NovelDepth = Literal["none", "lidar", "render"]
@@ -78,6 +78,7 @@ class RefineConfig:
         editors: what edits the rendered clips: the video model, the single-image fixer, or the fixer after the video
             model.
         fixer_weights: fixer file of train_video; "fixer-tiny" for the one that is shipped.
+        fixer_public_weights: as `public_weights`, for the fixer.
         editor: video model, and where the render is left as it is.
         distill: distillation.
     """
@@ -94,6 +95,7 @@ class RefineConfig:
     public_weights: str = ""
     editors: EditorNames = "both"
     fixer_weights: str = "fixer-tiny"
+    fixer_public_weights: str = ""
     posterior_stride: int = 2
     settle_steps: int = 100
     seed: int = 0
@@ -108,6 +110,11 @@ class RefineConfig:
             found = f"posterior_stride = {self.posterior_stride}, settle_steps = {self.settle_steps}"
             raise InputError("configuration", found, "a stride of at least 1 and no negative number of steps")
         check_entries(self.trajectory)
+
+    def editor_weights(self, use: EditorNames | None = None) -> EditorWeights:
+        """Where the weights of `use` lie; None: of `editors`."""
+        public = (self.public_weights, self.fixer_public_weights)
+        return EditorWeights(use or self.editors, self.weights, self.fixer_weights, *public)
 
     @property
     def trajectory_entries(self) -> tuple[TrajectoryEntry, ...]:

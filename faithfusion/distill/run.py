@@ -59,11 +59,7 @@ def check_inputs(config: RefineConfig) -> OpenedEditors:
     """Reads what the user gave without writing anything, and opens the editors. Raises InputError for weights, a
     drive, a camera, a trajectory or a number of frames that cannot work."""
     _check_drive(config)
-    return _opened(config)
-
-
-def _opened(config: RefineConfig) -> OpenedEditors:
-    return open_editors(config.editors, config.weights, config.fixer_weights, config.public_weights)
+    return open_editors(config.editor_weights())
 
 
 def _check_drive(config: RefineConfig) -> None:
@@ -117,7 +113,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
     `opened`: the editors, if `check_inputs` has it already. Raises InputError before any work.
     """
     out = Path(config.out)
-    opened = opened or _opened(config)
+    opened = opened or open_editors(config.editor_weights())
     editor = open_editor(opened, config.editor, choose_device("auto"))
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)

@@ -28,6 +28,17 @@ EditorNames = Literal["video", "fixer", "both"]
 
 
 @dataclass(frozen=True)
+class EditorWeights:
+    """Which editors, and where their weights lie (`distill.refine_config`)."""
+
+    use: EditorNames
+    video: str
+    fixer: str
+    video_public: str = ""
+    fixer_public: str = ""
+
+
+@dataclass(frozen=True)
 class EditedClip:
     """What an editor makes of a clip, colours in [0, 1]. `frames` = (1 - gain) render + gain edit."""
 

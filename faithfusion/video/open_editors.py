@@ -8,7 +8,7 @@ import torch
 
 from faithfusion.config import config_hash
 from faithfusion.video.chain import ChainEditor
-from faithfusion.video.editor import Editor, EditorConfig, EditorNames
+from faithfusion.video.editor import Editor, EditorConfig, EditorWeights
 from faithfusion.video.fixer_editor import FixerEditor, FixerEditorConfig
 from faithfusion.video.fixer_weights import OpenedFixer, open_fixer
 from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator
@@ -27,10 +27,12 @@ class OpenedEditors:
         return config_hash(*(None if part is None else part.identity for part in (self.generator, self.fixer)))
 
 
-def open_editors(use: EditorNames, weights: str, fixer_weights: str, public_weights: str = "") -> OpenedEditors:
-    """Opens what `use` names. Raises InputError for a missing or foreign file of weights."""
-    generator = open_generator(weights, public_weights) if use in ("video", "both") else None
-    return OpenedEditors(generator, open_fixer(fixer_weights) if use in ("fixer", "both") else None)
+def open_editors(weights: EditorWeights) -> OpenedEditors:
+    """Opens what is used. Raises InputError for a missing or foreign file of weights."""
+    return OpenedEditors(
+        generator=None if weights.use == "fixer" else open_generator(weights.video, weights.video_public),
+        fixer=None if weights.use == "video" else open_fixer(weights.fixer, weights.fixer_public),
+    )
 
 
 def open_editor(opened: OpenedEditors, config: EditorConfig, device: torch.device | str) -> Editor:
