@@ -21,7 +21,9 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.attention import KeysValues
 from faithfusion.video.block import BlockInputs, WanBlock, run_block
 from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_channels, warped_channels
+from faithfusion.video.mixture import start_logit
 from faithfusion.video.references import ReferenceAttention
+from faithfusion.video.schedule import PATCH
 from faithfusion.video.wan import WanBackbone, patchify
 
 
@@ -35,6 +37,8 @@ class BranchConfig:
         references: cross-attention to recorded views.
         depth: the render's inverse depth as an input.
         warped: how many warped recorded views (`Window.warped`) are inputs, the best first.
+        mix_views: the generator's linear guess (`prior: render`) starts from a mixture of render and warped views, with
+            weights per latent cell that the network gives, instead of from the render alone.
         vace_reactive: what VACE sees where pixels are to be regenerated: "grey", as its inpainting was trained, or the
             "render".
     """
@@ -44,6 +48,7 @@ class BranchConfig:
     references: bool = False
     depth: bool = False
     warped: int = 0
+    mix_views: bool = False
     vace_reactive: Literal["grey", "render"] = "grey"
 
     def __post_init__(self) -> None:
@@ -51,6 +56,8 @@ class BranchConfig:
             raise InputError("branch.num_blocks", self.num_blocks, "at least 1")
         if self.warped < 0:
             raise InputError("branch.warped", self.warped, "0 (none) or a number of views")
+        if self.mix_views and not self.warped:
+            raise InputError("branch.mix_views", True, "branch.warped of at least 1: views to mix")
 
 
 def injection_map(config: BranchConfig, num_layers: int) -> tuple[int, ...]:
@@ -114,6 +121,10 @@ class ContextBranch(nn.Module):
         self.gate = MonotoneGate()
         if config.references:
             self.references = ReferenceAttention(source, backbone.blocks[0].attn1.heads, config.num_blocks)
+        if config.mix_views:
+            self.mixer = _zeroed(nn.Linear(dim, PATCH**2 * (1 + config.warped)))
+            with torch.no_grad():
+                self.mixer.bias.view(PATCH**2, -1)[:, 0] = start_logit(config.warped)
 
     def forward(
         self,

@@ -131,6 +131,14 @@ def warped_channels(latent_channels: int) -> int:
     return latent_channels + 2
 
 
+def split_warped(
+    warped: Float[Tensor, "b v t h w"], count: int
+) -> tuple[Float[Tensor, "b n c t h w"], Float[Tensor, "b n t h w"]]:
+    """Latents and mean trust of the `count` warped views in `LatentConditions.warped`."""
+    views = warped.unflatten(1, (count, -1))
+    return views[:, :, : -warped_channels(0)], views[:, :, -warped_channels(0)]
+
+
 def pool_trust(trust: Float[Tensor, "t h w"]) -> Float[Tensor, "2 k h8 w8"]:
     """Mean and smallest trust in a warped view per latent cell and VAE chunk."""
     chunks = chunk_frames(trust.float())

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.types import Window
-from faithfusion.video.conditioning import LatentConditions
+from faithfusion.video.conditioning import LatentConditions, split_warped
 from faithfusion.video.encode import to_frames
 from faithfusion.video.model import Generator
 
@@ -43,10 +43,12 @@ def detail_sources(generator: Generator, window: Window, conditions: LatentCondi
     """The render, and the warped views that the branch reads."""
     everywhere = torch.ones_like(window.render[..., 0])
     clips = [(window.render, conditions.render_latent, everywhere)]
-    channels = generator.config.codec.latent_channels
-    for number in range(generator.config.branch.warped):
-        latent = conditions.warped.unflatten(1, (-1, channels + 2))[:, number, :channels]
-        clips.append((window.warped.colors[number], latent, (window.warped.trust[number] > 0.0).to(everywhere)))
+    count = generator.config.branch.warped
+    if count:
+        latents, _ = split_warped(conditions.warped, count)
+        for number in range(count):
+            shown = (window.warped.trust[number] > 0.0).to(everywhere)
+            clips.append((window.warped.colors[number], latents[:, number], shown))
     return [
         DetailSource(frames, to_frames(generator.codec.decode(latent))[0].to(frames), shown)
         for frames, latent, shown in clips

@@ -11,8 +11,6 @@ weight. At step 0 the residual is 0 and the render's weight at least START_WEIGH
 
 from __future__ import annotations
 
-import math
-
 import torch
 from diffusers import UNet2DModel
 from einops import rearrange, repeat
@@ -23,8 +21,8 @@ from torch.nn import functional as F
 from faithfusion.video.conditioning import noise_level
 from faithfusion.video.fixer import Fixer, FixerInputs, own_views, padded_to
 from faithfusion.video.fixer_config import FixerConfig
+from faithfusion.video.mixture import mixture, start_logit
 
-START_WEIGHT = 0.9
 COLORS = 3
 
 
@@ -75,22 +73,9 @@ class PixelFixer(Fixer):
         views, last = self.config.num_views, self.network.conv_out
         bias = torch.zeros(1 + views + COLORS)
         if views:
-            bias[0] = math.log(views * START_WEIGHT / (1.0 - START_WEIGHT))
+            bias[0] = start_logit(views)
         nn.init.zeros_(last.weight)
         last.bias.copy_(repeat(bias, "c -> (c cell)", cell=self.config.unshuffle**2))
-
-
-def mixture(
-    render: Float[Tensor, "b 3 h w"],
-    views: Float[Tensor, "b n 3 h w"],
-    trust: Float[Tensor, "b n h w"],
-    logits: Float[Tensor, "b m h w"],
-) -> Float[Tensor, "b 3 h w"]:
-    """sum_i softmax(logits + log trust)_i source_i over m = 1 + n sources: the render (trust 1) and the views."""
-    prior = torch.cat([torch.zeros_like(logits[:, :1]), trust.log()], dim=1)
-    weights = (logits + prior).softmax(dim=1)
-    sources = torch.cat([render[:, None], views], dim=1)
-    return (weights[:, :, None] * sources).sum(1)
 
 
 def _levels(config: FixerConfig, kind: str) -> tuple[str, ...]:

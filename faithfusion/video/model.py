@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from faithfusion.video.attention import Attend, ContextMemory, FullAttention, PrefixAttention, RecordContext, UseContext
 from faithfusion.video.block import BlockInputs
 from faithfusion.video.branch import BranchConfig, ContextBranch
-from faithfusion.video.conditioning import ConditioningConfig, LatentConditions, rms_error
+from faithfusion.video.conditioning import ConditioningConfig, LatentConditions, rms_error, split_warped
 from faithfusion.video.lora import LoraConfig, add_lora
+from faithfusion.video.mixture import mixture
 from faithfusion.video.paths import network_scale, phi_index, render_prior, time_levels
 from faithfusion.video.schedule import PathName, ScheduleConfig, token_to_latent
 from faithfusion.video.vae import CodecConfig, NormalisedCodec, build_codec
@@ -24,9 +25,9 @@ from faithfusion.video.wan import (
     WanConfig,
     block_inputs,
     build_backbone,
+    last_tokens,
     patchify,
     unpatchify,
-    wan_forward,
 )
 
 
@@ -134,12 +135,16 @@ class Generator(nn.Module):
         """
         path = path or self.config.schedule.path
         prompt = self.prompt if prompt is None else prompt
-        output = self._network(x_t, time, conditions, path, memory, prompt)
+        output, logits = self._network(x_t, time, conditions, path, memory, prompt)
         if self.config.prior == "none":
             return network_scale(path, conditions.phi) * output
         error_std = rms_error(conditions.phi, self.config.conditioning) / self.config.signal_std
         cells = token_to_latent(error_std)
-        mean, std = render_prior(path, x_t, conditions.render_latent, time, conditions.phi, cells)
+        guess = None
+        if logits is not None:
+            views, trust = split_warped(conditions.warped, self.config.branch.warped)
+            guess = mixture(conditions.render_latent, views, trust, logits)
+        mean, std = render_prior(path, x_t, conditions.render_latent, time, conditions.phi, cells, guess)
         return mean + std * output
 
     @torch.no_grad()
@@ -169,7 +174,8 @@ class Generator(nn.Module):
         path: PathName,
         memory: ContextMemory | None,
         prompt: Float[Tensor, "p e"],
-    ) -> Float[Tensor, "b c t h w"]:
+    ) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b m t h w"] | None]:
+        """The network's output, and the logits of render and warped views if it mixes them."""
         index = phi_index(conditions.phi).flatten(1)
         times = TokenTimes(time[:, None]) if path == "hold" else TokenTimes(time_levels(time), index)
         attend: Attend = FullAttention()
@@ -178,8 +184,10 @@ class Generator(nn.Module):
         elif self.config.attention == "prefix":
             attend = PrefixAttention(index == 0)
         chosen = None if memory is None else memory.active
-        patches, inputs = self._tokens(x_t, times, conditions, prompt, attend, chosen)
-        return unpatchify(patches, inputs, x_t)
+        tokens, inputs = self._tokens(x_t, times, conditions, prompt, attend, chosen)
+        output = unpatchify(self.backbone.proj_out(tokens), inputs, x_t)
+        mixes = self.config.branch.mix_views
+        return output, unpatchify(self.branch.mixer(tokens), inputs, x_t) if mixes else None
 
     def _tokens(
         self,
@@ -189,13 +197,13 @@ class Generator(nn.Module):
         prompt: Tensor,
         attend: Attend,
         chosen: Tensor | None,
-    ) -> tuple[Float[Tensor, "b l out"], BlockInputs]:
-        """Backbone and branch on the tokens at the places `chosen`."""
+    ) -> tuple[Float[Tensor, "b l d"], BlockInputs]:
+        """Backbone and branch on the tokens at the places `chosen`, up to the last layer."""
         prompts = prompt.expand(x_t.shape[0], -1, -1)
         inputs = block_inputs(self.backbone, x_t, times, prompts, attend, chosen)
         tokens = patchify(self.backbone.patch_embedding, x_t, chosen)
         samples = self.branch(x_t, tokens, conditions, inputs)
-        return wan_forward(self.backbone, tokens, inputs, samples, self.branch.injection), inputs
+        return last_tokens(self.backbone, tokens, inputs, samples, self.branch.injection), inputs
 
 
 def build_generator(

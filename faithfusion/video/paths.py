@@ -126,14 +126,16 @@ def render_prior(
     time: Float[Tensor, " b"],
     phi: Float[Tensor, "b t th tw"],
     error_std: Float[Tensor, "b 1 t h w"],
+    guess: Float[Tensor, "b c t h w"] | None = None,
 ) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b 1 t h w"]]:
-    """Mean and standard deviation of the velocity given x_t when x0 ~ N(render, s^2) and noise ~ N(0, 1).
+    """Mean and standard deviation of the velocity given x_t when x0 ~ N(m, s^2) and noise ~ N(0, 1).
 
-    EDM's preconditioning (Karras et al. 2022) with the render as prior mean and its calibrated error as prior deviation
-    s. With e = x0 - render, y = x_t minus its mean = (1 - a) e + b n, D = (1 - a)^2 s^2 + b^2:
-        hold, per_token (a = b = the token's time):  velocity = n - e - render,      a network in units of s / sqrt(D)
-        bridge (a = t, b = phi t):                   velocity = phi n - e - phi render,   in units of phi s / sqrt(D)
-    Where s = 0 the velocity leads exactly to the render, whatever a network adds.
+    EDM's preconditioning (Karras et al. 2022) with the guess m as prior mean, the render r if there is none, and the
+    render's calibrated error as prior deviation s. With e = x0 - m, y = x_t minus its mean = (1 - a) e + b n,
+    D = (1 - a)^2 s^2 + b^2:
+        hold, per_token (a = b = the token's time):  velocity = n - e - m,                     scale s / sqrt(D)
+        bridge (a = t, b = phi t):                   velocity = phi n - e + (1 - phi) r - m,   scale phi s / sqrt(D)
+    Where phi = 0 the guess is the render, and where s = 0 the velocity leads exactly there, whatever a network adds.
     """
     cells, t = path_phi(path, phi), per_sample(time, x_t)
     strength = cells if path == "bridge" else torch.ones_like(cells)
@@ -141,8 +143,10 @@ def render_prior(
     b = (strength * a).clamp_min(1e-3)
     variance = error_std.to(x_t).clamp(0.0, MAX_ERROR_STD).square()
     denominator = (1.0 - a).square() * variance + b.square()
-    evidence = x_t - (1.0 - strength * a) * render
-    mean = (strength * b - (1.0 - a) * variance) / denominator * evidence - strength * render
+    guess = render if guess is None else torch.where(cells > 0.0, guess, render)
+    known = (1.0 - strength) * render  # what the path ends at, without its noise
+    evidence = x_t - a * known - (1.0 - a) * guess
+    mean = (strength * b - (1.0 - a) * variance) / denominator * evidence + known - guess
     return mean, strength * (variance / denominator).sqrt()
 
 

@@ -149,17 +149,29 @@ def wan_forward(
     samples: Sequence[Float[Tensor, "b l d"]] = (),
     injection: Sequence[int] = (),
 ) -> Float[Tensor, "b l out"]:
-    """Patches of the network's output. Block i's tokens get branch sample `injection[i]`, none where that is -1.
+    """Patches of the network's output, from tokens of the patch embedding (`last_tokens`).
 
     Equals `WanTransformer3DModel.forward`, between its patch embedding and its unpatching, without a branch.
     """
+    return backbone.proj_out(last_tokens(backbone, tokens, inputs, samples, injection))
+
+
+def last_tokens(
+    backbone: WanBackbone,
+    tokens: Float[Tensor, "b l d"],
+    inputs: BlockInputs,
+    samples: Sequence[Float[Tensor, "b l d"]] = (),
+    injection: Sequence[int] = (),
+) -> Float[Tensor, "b l d"]:
+    """What the network's last layer reads: all blocks and the modulated norm. Block i's tokens get branch sample
+    `injection[i]`, none where that is -1."""
     for index, block in enumerate(backbone.blocks):
         tokens = run_block(block, tokens, inputs, recompute=backbone.checkpoint_blocks)
         if samples and injection[index] >= 0:
             tokens = tokens + samples[injection[index]].type_as(tokens)
     shift, scale = (backbone.scale_shift_table[:, None] + inputs.time_embedding[:, :, None]).unbind(2)
     normed = backbone.norm_out(tokens.float()) * (1.0 + inputs.per_token(scale)) + inputs.per_token(shift)
-    return backbone.proj_out(normed.type_as(tokens))
+    return normed.type_as(tokens)
 
 
 def patchify(

@@ -43,20 +43,22 @@ def path_state_loops(
 
 
 def velocity_posterior(
-    path: str, x_t: float, render: float, t: float, phi: float, error_std: float
+    path: str, x_t: float, render: float, t: float, phi: float, error_std: float, guess: float | None = None
 ) -> tuple[float, float]:
-    """Mean and deviation of the path's velocity given x_t, by conditioning the joint Gaussian of (error, noise)."""
+    """Mean and deviation of the path's velocity given x_t, by conditioning the joint Gaussian of (error, noise) with
+    x0 = guess + error; the guess is the render if there is none."""
+    guess = render if guess is None else guess
     prior = torch.diag(torch.tensor([error_std**2, 1.0], dtype=torch.float64))
     if path == "bridge":  # x_t = (1 - t) x0 + t ((1 - phi) r + phi n), velocity (1 - phi) r + phi n - x0
-        of_error, of_noise, of_render = 1 - t, t * phi, 1 - t * phi
-        readout, constant = torch.tensor([-1.0, phi], dtype=torch.float64), -phi * render
+        of_error, of_noise, known = 1 - t, t * phi, (1 - t) * guess + t * (1 - phi) * render
+        readout, constant = torch.tensor([-1.0, phi], dtype=torch.float64), (1 - phi) * render - guess
     else:
         tau = t if path == "hold" else phi * t
-        of_error, of_noise, of_render = 1 - tau, tau, 1 - tau
-        readout, constant = torch.tensor([-1.0, 1.0], dtype=torch.float64), -render
+        of_error, of_noise, known = 1 - tau, tau, (1 - tau) * guess
+        readout, constant = torch.tensor([-1.0, 1.0], dtype=torch.float64), -guess
     observe = torch.tensor([[of_error, of_noise]], dtype=torch.float64)
     gain = prior @ observe.T / (observe @ prior @ observe.T)
-    mean = gain.squeeze(1) * (x_t - of_render * render)
+    mean = gain.squeeze(1) * (x_t - known)
     covariance = prior - gain @ observe @ prior
     return float(readout @ mean) + constant, math.sqrt(max(float(readout @ covariance @ readout), 0.0))
 

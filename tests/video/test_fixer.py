@@ -12,7 +12,7 @@ from faithfusion.types import WarpedViews
 from faithfusion.utils.errors import InputError
 from faithfusion.video.conditioning import noise_level
 from faithfusion.video.fixer import FixerConfig, fixer_inputs
-from faithfusion.video.fixer_pixels import START_WEIGHT, mixture
+from faithfusion.video.mixture import START_WEIGHT, mixture
 
 
 def test_at_step_0_the_result_is_mostly_the_render_and_nothing_is_added() -> None:

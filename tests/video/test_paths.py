@@ -99,15 +99,20 @@ def test_the_bridge_starts_at_the_render_as_noisy_as_eig_says() -> None:
 @pytest.mark.parametrize("error_std", [0.05, 1.0])
 @pytest.mark.parametrize("time", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("level", [3, 20, 31])
-def test_render_prior_is_gaussian_conditioning(path: str, time: float, error_std: float, level: int) -> None:
-    x_t, render = torch.randn(1, 1, 1, 2, 2), torch.randn(1, 1, 1, 2, 2)
+@pytest.mark.parametrize("guessed", [False, True])
+def test_render_prior_is_gaussian_conditioning(
+    path: str, time: float, error_std: float, level: int, guessed: bool
+) -> None:
+    x_t, render, guess = torch.randn(3, 1, 1, 1, 2, 2)
+    guess = guess if guessed else render
     phi = torch.full((1, 1, 1, 1), level / (LEVELS - 1))
-    mean, std = render_prior(path, x_t, render, torch.tensor([time]), phi, torch.full_like(x_t, error_std))
+    at = (torch.tensor([time]), phi, torch.full_like(x_t, error_std))
+    mean, std = render_prior(path, x_t, render, *at, guess if guessed else None)
     strength = level / (LEVELS - 1)
-    for value, prior_mean, found_mean, found_std in zip(
-        *(tensor.flatten().tolist() for tensor in (x_t, render, mean, std.expand_as(mean))), strict=True
+    for value, of_render, of_guess, found_mean, found_std in zip(
+        *(tensor.flatten().tolist() for tensor in (x_t, render, guess, mean, std.expand_as(mean))), strict=True
     ):
-        expected_mean, expected_std = velocity_posterior(path, value, prior_mean, time, strength, error_std)
+        expected_mean, expected_std = velocity_posterior(path, value, of_render, time, strength, error_std, of_guess)
         assert found_mean == pytest.approx(expected_mean, rel=1e-3, abs=1e-3)
         assert found_std == pytest.approx(expected_std, rel=1e-3, abs=1e-3)
 
@@ -117,9 +122,10 @@ def test_render_prior_of_a_certain_render_leads_to_the_render(path: str) -> None
     render, noise, time = torch.randn(1, 2, 1, 2, 2), torch.randn(1, 2, 1, 2, 2), torch.tensor([0.4])
     phi = torch.full((1, 1, 1, 1), 0.0 if path != "hold" else 0.5)
     x_t = path_state(path, render, render, noise, time, phi).x_t
-    mean, std = render_prior(path, x_t, render, time, phi, torch.zeros_like(x_t[:, :1]))
-    torch.testing.assert_close(predict_x0(path, x_t, mean, time, phi), render)
-    assert (std == 0).all()
+    for guess in (None, torch.randn_like(render)) if path != "hold" else (None,):
+        mean, std = render_prior(path, x_t, render, time, phi, torch.zeros_like(x_t[:, :1]), guess)
+        torch.testing.assert_close(predict_x0(path, x_t, mean, time, phi), render)
+        assert (std == 0).all()
 
 
 def test_times_of_the_most_uncertain_token_are_those_of_wan() -> None:

@@ -82,13 +82,20 @@ def test_the_same_stream_gives_the_same_latents_and_certain_tokens_never_move(pa
 
 def mixed_conditions(generator: object, frames: int = 9) -> LatentConditions:
     """About half of the tokens certain, in no particular order."""
-    conditions = latent_conditions(generator, [tiny_window(frames=frames, poses=True)])
+    conditions = latent_conditions(generator, [tiny_window(frames=frames, poses=True, warped=2)])
     phi = torch.rand(conditions.phi.shape, generator=make_generator(3, "phi"))
     conditions.phi.copy_(torch.where(phi < 0.5, 0.0, phi))
     return conditions
 
 
-@pytest.mark.parametrize("changes", [{}, {"branch__init": "vace", "branch__num_blocks": 3, "branch__references": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"branch__init": "vace", "branch__num_blocks": 3, "branch__references": True},
+        {"branch__warped": 2, "branch__mix_views": True},
+    ],
+)
 @pytest.mark.parametrize("prior", ["none", "render"])
 @pytest.mark.parametrize("path", ["bridge", "per_token"])
 def test_sparse_is_dense_with_the_exact_attention_pattern(path: str, prior: str, changes: dict[str, object]) -> None:
@@ -96,6 +103,8 @@ def test_sparse_is_dense_with_the_exact_attention_pattern(path: str, prior: str,
     if "branch__init" in changes:
         for weight in (generator.branch.proj_in.weight, *(p.weight for p in generator.branch.references.to_out)):
             torch.nn.init.normal_(weight, std=0.2)
+    if "branch__mix_views" in changes:
+        torch.nn.init.normal_(generator.branch.mixer.weight, std=0.2)
     conditions = mixed_conditions(generator)
     dense, sparse = (
         sample(generator, conditions, SamplerConfig(steps=5, sparse=sparse), make_generator(0, "noise"))
