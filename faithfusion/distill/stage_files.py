@@ -16,7 +16,7 @@ from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.video.editor import EditedClip
 
 NESTED = {"eig": EigVolume, "poses": ViewPoses, "reference_poses": ViewPoses, "warped": WarpedViews}
-EXACT = ("eig.expected_sq_error", "gain")
+EXACT = ("eig.expected_sq_error", "gain", "sq_error")
 """What squared errors are compared with; float16 has no small ones."""
 MIN_CLIP_AXES = 3
 FLOAT16_MAX = 65504.0

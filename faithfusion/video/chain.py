@@ -14,9 +14,9 @@ from faithfusion.video.editor import EditedClip, Editor
 class ChainEditor:
     """Each editor gets the clip that the one before has finished, with the error that is left in it.
 
-    Fusing a render of squared error V with an edit of squared error E by the gain w = V / (V + E) leaves (1 - w) V:
-    that is what the next editor sees as expected error. Gains add up to g = 1 - (1 - w_1)(1 - w_2)..., and the content
-    of the chain is the mean of the editors' own, each weighted by its share of the result.
+    The error that fusion leaves (`composite.fused_error`) is what the next editor sees as expected error. Gains add up
+    to g = 1 - (1 - w_1)(1 - w_2)..., and the content of the chain is the mean of the editors' own, each weighted by its
+    share of the result.
     """
 
     def __init__(self, editors: Sequence[Editor]) -> None:
@@ -32,12 +32,11 @@ class ChainEditor:
 
 
 def _edited_window(window: Window, edited: EditedClip) -> Window:
-    left = (1.0 - edited.gain) * window.eig.expected_sq_error
-    eig = dataclasses.replace(window.eig, expected_sq_error=left)
+    eig = dataclasses.replace(window.eig, expected_sq_error=edited.sq_error)
     return dataclasses.replace(window, render=edited.frames, eig=eig)
 
 
 def _then(first: EditedClip, second: EditedClip) -> EditedClip:
     gain = 1.0 - (1.0 - first.gain) * (1.0 - second.gain)
     share = torch.where(gain > 0.0, second.gain / gain.clamp_min(1e-12), 1.0)
-    return EditedClip(second.frames, torch.lerp(first.edit, second.edit, share[..., None]), gain)
+    return EditedClip(second.frames, torch.lerp(first.edit, second.edit, share[..., None]), gain, second.sq_error)

@@ -1,13 +1,16 @@
-"""Fusing render and edit in pixels: two sensors with known squared errors, weighted by the Kalman gain.
+"""Fusing render and edit in pixels: two sensors with known squared errors and covariance, weighted by the Kalman gain.
 
-    output = (1 - w) render + w edit ,   w = V / (V + E(V))
+    output = (1 - w) render + w edit ,   w = (V - C) / (V + E - 2 C) ,   C = rho sqrt(V E)
 
-V is the render's calibrated expected squared error, E the editor's own, measured on validation pairs by V.
+V is the render's calibrated expected squared error, E the editor's own and rho the correlation of their errors, both
+measured on validation pairs by V. An editor that has seen the render shares much of its error: without C the two would
+be averaged where the edit alone is better.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -20,15 +23,18 @@ MAX_QUANTILE_SAMPLES = 1_000_000
 
 @dataclass(frozen=True)
 class ErrorProfile:
-    """The editor's squared colour error by the render's expected one; before measurement a constant 0.01 (20 dB).
+    """The editor's squared colour error by the render's expected one, and how far both err alike; before measurement a
+    constant 0.01 (20 dB), independent of the render's.
 
     Attributes:
         expected_sq_error: ascending bin edges of V, one more than bins (colours in [0, 1], per channel).
         editor_sq_error: the editor's mean squared error per bin, positive.
+        correlation: of the editor's error with the render's per bin, -1 to 1; empty: 0.
     """
 
     expected_sq_error: tuple[float, ...] = (1e-6, 1.0)
     editor_sq_error: tuple[float, ...] = (0.01,)
+    correlation: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         edges, errors = self.expected_sq_error, self.editor_sq_error
@@ -36,11 +42,23 @@ class ErrorProfile:
         if len(edges) != len(errors) + 1 or not errors or not ascending or edges[0] <= 0 or min(errors) <= 0:
             found = f"{len(edges)} edges, {len(errors)} errors"
             raise InputError("error profile", found, "positive ascending edges, one more than positive errors")
+        if self.correlation and (len(self.correlation) != len(errors) or max(map(abs, self.correlation)) > 1.0):
+            raise InputError("error profile", f"correlation {self.correlation}", "one from -1 to 1 per error, or none")
 
     def editor_error(self, expected_sq_error: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """E(V), linear in log V between the bins' geometric centres, constant beyond the first and last."""
+        return self._between_bins(self.editor_sq_error, expected_sq_error)
+
+    def covariance(self, expected_sq_error: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """C(V) = rho sqrt(V E), rho as E."""
+        if not self.correlation:
+            return torch.zeros_like(expected_sq_error)
+        errors = expected_sq_error.clamp_min(0.0) * self.editor_error(expected_sq_error)
+        return self._between_bins(self.correlation, expected_sq_error) * errors.sqrt()
+
+    def _between_bins(self, values: Sequence[float], expected_sq_error: Tensor) -> Tensor:
         edges = torch.tensor(self.expected_sq_error, dtype=torch.float32, device=expected_sq_error.device).log()
-        values = torch.tensor(self.editor_sq_error, dtype=torch.float32, device=expected_sq_error.device)
+        values = torch.tensor(values, dtype=torch.float32, device=expected_sq_error.device)
         if len(values) == 1:
             return values[0].expand(expected_sq_error.shape)
         centres = 0.5 * (edges[1:] + edges[:-1])
@@ -76,9 +94,20 @@ def faithful_floor(expected_sq_error: Float[Tensor, "t h w"], config: CompositeC
 def kalman_gain(
     expected_sq_error: Float[Tensor, "t h w"], profile: ErrorProfile, floor: float
 ) -> Float[Tensor, "t h w"]:
-    """w = V / (V + E(V)); exactly 0 for V <= `floor`, faded in between `floor` and twice that."""
-    gain = expected_sq_error / (expected_sq_error + profile.editor_error(expected_sq_error))
+    """w = (V - C) / (V + E - 2 C) in [0, 1]; exactly 0 for V <= `floor`, faded in between `floor` and twice that."""
+    error, shared = profile.editor_error(expected_sq_error), profile.covariance(expected_sq_error)
+    spread = (expected_sq_error + error - 2.0 * shared).clamp_min(1e-12)  # of edit minus render
+    gain = ((expected_sq_error - shared) / spread).clamp(0.0, 1.0)
     return gain * (expected_sq_error / floor - 1.0).clamp(0.0, 1.0)
+
+
+def fused_error(
+    expected_sq_error: Float[Tensor, "t h w"], profile: ErrorProfile, gain: Float[Tensor, "t h w"]
+) -> Float[Tensor, "t h w"]:
+    """Expected squared error of the composite: (1 - w)^2 V + 2 w (1 - w) C + w^2 E."""
+    error, shared = profile.editor_error(expected_sq_error), profile.covariance(expected_sq_error)
+    kept = 1.0 - gain
+    return kept.square() * expected_sq_error + 2.0 * gain * kept * shared + gain.square() * error
 
 
 def composite(
@@ -88,22 +117,48 @@ def composite(
     return torch.where(gain[..., None] > 0.0, torch.lerp(render, edit, gain[..., None]), render)
 
 
-def measure_profile(
-    expected_sq_error: Float[Tensor, " n"], editor_sq_error: Float[Tensor, " n"], num_bins: int = 10
-) -> ErrorProfile:
-    """Mean editor error per quantile bin of V over validation pixels; bins of equal V (calibration's plateaus) merge.
+@dataclass(frozen=True)
+class MeasuredErrors:
+    """Of validation pixels: the render's expected squared error, and of the true errors of render and edit the mean
+    squares and the mean product over the channels."""
+
+    expected_sq_error: Float[Tensor, " n"]
+    render_sq_error: Float[Tensor, " n"]
+    editor_sq_error: Float[Tensor, " n"]
+    product: Float[Tensor, " n"]
+
+
+def measured_errors(
+    expected_sq_error: Float[Tensor, "t h w"],
+    render: Float[Tensor, "t h w 3"],
+    edit: Float[Tensor, "t h w 3"],
+    truth: Float[Tensor, "t h w 3"],
+) -> MeasuredErrors:
+    """Of all pixels of a clip."""
+    errors = (render - truth, edit - truth)
+    means = (errors[0].square(), errors[1].square(), errors[0] * errors[1])
+    return MeasuredErrors(expected_sq_error.flatten(), *(values.mean(-1).flatten() for values in means))
+
+
+def measure_profile(clips: Sequence[MeasuredErrors], num_bins: int = 10) -> ErrorProfile:
+    """The editor's error and its correlation with the render's per quantile bin of V; bins of equal V (calibration's
+    plateaus) merge.
 
     Raises InputError without pixels.
     """
-    if expected_sq_error.numel() == 0:
+    if not sum(clip.product.numel() for clip in clips):
         raise InputError("error profile", "no validation pixels", "at least one")
-    order = expected_sq_error.double().clamp_min(1e-8).sort()
-    errors = editor_sq_error.double()[order.indices]
-    ranks = torch.linspace(0, len(errors) - 1, num_bins + 1).round().long()
-    edges = order.values[ranks].unique()
+    joined = {f.name: torch.cat([getattr(clip, f.name) for clip in clips]).double() for f in fields(MeasuredErrors)}
+    order = joined.pop("expected_sq_error").clamp_min(1e-8).sort()
+    edges = order.values[torch.linspace(0, len(order.values) - 1, num_bins + 1).round().long()].unique()
     if len(edges) == 1:
         edges = torch.stack([edges[0] / 2.0, edges[0] * 2.0])
     bins = torch.bucketize(order.values, edges[1:-1])
     count = torch.bincount(bins, minlength=len(edges) - 1).clamp_min(1)
-    means = torch.bincount(bins, weights=errors, minlength=len(edges) - 1) / count
-    return ErrorProfile(tuple(edges.tolist()), tuple(means.clamp_min(1e-8).tolist()))
+    means = {
+        name: torch.bincount(bins, weights=values[order.indices], minlength=len(edges) - 1) / count
+        for name, values in joined.items()
+    }
+    editor = means["editor_sq_error"].clamp_min(1e-8)
+    correlation = means["product"] / (means["render_sq_error"].clamp_min(1e-12) * editor).sqrt()
+    return ErrorProfile(tuple(edges.tolist()), tuple(editor.tolist()), tuple(correlation.clamp(-1.0, 1.0).tolist()))

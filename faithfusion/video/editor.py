@@ -14,7 +14,14 @@ from faithfusion.clips.windows import CHUNK_FRAMES, nearest_references, pad_wind
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
+from faithfusion.video.composite import (
+    CompositeConfig,
+    ErrorProfile,
+    composite,
+    faithful_floor,
+    fused_error,
+    kalman_gain,
+)
 from faithfusion.video.memory import MemoryConfig, at_work
 from faithfusion.video.sample import SamplerConfig, sample
 from faithfusion.video.schedule import PATCH
@@ -45,6 +52,7 @@ class EditedClip:
     frames: Float[Tensor, "t h w 3"]  # the finished clip: the render where it is known, the edit where it is not
     edit: Float[Tensor, "t h w 3"]  # the editor's own content everywhere
     gain: Float[Tensor, "t h w"]  # Kalman gain of the edit
+    sq_error: Float[Tensor, "t h w"]  # expected of `frames`, per channel
 
 
 class Editor(Protocol):
@@ -111,7 +119,8 @@ class VideoEditor:
             result[span.start : span.stop] = _ramp(result[span.start : done], fused)
             content[span.start : span.stop] = _ramp(content[span.start : done], edit)
             done = span.stop
-        return EditedClip(*(values[:frames, :height, :width] for values in (result, content, gain)))
+        error = fused_error(padded.eig.expected_sq_error, self.profile, gain)
+        return EditedClip(*(values[:frames, :height, :width] for values in (result, content, gain, error)))
 
     def generate(self, window: Window, name: str = "0") -> Float[Tensor, "t h w 3"]:
         """The generator's own frames for one window (4k + 1 frames, sides multiples of 16), before the composite.

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
-from faithfusion.video.composite import CompositeConfig, ErrorProfile, composite, faithful_floor, kalman_gain
+from faithfusion.video.composite import (
+    CompositeConfig,
+    ErrorProfile,
+    composite,
+    faithful_floor,
+    fused_error,
+    kalman_gain,
+)
 from faithfusion.video.editor import EditedClip
 
 if TYPE_CHECKING:  # it imports diffusers, which takes seconds
@@ -50,7 +57,8 @@ class FixerEditor:
         edit, error = self.generate(window), window.eig.expected_sq_error
         gain = kalman_gain(error, self.profile, faithful_floor(error, self.config.composite))
         gain = torch.where(window.known[:, None, None], 0.0, gain)
-        return EditedClip(composite(window.render, edit, gain), edit, gain)
+        left = fused_error(error, self.profile, gain)
+        return EditedClip(composite(window.render, edit, gain), edit, gain, left)
 
     @torch.no_grad()
     def generate(self, window: Window) -> Float[Tensor, "t h w 3"]:

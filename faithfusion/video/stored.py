@@ -6,7 +6,6 @@ new field must mean "as before"; one that has always been there must be there, a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from torch import Tensor, nn
 
 from faithfusion.config import to_plain
 from faithfusion.utils.errors import InputError
-from faithfusion.video.composite import ErrorProfile
 
-PROFILE_FIELDS = tuple(field.name for field in dataclasses.fields(ErrorProfile))
+PROFILE_FIELDS = ("expected_sq_error", "editor_sq_error")  # in every file ever written
 T = TypeVar("T")
 
 

@@ -12,7 +12,7 @@ from faithfusion.video.editor import EditedClip
 
 def edited_of(window) -> EditedClip:
     gain = torch.rand(window.render.shape[:3])
-    return EditedClip(window.render, window.render, gain)
+    return EditedClip(window.render, window.render, gain, gain)
 
 
 def test_kalman_is_the_editors_gain_and_uniform_is_one() -> None:

@@ -36,7 +36,7 @@ def test_without_lidar_there_is_no_depth(tmp_path: Path) -> None:
 
 def test_views_are_the_edit_or_the_composite_with_their_weights_and_depths() -> None:
     window = tiny_window(3, 24, 32)
-    edited = EditedClip(window.render, 1.0 - window.render, torch.rand(3, 24, 32))
+    edited = EditedClip(window.render, 1.0 - window.render, *torch.rand(2, 3, 24, 32))
     cameras = [Camera(torch.eye(3), torch.eye(4), 32, 24, str(t)) for t in range(3)]
     weight, depth = torch.rand(3, 24, 32), [None, torch.ones(24, 32), None]
     views = novel_views(cameras, edited, weight, depth, DistillConfig())

@@ -18,7 +18,7 @@ def test_clips_survive_the_disk(tmp_path: Path, full: bool) -> None:
     window = window if full else dataclasses.replace(window, truth=None)
     window.eig.expected_sq_error.mul_(1e-6)  # float16 would lose them
     gain = torch.rand(window.render.shape[:3])
-    edited = EditedClip(window.render.flip(0), window.render.flip(1), gain) if full else None
+    edited = EditedClip(window.render.flip(0), window.render.flip(1), gain, 1e-6 * gain) if full else None
     save_stage_clip(tmp_path / "clip.safetensors", StageClip("+3 m", window, edited))
     again = load_stage_clip(tmp_path / "clip.safetensors")
     assert again.name == "+3 m" and (again.edited is None) == (edited is None)
@@ -27,7 +27,7 @@ def test_clips_survive_the_disk(tmp_path: Path, full: bool) -> None:
         compare(before, after)
     assert torch.equal(again.window.eig.expected_sq_error, window.eig.expected_sq_error)
     if full:
-        assert torch.equal(again.edited.gain, gain)
+        assert torch.equal(again.edited.gain, gain) and torch.equal(again.edited.sq_error, 1e-6 * gain)
 
 
 def compare(before: object, after: object) -> None:

@@ -48,7 +48,7 @@ class TrueEditor:
         count = len(window.render)
         clips = [torch.stack([load_truth(self.drive, at, "0", t).color for t in range(count)]) for at in shifts_m]
         truth = min(clips, key=lambda clip: float((clip - window.render).abs().mean()))
-        return EditedClip(truth, truth, torch.ones(truth.shape[:3]))
+        return EditedClip(truth, truth, *torch.ones(2, *truth.shape[:3]))
 
 
 class DarkEditor:
@@ -56,7 +56,7 @@ class DarkEditor:
 
     def edit(self, window: Window) -> EditedClip:
         gain = (window.eig.expected_sq_error > 1e-3).float()
-        return EditedClip(window.render * (1 - 0.5 * gain[..., None]), 0.5 * window.render, gain)
+        return EditedClip(window.render * (1 - 0.5 * gain[..., None]), 0.5 * window.render, gain, gain)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ class ConstantEditor:
         self.seen.append(window)
         gain = torch.where(window.known[:, None, None], 0.0, torch.full(window.render.shape[:3], self.gain))
         edit = torch.full_like(window.render, self.color)
-        return EditedClip(composite(window.render, edit, gain), edit, gain)
+        left = (1.0 - gain) * window.eig.expected_sq_error
+        return EditedClip(composite(window.render, edit, gain), edit, gain, left)
 
 
 def test_the_second_editor_gets_what_the_first_finished_and_the_error_that_is_left() -> None:
@@ -34,6 +35,7 @@ def test_the_second_editor_gets_what_the_first_finished_and_the_error_that_is_le
     torch.testing.assert_close(given.eig.expected_sq_error, 0.25 * window.eig.expected_sq_error)
     torch.testing.assert_close(edited.frames, 0.125 * window.render + 0.375 * 0.2 + 0.5 * 0.8)
     torch.testing.assert_close(edited.gain, torch.full_like(edited.gain, 1 - 0.25 * 0.5))
+    torch.testing.assert_close(edited.sq_error, 0.125 * window.eig.expected_sq_error)
 
 
 def test_content_and_gain_of_the_chain_give_its_frames() -> None:

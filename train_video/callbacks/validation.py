@@ -17,7 +17,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
 from faithfusion.utils.media import write_video
 from faithfusion.utils.progress import say
-from faithfusion.video.composite import ErrorProfile, measure_profile
+from faithfusion.video.composite import ErrorProfile, measure_profile, measured_errors
 from faithfusion.video.editor import EditorConfig, VideoEditor
 from faithfusion.video.encode import to_frames, to_video
 from faithfusion.video.fixer import Fixer
@@ -166,11 +166,10 @@ def compare(window: Window, result: Float[Tensor, "t h w 3"], quantile: float) -
 
 
 def measured_profile(model: Model, windows: Sequence[WindowRef], sampler: SamplerConfig) -> ErrorProfile:
-    """The model's squared colour error by the render's expected one."""
-    expected, found = [], []
+    """The model's squared colour error by the render's expected one, and how far both err alike."""
+    clips = []
     for ref in windows:
         window = ref.read()
-        squared = (generate(model, window, sampler) - window.truth).square().mean(-1)
-        expected.append(window.eig.expected_sq_error.flatten())
-        found.append(squared.flatten())
-    return measure_profile(torch.cat(expected), torch.cat(found))
+        edit = generate(model, window, sampler)
+        clips.append(measured_errors(window.eig.expected_sq_error, window.render, edit, window.truth))
+    return measure_profile(clips)
