@@ -3,8 +3,8 @@
     output = (1 - w) render + w edit ,   w = (V - C) / (V + E - 2 C) ,   C = rho sqrt(V E)
 
 V is the render's calibrated expected squared error, E the editor's own and rho the correlation of their errors, both
-measured on validation pairs by V. An editor that has seen the render shares much of its error: without C the two would
-be averaged where the edit alone is better.
+measured on validation pairs by V (`measure_profile`). An editor that has seen the render shares much of its error:
+without C the two would be averaged where the edit alone is better.
 """
 
 from __future__ import annotations
@@ -144,12 +144,14 @@ def measure_profile(clips: Sequence[MeasuredErrors], num_bins: int = 10) -> Erro
     """The editor's error and its correlation with the render's per quantile bin of V; bins of equal V (calibration's
     plateaus) merge.
 
+    What is measured is the share of the render's true error that the edit has. V is right on average over scenes, not
+    in each: the share of the expected error would take the scene's error of calibration for the editor's own.
     Raises InputError without pixels.
     """
     if not sum(clip.product.numel() for clip in clips):
         raise InputError("error profile", "no validation pixels", "at least one")
     joined = {f.name: torch.cat([getattr(clip, f.name) for clip in clips]).double() for f in fields(MeasuredErrors)}
-    order = joined.pop("expected_sq_error").clamp_min(1e-8).sort()
+    order = joined["expected_sq_error"].clamp_min(1e-8).sort()
     edges = order.values[torch.linspace(0, len(order.values) - 1, num_bins + 1).round().long()].unique()
     if len(edges) == 1:
         edges = torch.stack([edges[0] / 2.0, edges[0] * 2.0])
@@ -159,6 +161,7 @@ def measure_profile(clips: Sequence[MeasuredErrors], num_bins: int = 10) -> Erro
         name: torch.bincount(bins, weights=values[order.indices], minlength=len(edges) - 1) / count
         for name, values in joined.items()
     }
-    editor = means["editor_sq_error"].clamp_min(1e-8)
-    correlation = means["product"] / (means["render_sq_error"].clamp_min(1e-12) * editor).sqrt()
+    render, editor = (means[name].clamp_min(1e-8) for name in ("render_sq_error", "editor_sq_error"))
+    correlation = means["product"] / (render * editor).sqrt()
+    editor = editor / render * means["expected_sq_error"].clamp_min(1e-8)
     return ErrorProfile(tuple(edges.tolist()), tuple(editor.tolist()), tuple(correlation.clamp(-1.0, 1.0).tolist()))

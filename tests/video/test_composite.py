@@ -88,6 +88,16 @@ def test_measured_profile_recovers_the_editors_error_and_survives_plateaus() -> 
     assert float(flat.editor_error(torch.tensor(0.01))) == pytest.approx(0.004)
 
 
+def test_the_editors_share_of_the_error_is_measured_where_calibration_is_off() -> None:
+    """The render is four times as wrong as expected, the edit half as wrong as the render."""
+    sq_error = torch.logspace(-4, -1, 5000)
+    clip = MeasuredErrors(sq_error, 4.0 * sq_error, 2.0 * sq_error, 2.5 * sq_error)
+    profile = measure_profile([clip], num_bins=40)
+    probe = torch.logspace(-3, -2, 5)
+    torch.testing.assert_close(profile.editor_error(probe), 0.5 * probe, rtol=0.15, atol=0)
+    torch.testing.assert_close(profile.covariance(probe), 2.5 / 4.0 * probe, rtol=0.15, atol=0)
+
+
 def test_errors_of_a_clip_by_hand() -> None:
     expected, (render, edit, truth) = torch.rand(2, 4, 5), torch.rand(3, 2, 4, 5, 3)
     found = measured_errors(expected, render, edit, truth)
