@@ -24,9 +24,9 @@ class ScheduleConfig:
     """
 
     target_shift_m: float = 3.0
-    step_m: float = 1.0
+    step_m: float = 3.0
     passes: int = 1
-    steps_per_stage: int = 100
+    steps_per_stage: int = 300
     original_share: float = 0.5
 
     def __post_init__(self) -> None:
