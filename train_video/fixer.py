@@ -27,6 +27,9 @@ class FixerMethodConfig:
         crop_width: The same.
         render_mix: Share of samples whose render is moved towards the truth, as if the video model had repaired it.
         render_mix_max: Largest part of the way, drawn uniformly from 0; the expected error falls with it.
+        recolor: Share of samples in which render, views and truth change colours alike: channels exchanged, darkened,
+            half of them inverted. Streets are few, and what is to be repaired does not depend on their colours.
+        recolor_darkest: Smallest factor that darkens, drawn uniformly up to 1.
         phi_weight: The weight of a pixel in all terms rises as 1 + phi_weight * phi.
         charbonnier: Errors of colours (in [0, 1]) below this count squared, above it about linearly.
         ssim_weight: Weight of 1 - SSIM beside the colours' distance.
@@ -38,6 +41,8 @@ class FixerMethodConfig:
     crop_width: int = 128
     render_mix: float = 0.25
     render_mix_max: float = 0.5
+    recolor: float = 0.0
+    recolor_darkest: float = 0.6
     phi_weight: float = 1.0
     charbonnier: float = 1e-3
     ssim_weight: float = 0.2
@@ -50,7 +55,7 @@ class FixerMethodConfig:
         for name in ("phi_weight", "ssim_weight", "gradient_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"fixer.{name}", getattr(self, name), "a weight of at least 0")
-        for name in ("render_mix", "render_mix_max"):
+        for name in ("render_mix", "render_mix_max", "recolor", "recolor_darkest"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"fixer.{name}", getattr(self, name), "a share between 0 and 1")
 
@@ -67,7 +72,7 @@ class FixerMethod(nn.Module):
     def forward(self, batch: FixerBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one micro-batch and what to log; every draw comes from `generator` (on the batch's device)."""
         config, fixer = self._config, self._hidden_fixer[0]
-        batch = partly_repaired(batch, config, generator)
+        batch = recolored(partly_repaired(batch, config, generator), config, generator)
         phi = noise_level(batch.inputs.expected_sq_error, fixer.config.conditioning)
         weight = 1.0 + config.phi_weight * phi
         result = fixer(batch.inputs).float()
@@ -88,6 +93,31 @@ def partly_repaired(batch: FixerBatch, config: FixerMethodConfig, generator: tor
     render = torch.lerp(inputs.render, batch.truth, moved[:, None])
     error = inputs.expected_sq_error * (1.0 - moved).square()
     return FixerBatch(dataclasses.replace(inputs, render=render, expected_sq_error=error), batch.truth)
+
+
+def recolored(batch: FixerBatch, config: FixerMethodConfig, generator: torch.Generator) -> FixerBatch:
+    """The batch with other colours in some samples; the expected squared error changes as colour differences do."""
+    if config.recolor == 0:
+        return batch
+    draw = {"generator": generator, "device": generator.device}
+    count, inputs = len(batch.truth), batch.inputs
+    chosen, darker, inverted = torch.rand(3, count, **draw)
+    is_chosen = chosen < config.recolor
+    order = torch.rand(count, 3, **draw).argsort(dim=1)
+    order = torch.where(is_chosen[:, None], order, torch.arange(3, device=generator.device))
+    factor = torch.where(is_chosen, config.recolor_darkest + (1.0 - config.recolor_darkest) * darker, 1.0)
+    is_inverted = is_chosen & (inverted < 0.5)
+
+    def change(colors: Float[Tensor, "b *n 3 h w"]) -> Float[Tensor, "b *n 3 h w"]:
+        spread = (count, *[1] * (colors.dim() - 4), 3, 1, 1)
+        colors = colors.gather(-3, order.reshape(spread).expand(colors.shape))
+        one = (count, *[1] * (colors.dim() - 1))
+        colors = torch.where(is_inverted.reshape(one), 1.0 - colors, colors)
+        return factor.reshape(one) * colors
+
+    images = {name: change(getattr(inputs, name)) for name in ("render", "views", "references")}
+    error = inputs.expected_sq_error * factor.square()[:, None, None]
+    return FixerBatch(dataclasses.replace(inputs, **images, expected_sq_error=error), change(batch.truth))
 
 
 def distances(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import ssim_map
 from faithfusion.video.fixer import fixer_inputs
 from train_video.data import FixerBatch
-from train_video.fixer import FixerMethod, FixerMethodConfig, distances, partly_repaired
+from train_video.fixer import FixerMethod, FixerMethodConfig, distances, partly_repaired, recolored
 
 
 def batch(frames: int = 2) -> FixerBatch:
@@ -117,3 +118,35 @@ def test_distances_are_exact_where_the_network_is_in_half_precision() -> None:
 def test_numbers_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         FixerMethodConfig(**wrong)
+
+
+def test_recolored_samples_change_all_pictures_alike() -> None:
+    before, config = batch(40), FixerMethodConfig(recolor=0.5)
+    after = recolored(before, config, fixed_generator())
+    changed, seen = 0, set()
+    for n in range(40):
+        truth, result = before.truth[n], after.truth[n]
+        fits = [(order, sign, *fit(truth, result, order, sign)) for order in ORDERS for sign in (1, -1)]
+        order, sign, factor, error = min(fits, key=lambda found: found[-1])
+        assert error < 1e-5 and (factor == pytest.approx(1.0) or config.recolor_darkest <= factor <= 1.0)
+        seen.add((order, sign))
+        changed += (order, sign, round(factor, 5)) != (ORDERS[0], 1, 1.0)
+        for name in ("render", "views", "references"):
+            image = getattr(before.inputs, name)[n][..., list(order), :, :]
+            expected = factor * (image if sign > 0 else 1.0 - image)
+            torch.testing.assert_close(getattr(after.inputs, name)[n], expected)
+        error = factor**2 * before.inputs.expected_sq_error[n]
+        torch.testing.assert_close(after.inputs.expected_sq_error[n], error)
+        assert torch.equal(after.inputs.trust[n], before.inputs.trust[n])
+    assert 10 <= changed <= 30 and len(seen) > 6
+    assert recolored(before, FixerMethodConfig(), fixed_generator()) is before
+
+
+ORDERS = tuple(itertools.permutations(range(3)))
+
+
+def fit(truth: torch.Tensor, result: torch.Tensor, order: tuple[int, ...], sign: int) -> tuple[float, float]:
+    """The factor that brings exchanged (and inverted) channels of `truth` closest to `result`, and what is left."""
+    image = truth[list(order)] if sign > 0 else 1.0 - truth[list(order)]
+    factor = float((image * result).sum() / image.square().sum())
+    return factor, float((factor * image - result).abs().max())
