@@ -51,7 +51,8 @@ def fixer_options(folder: Path, **options: object) -> list[str]:
     """Options of a short run of configs/train_video/fixer_tiny.yaml on the pairs of `folder`; `__` in a name is a
     dot."""
     values = {"run": folder / "run", "data.train": folder / "pairs", "num_steps": 4, "max_minutes": 0}
-    values |= {"data.micro_batch": 2, "data.held_out_shards": 1, "fixer.crop_height": 16, "fixer.crop_width": 32}
+    values |= {"data.micro_batch": 2, "data.validation": "", "data.held_out_shards": 1}
+    values |= {"fixer.crop_height": 16, "fixer.crop_width": 32}
     values |= {"fixer.model.channels": "[8,16]", "log.every_steps": 1, "log.tensorboard": False}
     values |= {"validation.every_steps": 0, "validation.num_windows": 1, "validation.profile_windows": 1}
     values |= {name.replace("__", "."): value for name, value in options.items()}

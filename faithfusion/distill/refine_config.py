@@ -28,7 +28,7 @@ class DistillConfig:
     Attributes:
         schedule: shifts, steps per stage, share of recorded views.
         target: what the shifted views are fitted to: the editor's frames or their soft composite with the render.
-        weight: per-pixel weight of the photometric loss (`distill.weights`): "kalman", the gain w = V / (V + E); to
+        weight: per-pixel weight of the photometric loss (`distill.weights`): "kalman", the editor's gain; to
             compare with: "uniform", "eig", "published".
         moving_objects: "keep" leaves their pixels out of the distillation: the fit has seen them from many sides, a
             generator that blurs them would pull their Gaussians apart; "distil" treats them as everything else.

@@ -59,7 +59,11 @@ def check_inputs(config: RefineConfig) -> OpenedEditors:
     """Reads what the user gave without writing anything, and opens the editors. Raises InputError for weights, a
     drive, a camera, a trajectory or a number of frames that cannot work."""
     _check_drive(config)
-    return open_editors(config.editor_weights())
+    opened = open_editors(config.editor_weights())
+    wanted = 0 if opened.generator is None else opened.generator.generator.config.branch.warped
+    if config.warp.num_views < wanted:
+        raise InputError("warp.num_views", config.warp.num_views, f"at least {wanted}: {config.weights} reads so many")
+    return opened
 
 
 def _check_drive(config: RefineConfig) -> None:

@@ -36,7 +36,7 @@ EXPLANATION = (
     "Gaussian scene, in nats: 0 where the recorded drive has settled the picture, large where it has not. Calibration "
     "turns EIG into <b>V</b>, the squared colour error to be expected of the render at that pixel: by curves measured "
     "beside streets, scaled on stretches of this drive that were withheld from the fit. "
-    "The <b>gain</b> V / (V + E) weighs the render against the editor, whose own squared error is E: with gain 0 the "
+    "The <b>gain</b> (V - C) / (V + E - 2 C) weighs the render against the editor, whose own squared error is E and whose errors go with the render's by the covariance C: with gain 0 the "
     "render is kept exactly, near 1 the editor's content takes its place.</p>"
     "<p><b>before</b> is the scene as fitted, <b>edited</b> the clip after regeneration, <b>after</b> the scene into "
     "which that clip was distilled. In tables ↑ and ↓ mark metrics where more or less is better; "

@@ -36,7 +36,7 @@ class SamplerConfig:
     """
 
     path: PathName | None = None
-    steps: int = 2
+    steps: int = 4
     sparse: bool = False
     renoise: bool = False
     guidance: float = 1.0

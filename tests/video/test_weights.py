@@ -125,7 +125,7 @@ def test_fields_younger_than_the_file_have_their_defaults(saved: Path) -> None:
 
 def test_the_shipped_file_is_read() -> None:
     generator, profile, metadata = load_generator(weights_path("wan-tiny"))
-    assert generator.config.schedule.path == "hold" and generator.config.branch.init == "dit"
+    assert generator.config.schedule.path == "bridge" and generator.config.branch.init == "dit"
     assert len(profile.editor_sq_error) > 1 and metadata["steps"] > 0
 
 
