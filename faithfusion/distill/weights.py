@@ -25,9 +25,9 @@ def edit_weight(
 ) -> Float[Tensor, "t h w"]:
     """Weight of every pixel, in [0, 1].
 
-    kalman: the editor's gain (`video.composite`). uniform: 1. eig: EIG
-    over its largest value in the clip (paper: "normalised EIG map"). published: the released code's bins of its gain,
-    which `published_maps` gives. Raises InputError if that is missing.
+    kalman: the editor's gain (`video.composite`). uniform: 1. eig: EIG over its largest value in the clip (paper:
+    "normalised EIG map"). published: the released code's bins of its gain, which `published_maps` gives. Raises
+    InputError if that is missing.
     """
     if kind == "kalman":
         return edited.gain
