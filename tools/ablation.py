@@ -29,6 +29,7 @@ def main(argv: list[str]) -> None:
     check_inputs(config)
     refine, use = config.refine, config.editors[0] if len(config.editors) == 1 else "both"
     opened = open_editors(refine.editor_weights(use))
+    opened.require_views(refine.warp.num_views)
 
     @functools.cache  # weights are placed on the device once, also for two rows that use them
     def editor(name: str) -> Editor:

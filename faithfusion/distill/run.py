@@ -60,9 +60,7 @@ def check_inputs(config: RefineConfig) -> OpenedEditors:
     drive, a camera, a trajectory or a number of frames that cannot work."""
     _check_drive(config)
     opened = open_editors(config.editor_weights())
-    wanted = 0 if opened.generator is None else opened.generator.generator.config.branch.warped
-    if config.warp.num_views < wanted:
-        raise InputError("warp.num_views", config.warp.num_views, f"at least {wanted}: {config.weights} reads so many")
+    opened.require_views(config.warp.num_views)
     return opened
 
 

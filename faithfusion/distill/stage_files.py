@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from faithfusion.clips.store import FLOAT16_MAX
 from faithfusion.scene.checkpoint import load_tensors, save_tensors
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.video.editor import EditedClip
@@ -19,7 +20,6 @@ NESTED = {"eig": EigVolume, "poses": ViewPoses, "reference_poses": ViewPoses, "w
 EXACT = ("eig.expected_sq_error", "gain", "sq_error")
 """What squared errors are compared with; float16 has no small ones."""
 MIN_CLIP_AXES = 3
-FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ ground.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from faithfusion.distill.assess import training_view
 from faithfusion.distill.pairs_frames import Framing, framed_to
+from faithfusion.distill.references import METRES_PER_TIME_STAMP
 from faithfusion.distill.warp_config import WarpConfig
 from faithfusion.render.exposure import exposure_of
 from faithfusion.render.reproject import FAR_M, pixel_rays, sight, world_points
@@ -34,8 +36,9 @@ MIN_DESCENT = 0.005
 """Rays flatter than this (fall per metre of depth) meet the ground too far away to say where."""
 MAX_GROUND_DEPTH_M = 200.0
 MOVING_COVERAGE = 0.5
-METRES_PER_TIME_STAMP = 0.1
-"""Of two views from the same place the one nearer in time is better: shadows move, and what has no box."""
+CACHE_MB = 512
+"""Of recorded views kept for the next new view: neighbours look at nearly the same ones."""
+BYTES_PER_PIXEL = 4 * (3 + 1) + 1
 
 
 @dataclass(frozen=True)
@@ -48,33 +51,50 @@ class RecordedView:
     depth_m: Float[Tensor, "h w"]
 
 
-@dataclass
 class WarpSource:
-    """The recorded views of a scene. Kept once read, because new views look at the same ones again."""
+    """The recorded views of a scene, read and rendered when they are asked for; the most recent stay in memory. The
+    scene may lie on a GPU; views are on the CPU."""
 
-    scene: GaussianScene
-    clip: DriveClip
-    frames: Sequence[Frame]
-    ground: Ground | None
-    config: WarpConfig
-    downscale: int = 1
-    _views: dict[int, RecordedView] = field(default_factory=dict)
+    def __init__(
+        self,
+        scene: GaussianScene,
+        clip: DriveClip,
+        frames: Sequence[Frame],
+        ground: Ground | None,
+        config: WarpConfig,
+        downscale: int = 1,
+    ) -> None:
+        self.scene, self.frames, self.ground, self.config = scene, frames, ground, config
+        pixels = max((frame.camera.width * frame.camera.height for frame in frames), default=1) // downscale**2
+        max_kept = max(config.num_candidates, CACHE_MB * 1_000_000 // (max(pixels, 1) * BYTES_PER_PIXEL))
 
-    def view(self, index: int) -> RecordedView:
-        """What frame `index` shows."""
-        if index not in self._views:
-            frame = self.frames[index]
-            recorded = training_view(self.clip, frame)
-            framing = _whole(frame.camera, self.downscale)
-            camera = framing.camera(frame.camera)
-            image = framing.image(recorded.image)
-            exposure = exposure_of(self.scene.exposure, frame.camera, frame.time_index)
-            if exposure is not None:
-                image = (image - exposure[1]) / exposure[0]
-            depth = render_view(self.scene, camera, frame.time_index).depth
-            valid = framing.mask(recorded.mask)
-            self._views[index] = RecordedView(camera, image, valid, self.settle(depth, camera))
-        return self._views[index]
+        @functools.lru_cache(maxsize=max_kept)
+        def view(index: int) -> RecordedView:
+            return self._read(clip, frames[index], downscale)
+
+        self.view = view  # what frame `index` shows
+
+    def _read(self, clip: DriveClip, frame: Frame, downscale: int) -> RecordedView:
+        recorded = training_view(clip, frame)
+        framing = _whole(frame.camera, downscale)
+        camera, image = framing.camera(frame.camera), framing.image(recorded.image)
+        exposure = self.exposure(frame.camera, frame.time_index)
+        if exposure is not None:
+            image = (image - exposure[1]) / exposure[0]
+        depth = render_view(self.scene, camera.to(self.scene.gaussians.means.device), frame.time_index).depth.cpu()
+        return RecordedView(camera, image, framing.mask(recorded.mask), self.settle(depth, camera))
+
+    def exposure(self, camera: Camera, time: int) -> tuple[Tensor, Tensor] | None:
+        """(gain [3], offset [3]) of a camera's picture; None if the scene does not know it."""
+        exposure = exposure_of(self.scene.exposure, camera, time)
+        return None if exposure is None else (exposure[0].cpu(), exposure[1].cpu())
+
+    def moving(self, camera: Camera, time: int) -> Bool[Tensor, "h w"]:
+        """Pixels of a new view that show moving objects."""
+        if not self.scene.nodes:
+            return torch.zeros(camera.height, camera.width, dtype=torch.bool)
+        device = self.scene.gaussians.means.device
+        return node_coverage(self.scene, camera.to(device), time).cpu() > MOVING_COVERAGE
 
     def nearest(self, camera: Camera, time: int) -> list[int]:
         """The candidates for a new view, nearest first."""
@@ -133,11 +153,8 @@ def warped_views(
         return None
     frames = []
     for number, (camera, time) in enumerate(track(list(zip(cameras, times, strict=True)), "warp recorded views")):
-        moving = torch.zeros(window.render.shape[1:3], dtype=torch.bool)
-        if source.scene.nodes:
-            moving = node_coverage(source.scene, camera, time) > MOVING_COVERAGE
         depth = source.settle(window.depth[number], camera)
-        frames.append(_warp_frame(source, (camera, time), window.render[number], depth, moving))
+        frames.append(_warp_frame(source, (camera, time), window.render[number], depth))
     colors, trust = (torch.stack(parts, dim=1) for parts in zip(*frames, strict=True))
     return WarpedViews(colors, trust)
 
@@ -147,12 +164,11 @@ def _warp_frame(
     place: tuple[Camera, int],
     render: Float[Tensor, "h w 3"],
     depth_m: Float[Tensor, "h w"],
-    moving: Bool[Tensor, "h w"],
 ) -> tuple[Float[Tensor, "n h w 3"], Float[Tensor, "n h w"]]:
     """The best views of one frame, the best first. What moves is looked up at its own time stamp only."""
     camera, time = place
     points = world_points(depth_m, camera)
-    exposure = exposure_of(source.scene.exposure, camera, time)
+    exposure, moving = source.exposure(camera, time), source.moving(camera, time)
     colors, costs, trusts = [], [], []
     for index in source.nearest(camera, time):
         color, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3], source.config)
@@ -181,7 +197,7 @@ def look_up(
     sighting = sight(points, view.camera)
     # inverse depth is linear in the picture on any plane
     planes = torch.stack([1.0 / torch.where(view.depth_m > 0.0, view.depth_m, FAR_M), view.is_valid.float()], dim=-1)
-    inverse_depth, is_valid = sighting.sample(planes, "bilinear").unbind(-1)
+    inverse_depth, is_valid = sighting.sample(planes).unbind(-1)
     apart = (sighting.z_m * inverse_depth - 1.0).abs() / config.depth_tolerance
     shown = sighting.is_inside & (is_valid > 0.99) & (apart < 1.0)
     from_new, from_old = points - centre, points - view.camera.world_from_camera[:3, 3]
@@ -190,4 +206,4 @@ def look_up(
     cost = torch.acos(cosine.clamp(-1.0, 1.0))
     cost = cost + config.coarser_weight * (far / near.clamp_min(1e-6) - 1.0).clamp_min(0.0)
     trust = torch.exp(-2.0 * cost) * (1.0 - apart.square())
-    return sighting.sample(view.image), cost, torch.where(shown, trust.clamp(0.0, 1.0), 0.0)
+    return sighting.sample(view.image, "bicubic"), cost, torch.where(shown, trust.clamp(0.0, 1.0), 0.0)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.lidar import project_points
+from faithfusion.render.reproject import sample_image, sight, world_points
 from faithfusion.types import Camera
 
 DEPTH_TOLERANCE = 0.05  # relative; a larger mismatch means the point is hidden in the other frame
@@ -33,7 +31,7 @@ def warp_error(
         uv, visible = follow_points(depths[t], depths[t + 1], cameras[t], cameras[t + 1])
         if region is not None:
             visible = visible & region[t]
-        change = (sample_bilinear(video[t + 1], uv) - video[t]).abs().mean(-1)
+        change = (sample_image(video[t + 1], uv) - video[t]).abs().mean(-1)
         differences.append(change[visible])
     return float(torch.cat(differences).mean()) if differences else float("nan")
 
@@ -42,28 +40,7 @@ def follow_points(
     depth: Float[Tensor, "h w"], next_depth: Float[Tensor, "h w"], camera: Camera, next_camera: Camera
 ) -> tuple[Float[Tensor, "h w 2"], Bool[Tensor, "h w"]]:
     """Where the world point behind each pixel lies in the next frame, pixels, and whether it is seen there."""
-    height, width = depth.shape
-    uv, next_z, inside = project_points(unproject(depth, camera).reshape(-1, 3), next_camera)
-    uv, next_z, inside = uv.reshape(height, width, 2), next_z.reshape(height, width), inside.reshape(height, width)
-    seen_z = sample_bilinear(next_depth[..., None], uv)[..., 0]
-    agrees = (seen_z - next_z).abs() < DEPTH_TOLERANCE * next_z
-    return uv, inside & agrees & (depth > 0)
-
-
-def unproject(depth: Float[Tensor, "h w"], camera: Camera) -> Float[Tensor, "h w 3"]:
-    """World points of a depth image (camera z, metres), through pixel centres at +0.5."""
-    height, width = depth.shape
-    v, u = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    pixels = torch.stack([u, v, torch.ones_like(u)], -1).to(depth)
-    points = pixels @ torch.linalg.inv(camera.intrinsics).T.to(depth) * depth[..., None]
-    pose = camera.world_from_camera.to(depth)
-    return points @ pose[:3, :3].T + pose[:3, 3]
-
-
-def sample_bilinear(image: Float[Tensor, "h w c"], uv: Float[Tensor, "h w 2"]) -> Float[Tensor, "h w c"]:
-    """Image values at pixel positions `uv` (centres at +0.5); the edge repeats outside."""
-    size = torch.tensor([image.shape[1], image.shape[0]]).to(uv)
-    grid = (uv / size * 2.0 - 1.0)[None]
-    batch = rearrange(image, "h w c -> 1 c h w")
-    values = F.grid_sample(batch, grid.to(batch), mode="bilinear", padding_mode="border", align_corners=False)
-    return rearrange(values, "1 c h w -> h w c")
+    sighting = sight(world_points(depth, camera), next_camera)
+    seen_z = sighting.sample(next_depth[..., None])[..., 0]
+    agrees = (seen_z - sighting.z_m).abs() < DEPTH_TOLERANCE * sighting.z_m
+    return sighting.uv, sighting.is_inside & agrees & (depth > 0)

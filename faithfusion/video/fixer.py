@@ -7,6 +7,7 @@ recorded views. This is what both kinds have in common: their inputs, and what t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,7 @@ class FixerInputs:
     references: Float[Tensor, "b r 3 h w"]  # recorded views as they are, the best first
 
 
-class Fixer(nn.Module):
+class Fixer(nn.Module, ABC):
     """What every kind of fixer is: a module from `FixerInputs` to frames. `network` holds all that is ever trained;
     `public` tells the public weights below it from all others, by part (empty without)."""
 
@@ -48,9 +49,9 @@ class Fixer(nn.Module):
         super().__init__()
         self.config, self.public = config, {}
 
+    @abstractmethod
     def forward(self, inputs: FixerInputs) -> Float[Tensor, "b 3 h w"]:
         """The better frames, about in [0, 1] but not clamped."""
-        raise NotImplementedError
 
     def register_trained(self, owner: nn.Module) -> None:
         """Makes what is trained a submodule of `owner`, under the fixer's own parameter names; nothing else of the

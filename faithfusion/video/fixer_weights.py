@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +17,20 @@ from safetensors.torch import save_file
 
 from faithfusion.config import to_plain
 from faithfusion.utils.atomic import atomic_file
-from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.composite import ErrorProfile
 from faithfusion.video.fixer import Fixer, FixerConfig
 from faithfusion.video.fixer_build import build_fixer
-from faithfusion.video.stored import PROFILE_FIELDS, FileFormat, load_exactly, read_stored, read_strictly, stored_value
+from faithfusion.video.stored import (
+    PROFILE_FIELDS,
+    FileFormat,
+    load_exactly,
+    read_stored,
+    read_strictly,
+    require_same_public,
+    shipped_file,
+    stored_value,
+)
 
 FORMAT = FileFormat("faithfusion.fixer", 1, "fixer weights")
 SHIPPED_FIXER = "fixer-tiny"
@@ -78,7 +85,9 @@ def load_fixer(path: Path, pretrained: str = "") -> tuple[Fixer, ErrorProfile, d
     if pretrained and config.sd_turbo is not None:
         config = dataclasses.replace(config, sd_turbo=dataclasses.replace(config.sd_turbo, pretrained=pretrained))
     fixer = build_fixer(config, make_generator(0, "load fixer"), with_prompt=False)
-    require_same_public(path, json.loads(header.get("public", "{}")), fixer.public)
+    source = "" if config.sd_turbo is None else config.sd_turbo.pretrained
+    sources = dict.fromkeys(sorted(fixer.public), source)
+    require_same_public(path, json.loads(header.get("public", "{}")), fixer.public, sources)
     load_exactly(path, fixer, tensors, fixer.stored_names())
     return fixer.eval().requires_grad_(False), profile, json.loads(header["metadata"])
 
@@ -93,15 +102,4 @@ def open_fixer(name_or_path: str, pretrained: str = "") -> OpenedFixer:
 
 def fixer_path(name_or_path: str) -> Path:
     """A fixer's file, or the one shipped with the package."""
-    if name_or_path != SHIPPED_FIXER:
-        return Path(name_or_path)
-    with as_file(files("faithfusion.video") / "assets" / "fixer_tiny.safetensors") as path:
-        return Path(path)
-
-
-def require_same_public(path: Path, trained_on: dict[str, str], here: dict[str, str]) -> None:
-    """Raises InputError for the first public part, by name, that is not the one a weights file was trained on."""
-    for part in sorted(trained_on.keys() | here.keys()):
-        if trained_on.get(part) != here.get(part):
-            found = f"was trained on public {part} {trained_on.get(part, '(none)')}"
-            raise InputError(path, found, f"{here.get(part, '(none)')}, as the public weights that were opened have")
+    return shipped_file("fixer_tiny.safetensors") if name_or_path == SHIPPED_FIXER else Path(name_or_path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from faithfusion.config import config_hash
+from faithfusion.utils.errors import InputError
 from faithfusion.video.chain import ChainEditor
 from faithfusion.video.editor import Editor, EditorConfig, EditorWeights
 from faithfusion.video.fixer_editor import FixerEditor, FixerEditorConfig
@@ -25,6 +26,12 @@ class OpenedEditors:
     def identity(self) -> str:
         """What tells these weights from all others."""
         return config_hash(*(None if part is None else part.identity for part in (self.generator, self.fixer)))
+
+    def require_views(self, num_views: int) -> None:
+        """Raises InputError if clips with so many warped views are too few for the video model."""
+        wanted = 0 if self.generator is None else self.generator.generator.config.branch.warped
+        if num_views < wanted:
+            raise InputError("warp.num_views", num_views, f"at least {wanted}: so many does the video model read")
 
 
 def open_editors(weights: EditorWeights) -> OpenedEditors:

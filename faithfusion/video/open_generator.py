@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from faithfusion.video.editor import EditorConfig, VideoEditor
 from faithfusion.video.memory import apply_memory
 from faithfusion.video.model import Generator, GeneratorConfig, PretrainedConfig
 from faithfusion.video.sample import SamplerConfig
+from faithfusion.video.stored import shipped_file
 from faithfusion.video.weights import load_generator, stored_sampler
 
 SHIPPED_WEIGHTS = "wan-tiny"
@@ -63,7 +63,4 @@ def editor_of(opened: OpenedGenerator, config: EditorConfig, device: torch.devic
 
 def weights_path(name: str) -> Path:
     """A generator file, or the one shipped with the package."""
-    if name != SHIPPED_WEIGHTS:
-        return Path(name)
-    with as_file(files("faithfusion.video") / "assets" / "wan_tiny.safetensors") as path:
-        return Path(path)
+    return shipped_file("wan_tiny.safetensors") if name == SHIPPED_WEIGHTS else Path(name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,3 +107,24 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
+
+
+def require_same_public(
+    path: Path, trained_on: Mapping[str, str], here: Mapping[str, str], sources: Mapping[str, str]
+) -> None:
+    """Raises InputError for the first public part that is not the one a weights file was trained on.
+
+    Fingerprints by part: in the file, and of what was opened from `sources`, in whose order parts are looked at.
+    """
+    for part in dict.fromkeys([*sources, *trained_on, *here]):
+        if trained_on.get(part) != here.get(part):
+            found = f"was trained on public {part} {trained_on.get(part, '(none)')}"
+            source = sources.get(part)
+            expected = f"{here.get(part, 'none')}, which is {source}" if source else "none, as configured"
+            raise InputError(path, found, expected)
+
+
+def shipped_file(name: str) -> Path:
+    """A file of weights that comes with the package."""
+    with as_file(files("faithfusion.video") / "assets" / name) as path:
+        return Path(path)

@@ -19,14 +19,21 @@ from safetensors.torch import save_file
 
 from faithfusion.config import to_plain
 from faithfusion.utils.atomic import atomic_file
-from faithfusion.utils.errors import InputError
 from faithfusion.video.assemble import assemble_generator
 from faithfusion.video.composite import ErrorProfile
 from faithfusion.video.lora import is_lora_name
 from faithfusion.video.model import Generator, GeneratorConfig, PretrainedConfig
 from faithfusion.video.pretrained import fingerprint
 from faithfusion.video.sample import SamplerConfig
-from faithfusion.video.stored import PROFILE_FIELDS, FileFormat, load_exactly, read_stored, read_strictly, stored_value
+from faithfusion.video.stored import (
+    PROFILE_FIELDS,
+    FileFormat,
+    load_exactly,
+    read_stored,
+    read_strictly,
+    require_same_public,
+    stored_value,
+)
 
 FORMAT = FileFormat("faithfusion.generator", 1, "generator weights")
 FIRST_FIELDS = {  # of GeneratorConfig, in every file ever written
@@ -82,7 +89,8 @@ def load_generator(
     without_prompt = dataclasses.replace(config.pretrained, prompt="")  # the embedding is in this file
     generator = assemble_generator(dataclasses.replace(config, pretrained=without_prompt))
     generator.config = config
-    _require_same_public(path, json.loads(header.get("public", "{}")), generator)
+    sources = {"model": config.pretrained.model, "codec": config.pretrained.codec_source}
+    require_same_public(path, json.loads(header.get("public", "{}")), public_fingerprints(generator), sources)
     expected = stored_names(config, generator.state_dict())
     load_exactly(path, generator, tensors, expected)
     return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
@@ -111,12 +119,3 @@ def stored_sampler(metadata: dict[str, Any], otherwise: SamplerConfig) -> Sample
     found = metadata.get("sampler", {})
     changes = {name: found[name] for name in ("steps", "renoise") if name in found}
     return dataclasses.replace(otherwise, **changes)
-
-
-def _require_same_public(path: Path, trained_on: dict[str, str], generator: Generator) -> None:
-    here, public = public_fingerprints(generator), generator.config.pretrained
-    for part, source in (("model", public.model), ("codec", public.codec_source)):
-        if here.get(part) != trained_on.get(part):
-            found = f"was trained on public {part} {trained_on.get(part, '(none)')}"
-            expected = f"{here.get(part, 'none')}, which is {source}" if source else "none, as configured"
-            raise InputError(path, found, expected)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from faithfusion.evaluate.video import follow_points, sample_bilinear, unproject, warp_error
+from faithfusion.evaluate.video import follow_points, warp_error
+from faithfusion.render.reproject import sample_image, world_points
 from faithfusion.types import Camera
 
 WIDTH, HEIGHT, FOCAL = 48, 32, 40.0
@@ -23,7 +24,7 @@ def wall(cameras: list[Camera]) -> tuple[Tensor, Tensor]:
     frames, depths = [], []
     for view in cameras:
         depth = torch.full((HEIGHT, WIDTH), WALL_M - float(view.world_from_camera[2, 3]))
-        x, y, _ = unproject(depth, view).unbind(-1)
+        x, y, _ = world_points(depth, view).unbind(-1)
         frames.append(
             torch.stack([0.5 + 0.4 * torch.sin(x), 0.5 + 0.4 * torch.cos(y), 0.5 + 0.3 * torch.sin(x + y)], -1)
         )
@@ -31,8 +32,8 @@ def wall(cameras: list[Camera]) -> tuple[Tensor, Tensor]:
     return torch.stack(frames), torch.stack(depths)
 
 
-def test_unproject_hits_pixel_centres() -> None:
-    points = unproject(torch.full((HEIGHT, WIDTH), 2.0), camera(1.0, 3.0))
+def test_world_points_hits_pixel_centres() -> None:
+    points = world_points(torch.full((HEIGHT, WIDTH), 2.0), camera(1.0, 3.0))
     expected = [1.0 + (10.5 - WIDTH / 2) / FOCAL * 2, (4.5 - HEIGHT / 2) / FOCAL * 2, 5.0]
     assert points[4, 10].tolist() == pytest.approx(expected)
 
@@ -43,7 +44,7 @@ def test_bilinear_samples_match_by_hand() -> None:
     by_hand = torch.stack(
         [image[1, 2], 0.75 * image[1, 2] + 0.25 * image[1, 3], 0.25 * image[1, 2] + 0.75 * image[2, 2]]
     )
-    torch.testing.assert_close(sample_bilinear(image, uv)[0], by_hand)
+    torch.testing.assert_close(sample_image(image, uv)[0], by_hand)
 
 
 def test_a_static_wall_does_not_flicker_and_added_flicker_shows() -> None:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from faithfusion.render.reproject import FAR_M, pixel_rays, sight, world_points
+from faithfusion.render.reproject import FAR_M, pixel_rays, sample_image, sight, world_points
 from faithfusion.types import Camera
 
 
@@ -24,10 +24,8 @@ def test_points_come_back_to_their_pixels():
     camera = turned_camera(20.0, (1.0, -2.0, 1.5))
     depth = 2.0 + torch.rand(8, 12, dtype=torch.float64)
     sighting = sight(world_points(depth, camera), camera)
-    x = (torch.arange(12) + 0.5) / 12 * 2 - 1
-    y = (torch.arange(8) + 0.5) / 8 * 2 - 1
-    torch.testing.assert_close(sighting.place[..., 0], x.double().expand(8, 12))
-    torch.testing.assert_close(sighting.place[..., 1], y.double()[:, None].expand(8, 12))
+    torch.testing.assert_close(sighting.uv[..., 0], (torch.arange(12).double() + 0.5).expand(8, 12))
+    torch.testing.assert_close(sighting.uv[..., 1], (torch.arange(8).double() + 0.5)[:, None].expand(8, 12))
     torch.testing.assert_close(sighting.z_m, depth)
     assert sighting.is_inside.all()
 
@@ -43,7 +41,7 @@ def test_against_one_pixel_by_hand():
     there = (torch.linalg.inv(old.world_from_camera) @ world)[:3]
     u, v = (old.intrinsics @ there / there[2])[:2]
     torch.testing.assert_close(sighting.z_m[row, column], there[2])
-    torch.testing.assert_close(sighting.place[row, column], torch.stack([u / 12 * 2 - 1, v / 8 * 2 - 1]))
+    torch.testing.assert_close(sighting.uv[row, column], torch.stack([u, v]))
 
 
 def test_rays_have_unit_depth_and_nothing_is_far_away():
@@ -66,5 +64,6 @@ def test_sampling_a_ramp_is_exact_between_pixels():
     camera = turned_camera(0.0, (0.0, 0.0, 1.5))
     ramp = torch.arange(12.0, dtype=torch.float64).expand(8, 12)[..., None]
     sighting = sight(world_points(torch.full((8, 12), 4.0, dtype=torch.float64), camera), camera)
-    shifted = sighting.__class__(sighting.place + torch.tensor([2.0 / 12 * 0.25, 0.0]), sighting.z_m)
-    torch.testing.assert_close(shifted.sample(ramp, "bilinear")[:, 2:-2], ramp[:, 2:-2] + 0.25)
+    shifted = sighting.uv + torch.tensor([0.25, 0.0])
+    torch.testing.assert_close(sample_image(ramp, shifted)[:, 2:-2], ramp[:, 2:-2] + 0.25)
+    torch.testing.assert_close(sighting.sample(ramp), ramp)

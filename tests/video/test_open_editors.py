@@ -40,3 +40,8 @@ def test_what_tells_weights_apart_and_what_is_refused() -> None:
     with pytest.raises(InputError, match="nowhere"):
         open_editors(weights("fixer", fixer="nowhere.safetensors"))
     assert open_editors(weights("video", fixer="nowhere.safetensors")).fixer is None
+    opened = open_editors(weights("video"))
+    opened.require_views(2)
+    with pytest.raises(InputError, match="warp.num_views"):
+        opened.require_views(1)
+    open_editors(weights("fixer")).require_views(0)
