@@ -13,6 +13,7 @@ from faithfusion.video.editor import Editor, EditorConfig, EditorWeights
 from faithfusion.video.fixer_editor import FixerEditor, FixerEditorConfig
 from faithfusion.video.fixer_weights import OpenedFixer, open_fixer
 from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator
+from faithfusion.video.steady import SteadyEditor
 
 
 @dataclass(frozen=True)
@@ -50,4 +51,6 @@ def open_editor(opened: OpenedEditors, config: EditorConfig, device: torch.devic
     if opened.fixer is not None:
         fixer = opened.fixer.fixer.to(device)
         editors.append(FixerEditor(fixer, FixerEditorConfig(composite=config.composite), opened.fixer.profile))
+    if config.steady_frames:
+        editors = [SteadyEditor(editor, config.steady_frames) for editor in editors]
     return editors[0] if len(editors) == 1 else ChainEditor(editors)

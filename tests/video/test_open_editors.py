@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from tiny_generator import tiny_window
@@ -9,8 +11,9 @@ from faithfusion.video.chain import ChainEditor
 from faithfusion.video.editor import EditorConfig, EditorWeights, VideoEditor
 from faithfusion.video.fixer_editor import FixerEditor
 from faithfusion.video.open_editors import open_editor, open_editors
+from faithfusion.video.steady import SteadyEditor
 
-CONFIG = EditorConfig(window_frames=5)
+CONFIG = EditorConfig(window_frames=5, steady_frames=0)
 
 
 def weights(use: str, **changes: str) -> EditorWeights:
@@ -28,6 +31,8 @@ def test_the_shipped_editors_repair_a_clip_that_its_views_show(use: str, kind: t
     assert (opened.generator is None, opened.fixer is None) == (use == "fixer", use == "video")
     editor = open_editor(opened, CONFIG, "cpu")
     assert isinstance(editor, kind)
+    steady = open_editor(opened, dataclasses.replace(CONFIG, steady_frames=1), "cpu")
+    assert isinstance(steady, ChainEditor if use == "both" else SteadyEditor)
     edited = editor.edit(window)
     before, after = ((clip - window.truth).square().mean() for clip in (window.render, edited.frames))
     assert after < 0.97 * before  # colours are white noise, which the video model never saw
