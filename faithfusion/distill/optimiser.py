@@ -40,6 +40,8 @@ class OptimiserConfig:
     Attributes:
         means_lr: Of the positions, as a share of the scene's extent.
         means_lr_end: Share of `means_lr` left at the end of the decay.
+        warmup_steps: Steps over which all rates rise to their full value: Adam's first steps are as large where the
+            gradient is noise as where it says something, and undo part of a fit that is continued.
         decay_steps: Steps over which the positions' rate decays exponentially; the others fall to `lr_end`.
         lr_end: Share of the other rates left at the end of the decay.
         quats_lr: Of the quaternions.
@@ -58,6 +60,7 @@ class OptimiserConfig:
 
     means_lr: float = 3e-4
     means_lr_end: float = 0.02
+    warmup_steps: int = 0
     decay_steps: int = 700
     lr_end: float = 0.2
     quats_lr: float = 2e-3
@@ -172,9 +175,10 @@ class SceneOptimiser:
 
     def _descend(self) -> None:
         progress = min(self.num_steps / max(self.config.decay_steps, 1), 1.0)
+        warm = min((self.num_steps + 1) / max(self.config.warmup_steps, 1), 1.0)
         for name, optimizer in self.optimizers.items():
             end = self.config.means_lr_end if name == "means" else self.config.lr_end
-            optimizer.param_groups[0]["lr"] = self._rates[name] * end**progress
+            optimizer.param_groups[0]["lr"] = self._rates[name] * warm * end**progress
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 

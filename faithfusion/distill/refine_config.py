@@ -45,7 +45,7 @@ class DistillConfig:
     novel_depth: NovelDepth = "none"
     optimise: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
-            means_lr=1e-4, scales_lr=1e-2, opacities_lr=4e-2, colors_lr=1e-2, sky_lr=4e-3
+            warmup_steps=30, means_lr=1e-4, scales_lr=1e-2, opacities_lr=4e-2, colors_lr=1e-2, sky_lr=4e-3
         )
     )
     densify: DensifyConfig | None = None

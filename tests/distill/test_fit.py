@@ -99,6 +99,18 @@ def test_a_step_that_is_not_finite_changes_nothing(clip: DriveClip, capsys: pyte
             optimiser.step(bad)
 
 
+def test_rates_rise_during_the_warm_up(clip: DriveClip) -> None:
+    scene, view = initialise_scene(clip, clip.frames, CONFIG.initialise), load_view(clip, clip.frames[0])
+    config = OptimiserConfig(decay_steps=10**9, warmup_steps=4)
+    optimiser, moved = SceneOptimiser(scene, config, extent_m=10.0), []
+    for _ in range(6):
+        before = optimiser.sky.detach().clone()
+        optimiser.step(view)
+        moved.append(float((optimiser.sky.detach() - before).abs().max()) / config.sky_lr)
+    # one view again and again: Adam moves by about its rate
+    assert moved == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0], rel=0.1)
+
+
 def test_weight_zero_moves_no_gaussian(clip: DriveClip) -> None:
     optimiser = make_optimiser(clip)
     view = load_view(clip, clip.frames[0])
