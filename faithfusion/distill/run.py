@@ -37,17 +37,22 @@ from faithfusion.utils.progress import say
 from faithfusion.utils.stages import StageLog
 from faithfusion.video.open_editors import OpenedEditors, open_editor, open_editors
 
+OTHER_CAMERAS_STRIDE = 4
+"""Time stamps from one compared frame of an unused camera to the next."""
+
 
 @dataclass(frozen=True)
 class RefineRun:
-    """What a finished run knows: drive, new path and what is in its way, scenes before and after with what is stored
-    beside them (calibration, origin), the unrefined and the last regenerated clip."""
+    """What a finished run knows: drive, new path and what is in its way, frames that no fit has seen (held-out ones,
+    and of cameras that were not used), scenes before and after with what is stored beside them (calibration, origin),
+    the unrefined and the last regenerated clip."""
 
     clip: DriveClip
     camera_name: str
     path: NewPath
     hits: tuple[PathHit, ...]
     held_out: tuple[Frame, ...]
+    other_cameras: tuple[Frame, ...]
     metadata: dict[str, Any]
     before: GaussianScene
     after: GaussianScene
@@ -162,12 +167,20 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
         path=path,
         hits=hits,
         held_out=split.held_out,
+        other_cameras=_other_cameras(clip, as_fitted),
         metadata=metadata,
         before=before,
         after=after,
         unrefined=load_stage_clip(unrefined),
         last=load_stage_clip(last),
     )
+
+
+def _other_cameras(clip: DriveClip, fitted: GaussianScene) -> tuple[Frame, ...]:
+    """Frames of the drive's cameras that the run did not use, at its time stamps, posed as the fit refined it."""
+    whole = clip_as_fitted(read_clip(clip.root, num_frames=clip.num_frames), fitted)
+    others = [frame for frame in whole.frames if frame.camera_name not in clip.camera_names]
+    return tuple(frame for frame in others if frame.time_index % OTHER_CAMERAS_STRIDE == 0)
 
 
 def require_camera(config: RefineConfig, names: Sequence[str]) -> str:

@@ -33,9 +33,12 @@ from faithfusion.evaluate.views import (
 from faithfusion.scene.checkpoint import save_scene
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
-from faithfusion.types import Camera, GaussianScene
+from faithfusion.types import Camera, Frame, GaussianScene
 from faithfusion.utils.media import write_image, write_video
 from faithfusion.utils.stages import StageLog
+
+UNUSED_CAMERAS = "cameras that were not used"
+"""Their true images show the scene from where no fit has seen it."""
 
 
 def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, command: str) -> Path:
@@ -51,8 +54,10 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
     write_image(out / "trajectory.png", preview)
     metrics = {f"{run.path.place}: {name}": row for name, row in shift_metrics(views, cameras).items()}
     metrics |= {f"uncertainty: {name}": row for name, row in uncertainty_metrics(views).items()}
-    metrics["recorded lane, held-out: before"] = lane_scores(run.before, run)
-    metrics["recorded lane, held-out: after"] = lane_scores(run.after, run)
+    for name, frames in {"recorded lane, held-out": run.held_out, UNUSED_CAMERAS: run.other_cameras}.items():
+        if frames or name != UNUSED_CAMERAS:
+            metrics[f"{name}: before"] = unseen_scores(run.before, frames)
+            metrics[f"{name}: after"] = unseen_scores(run.after, frames)
     report = Report(
         title=f"{run.clip.name}, camera {run.camera_name}, {run.path.title}",
         metrics=metrics,
@@ -123,9 +128,9 @@ def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tens
     return comparison
 
 
-def lane_scores(scene: GaussianScene, run: RefineRun) -> dict[str, float]:
-    """Held-out frames of the recorded lane: "psnr_db", "ssim", and PSNR per camera and inside moving objects."""
-    scores = score_frames(scene, run.held_out)
+def unseen_scores(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, float]:
+    """Recorded frames that no fit has seen: "psnr_db", "ssim", and PSNR per camera and inside moving objects."""
+    scores = score_frames(scene, frames)
     everything = scores.pop("all", {})
     return {name: everything[name] for name in ("psnr_db", "ssim") if everything} | {
         f"psnr_db {part}": row["psnr_db"] for part, row in scores.items()
@@ -145,6 +150,11 @@ def findings(views: RunViews, metrics: dict[str, dict[str, float]], place: str) 
     lane = [metrics[f"recorded lane, held-out: {name}"].get("psnr_db") for name in ("before", "after")]
     if None not in lane:
         lines.append(f"Held-out frames of the recorded lane: {lane[0]:.2f} dB before, {lane[1]:.2f} dB after.")
+    if f"{UNUSED_CAMERAS}: before" in metrics:
+        unused = [metrics[f"{UNUSED_CAMERAS}: {name}"]["psnr_db"] for name in ("before", "after")]
+        lines.append(
+            f"Cameras that were not used, their true images: {unused[0]:.2f} dB before, {unused[1]:.2f} dB after."
+        )
     known = edit["psnr_to_render_lowest_eig_decile_db"]
     return (*lines, f"The best known tenth of the pixels keeps the render: {known:.1f} dB.")
 

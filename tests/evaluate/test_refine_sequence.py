@@ -18,8 +18,9 @@ from faithfusion.video.weights import save_generator
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 seed: 1
+cameras: ["0"]
 street: {seed: 1, num_frames: 9, width: 64, height: 48, samples_per_pixel: 1, lidar_beams: 16, lidar_columns: 120,
-  camera_names: ["0"], num_moving_cars: 1, num_workers: 1}
+  camera_names: ["0", "1"], num_moving_cars: 1, num_workers: 1}
 fit: {steps: 12, half_resolution_steps: 4, initialise: {max_gaussians: 1500}}
 distill: {schedule: {target_shift_m: 1.0, step_m: 0.5, steps_per_stage: 4}}
 editor: {window_frames: 9, overlap_frames: 1, sampler: {steps: 2}}
@@ -50,6 +51,10 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
     assert "<video" in (out / "report.html").read_text()
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["metrics"]["at +1.00 m: after"]["psnr_db"] > 5.0  # against the truth of the street
+    for name in ("before", "after"):
+        unused = metrics["metrics"][f"cameras that were not used: {name}"]
+        assert unused["psnr_db"] == unused["psnr_db camera 1"] > 5.0 and "psnr_db camera 0" not in unused
+        assert "psnr_db camera 1" not in metrics["metrics"][f"recorded lane, held-out: {name}"]
     assert (out / "trajectory.png").stat().st_size > 0
     again = refine(workspace)
     assert again.returncode == 0
