@@ -64,7 +64,7 @@ class AblationConfig:
     editors: tuple[EditorNames, ...] = ("video", "fixer", "both")
     keep_work: bool = False
     refine: RefineConfig = field(
-        default_factory=lambda: RefineConfig(street=StreetConfig(num_frames=25, num_workers=1))
+        default_factory=lambda: RefineConfig(street=StreetConfig(num_frames=17, num_workers=1))
     )
 
     def __post_init__(self) -> None:

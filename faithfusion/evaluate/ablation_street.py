@@ -137,8 +137,9 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     street = Street(config, fitted_street(known, seed), tools)
     log, paths = street.fitted.log, [street.window_path(shift_m) for shift_m in config.shifts_m]
     yield "fit"
-    schedule = (refine.settle_steps, refine.distill, refine.seed, refine.posterior_stride)
-    log.run("calibrate", (refine.eig, schedule), [street.known_path], lambda: _calibrate(street))
+    settling = (refine.settle_steps, refine.distill.optimise, refine.distill.densify, refine.seed)
+    inputs = (refine.eig, refine.posterior_stride, settling)
+    log.run("calibrate", inputs, [street.known_path], lambda: _calibrate(street))
     yield "calibrate"
     log.run("windows", (refine.warp, config.camera, config.shifts_m), paths, lambda: _render_windows(street))
     yield "windows"
