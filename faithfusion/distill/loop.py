@@ -20,7 +20,7 @@ from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.distill.warp import warp_source
-from faithfusion.distill.weights import edit_weight, published_maps
+from faithfusion.distill.weights import edit_weight, published_maps, recorded_sq_error
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import render_view
@@ -63,19 +63,19 @@ def refine_stage(
     cameras = path_cameras(clip, config.camera or clip.camera_names[0], path)
     if window is None:
         assessment = update_assessment(scene, clip, informing, calibration, config.eig)
-        recorded = warp_source(scene, clip, train_frames, config.fit.initialise, config.warp)
-        window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
+        source = warp_source(scene, clip, train_frames, config.fit.initialise, config.warp)
+        window = window_of(scene, assessment, clip, cameras, source, config.eig)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
-    published = None
-    if config.distill.weight == "published":
-        published = published_maps(scene, clip, informing, cameras, range(len(cameras)))
-    weight = edit_weight(config.distill.weight, window, edited, published) * distilled_share(
-        scene, cameras, config.distill
-    )
+    recorded, kind, needed = ViewLoader(clip, train_frames), config.distill.weight, {}
+    if kind == "likelihood":
+        needed["recorded_sq_error"] = recorded_sq_error(scene, recorded)
+    if kind == "published":
+        needed["published"] = published_maps(scene, clip, informing, cameras, range(len(cameras)))
+    weight = edit_weight(kind, window, edited, **needed) * distilled_share(scene, cameras, config.distill)
     depth = novel_depth(config.distill.novel_depth, clip, cameras, window)
     novel = novel_views(cameras, edited, weight, depth, config.distill)
-    distilled = distill(scene, ViewLoader(clip, train_frames), novel, config, path)
+    distilled = distill(scene, recorded, novel, config, path)
     return Stage(path, window, edited, distilled)
 
 

@@ -27,7 +27,7 @@ class ScheduleConfig:
     step_m: float = 3.0
     passes: int = 1
     steps_per_stage: int = 300
-    original_share: float = 0.5
+    original_share: float = 0.3
 
     def __post_init__(self) -> None:
         if not self.step_m > 0:

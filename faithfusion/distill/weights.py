@@ -1,4 +1,11 @@
-"""How much every pixel of an edited clip counts in the distillation: ours, and those it is compared with."""
+"""How much every pixel of an edited clip counts in the distillation: ours, and those it is compared with.
+
+Ours makes the photometric loss a negative log-likelihood in common units. A recorded image misses the scene by R (its
+mean squared residual) and counts 1; an edited pixel with the expected squared error E of the edit counts R / E, times
+the Kalman gain, the part of it that the render did not know:
+
+    weight = w min(1, R / E)
+"""
 
 from __future__ import annotations
 
@@ -10,25 +17,37 @@ from torch import Tensor
 
 from faithfusion.distill.assess import RecordedViews
 from faithfusion.distill.refine_config import WeightName
+from faithfusion.distill.views import ViewLoader
 from faithfusion.eig.published import bin_weight, published_gain, published_information
+from faithfusion.render.view import render_view
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.video.editor import EditedClip
 
+NUM_RECORDED = 16
 FULL_QUANTILE = 0.99
 """Of a clip's EIG: what lies above counts fully, so that one pixel does not set the scale of all."""
 
 
 def edit_weight(
-    kind: WeightName, window: Window, edited: EditedClip, published: Float[Tensor, "t h w"] | None = None
+    kind: WeightName,
+    window: Window,
+    edited: EditedClip,
+    *,
+    recorded_sq_error: float | None = None,
+    published: Float[Tensor, "t h w"] | None = None,
 ) -> Float[Tensor, "t h w"]:
     """Weight of every pixel, in [0, 1].
 
-    kalman: the editor's gain (`video.composite`). uniform: 1. eig: EIG over its largest value in the clip (paper:
-    "normalised EIG map"). published: the released code's bins of its gain, which `published_maps` gives. Raises
-    InputError if that is missing.
+    likelihood: see above. kalman: the editor's gain (`video.composite`). uniform: 1. eig: EIG over its largest value
+    in the clip (paper: "normalised EIG map"). published: the released code's bins of its gain, which `published_maps`
+    gives. Raises InputError if what a kind needs is missing.
     """
+    if kind == "likelihood":
+        if recorded_sq_error is None:
+            raise InputError("distill.weight", kind, "the error of the recorded images")
+        return edited.gain * (recorded_sq_error / edited.sq_error.clamp_min(1e-12)).clamp_max(1.0)
     if kind == "kalman":
         return edited.gain
     if kind == "uniform":
@@ -40,6 +59,21 @@ def edit_weight(
     if published is None:
         raise InputError("distill.weight", kind, "the published gain of the clip")
     return bin_weight(published)
+
+
+@torch.no_grad()
+def recorded_sq_error(scene: GaussianScene, recorded: ViewLoader) -> float:
+    """R: the scene's mean squared residual per channel in `NUM_RECORDED` recorded views spread over the drive, of the
+    pixels that are fitted. Raises InputError if there are none."""
+    total, count = 0.0, 0.0
+    for index in range(0, len(recorded), max(1, len(recorded) // NUM_RECORDED)):
+        view = recorded.view(index)
+        color = render_view(scene, view.camera, view.time_index).color.clamp(0.0, 1.0).to(view.image)
+        total += float(((color - view.image).square().mean(-1) * view.pixel_weight).sum())
+        count += float(view.pixel_weight.sum())
+    if count == 0:
+        raise InputError("distill.weight", "no recorded pixels", "recorded views to weigh the edit against")
+    return total / count
 
 
 def published_maps(

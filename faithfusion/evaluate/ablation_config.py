@@ -13,7 +13,13 @@ from faithfusion.distill.refine_config import RefineConfig, WeightName
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editor import EditorNames
 
-WEIGHT_LABELS = {"uniform": "uniform", "published": "published gain", "eig": "plain EIG", "kalman": "our EIG"}
+WEIGHT_LABELS = {
+    "uniform": "uniform",
+    "published": "published gain",
+    "eig": "plain EIG",
+    "kalman": "Kalman gain",
+    "likelihood": "our EIG",
+}
 EDITOR_LABELS = {"video": "video only", "fixer": "fixer only", "both": "both"}
 
 
@@ -26,7 +32,7 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Short name: "kalman/both", or "none"."""
+        """Short name: "likelihood/both", or "none"."""
         return f"{self.weight}/{self.editors}" if self.weight else "none"
 
     @property
@@ -60,7 +66,7 @@ class AblationConfig:
     out: str = "output/ablation"
     seeds: tuple[int, ...] = tuple(range(100, 120))
     shifts_m: tuple[float, ...] = (-6.0, -3.0, 3.0, 6.0)
-    weights: tuple[WeightName, ...] = ("uniform", "published", "kalman")
+    weights: tuple[WeightName, ...] = ("uniform", "published", "likelihood")
     editors: tuple[EditorNames, ...] = ("video", "fixer", "both")
     keep_work: bool = False
     refine: RefineConfig = field(
@@ -97,7 +103,7 @@ class AblationConfig:
     @property
     def shown_row(self) -> Row:
         """The row that pictures are made of: our EIG with both editors, or the last one."""
-        wanted = Row("kalman", "both")
+        wanted = Row("likelihood", "both")
         return wanted if wanted in self.rows else self.rows[-1]
 
 

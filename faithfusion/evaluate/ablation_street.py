@@ -19,7 +19,7 @@ from faithfusion.distill.novel import distilled_share, novel_depth, novel_views
 from faithfusion.distill.stage_files import StageClip, edit_from_tensors, edit_tensors, load_stage_clip, save_stage_clip
 from faithfusion.distill.views import SupervisedView, ViewLoader
 from faithfusion.distill.warp import warp_source
-from faithfusion.distill.weights import edit_weight, published_maps
+from faithfusion.distill.weights import edit_weight, published_maps, recorded_sq_error
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.ablation_config import NO_REFINEMENT, AblationConfig, Row, with_street
@@ -110,6 +110,11 @@ class Street:
         """What of every pixel the edits may change, by shift."""
         config = self.config.refine.distill
         return {shift_m: distilled_share(self.known[0], cameras, config) for shift_m, cameras in self.cameras.items()}
+
+    @cached_property
+    def recorded_sq_error(self) -> float:
+        """What the unrefined scene leaves in the recorded images."""
+        return recorded_sq_error(self.known[0], ViewLoader(self.fitted.clip, self.fitted.split.recorded))
 
     def edits(self, editors: str) -> Mapping[float, EditedClip]:
         """What an editor made, by shift."""
@@ -236,9 +241,11 @@ def _novel(street: Street, row: Row) -> list[SupervisedView]:
     """The edited clips of all shifts as supervision with the row's weights."""
     config = dataclasses.replace(street.config.refine.distill, weight=row.weight)
     published = load_tensors(street.published_path)[0] if row.weight == "published" else {}
+    recorded = street.recorded_sq_error if row.weight == "likelihood" else None
     views = []
     for shift_m, edited in street.edits(row.editors).items():
-        weight = edit_weight(config.weight, street.windows[shift_m], edited, published.get(shift_name(shift_m)))
+        needed = {"recorded_sq_error": recorded, "published": published.get(shift_name(shift_m))}
+        weight = edit_weight(row.weight, street.windows[shift_m], edited, **needed)
         cameras, window = street.cameras[shift_m], street.windows[shift_m]
         depth = novel_depth(config.novel_depth, street.fitted.clip, cameras, window)
         views += novel_views(cameras, edited, weight * street.distilled[shift_m], depth, config)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 seeds: [3]
 shifts_m: [-2, 2]
-weights: [uniform, published, kalman]
+weights: [uniform, published, likelihood]
 editors: [video, fixer]
 refine:
   street: {num_frames: 9, width: 160, height: 96, samples_per_pixel: 1, lidar_beams: 16, lidar_columns: 120,
@@ -89,7 +89,7 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
 
     first, calls = (out / "street_0003.json").read_text(), true.calls
     (out / "street_0003.json").unlink()  # killed in the last row
-    (out / "work" / "street_3" / "scores_kalman_fixer.json").unlink()
+    (out / "work" / "street_3" / "scores_likelihood_fixer.json").unlink()
     run_ablation(config, editors.__getitem__, identity="trivial", command="test")
     again = json.loads((out / "street_0003.json").read_text())
     assert again["rows"] == json.loads(first)["rows"]

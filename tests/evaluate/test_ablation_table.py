@@ -63,12 +63,12 @@ def test_rows_are_compared_with_no_refinement_and_the_other_weights_of_the_same_
     rows = AblationConfig().rows
     assert len(rows) == 10 and rows[0] == NO_REFINEMENT
     assert baselines_of(NO_REFINEMENT, rows) == []
-    found = [row.key for row in baselines_of(Row("kalman", "both"), rows)]
+    found = [row.key for row in baselines_of(Row("likelihood", "both"), rows)]
     assert found == ["none", "uniform/both", "published/both"]
     assert [row.key for row in baselines_of(Row("uniform", "video"), rows)] == ["none", "published/video"]
 
 
-SMALL = {"seeds": (0, 1), "shifts_m": (-3.0, 3.0), "weights": ("uniform", "kalman"), "editors": ("both",)}
+SMALL = {"seeds": (0, 1), "shifts_m": (-3.0, 3.0), "weights": ("uniform", "likelihood"), "editors": ("both",)}
 
 
 def made_up_street(seed: int, settings: str = "abc") -> dict:
@@ -85,7 +85,7 @@ def made_up_street(seed: int, settings: str = "abc") -> dict:
     rows = {
         "none": {"video": none, "scene": none, "lane": lane},
         "uniform/both": {"video": video, "scene": shift(20.5, 0.07), "lane": lane},
-        "kalman/both": {
+        "likelihood/both": {
             "video": video,
             "scene": shift(21.0 + 0.2 * seed, 0.06),
             "lane": lane | {"psnr_db": 29.9 - seed},
@@ -150,7 +150,7 @@ def test_table_of_made_up_streets(tmp_path: Path) -> None:
     assert "2 streets, seeds 0, 1." in text
     assert text[text.index("## 3 m") :] == TABLE
     plain = json.loads((tmp_path / "ablation.json").read_text())
-    against = plain["3 m to the side, distilled scene"]["kalman/both"]["against"]
+    against = plain["3 m to the side, distilled scene"]["likelihood/both"]["against"]
     assert against["uniform/both"]["psnr_db"]["mean"] == pytest.approx(0.6)
     assert against["uniform/both"]["mobilenet_distance"]["mean"] is None
     (tmp_path / "street_0002.json").write_text(json.dumps(made_up_street(2, "other")))
