@@ -43,11 +43,7 @@ class DistillConfig:
     weight: WeightName = "likelihood"
     moving_objects: Literal["keep", "distil"] = "keep"
     novel_depth: NovelDepth = "none"
-    optimise: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(
-            warmup_steps=30, means_lr=1e-4, scales_lr=1e-2, opacities_lr=4e-2, colors_lr=1e-2, sky_lr=4e-3
-        )
-    )
+    optimise: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(warmup_steps=30))
     densify: DensifyConfig | None = None
 
 
