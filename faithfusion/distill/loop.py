@@ -20,7 +20,7 @@ from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.distill.warp import warp_source
-from faithfusion.distill.weights import edit_weight, published_maps, recorded_sq_error
+from faithfusion.distill.weights import RELATIVE, edit_weight, published_maps, recorded_sq_error
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import render_view
@@ -68,7 +68,7 @@ def refine_stage(
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
     recorded, kind, needed = ViewLoader(clip, train_frames), config.distill.weight, {}
-    if kind == "likelihood":
+    if kind in RELATIVE:
         needed["recorded_sq_error"] = recorded_sq_error(scene, recorded)
     if kind == "published":
         needed["published"] = published_maps(scene, clip, informing, cameras, range(len(cameras)))

@@ -25,6 +25,8 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.video.editor import EditedClip
 
+RELATIVE = ("likelihood", "level")
+"""Kinds that weigh the edit against the recorded images."""
 NUM_RECORDED = 16
 FULL_QUANTILE = 0.99
 """Of a clip's EIG: what lies above counts fully, so that one pixel does not set the scale of all."""
@@ -40,14 +42,15 @@ def edit_weight(
 ) -> Float[Tensor, "t h w"]:
     """Weight of every pixel, in [0, 1].
 
-    likelihood: see above. kalman: the editor's gain (`video.composite`). uniform: 1. eig: EIG over its largest value
+    likelihood: see above. level: its mean everywhere. kalman: the editor's gain (`video.composite`). uniform: 1. eig: EIG over its largest value
     in the clip (paper: "normalised EIG map"). published: the released code's bins of its gain, which `published_maps`
     gives. Raises InputError if what a kind needs is missing.
     """
-    if kind == "likelihood":
+    if kind in RELATIVE:
         if recorded_sq_error is None:
             raise InputError("distill.weight", kind, "the error of the recorded images")
-        return edited.gain * (recorded_sq_error / edited.sq_error.clamp_min(1e-12)).clamp_max(1.0)
+        weight = edited.gain * (recorded_sq_error / edited.sq_error.clamp_min(1e-12)).clamp_max(1.0)
+        return weight if kind == "likelihood" else weight.mean().expand_as(weight)
     if kind == "kalman":
         return edited.gain
     if kind == "uniform":

@@ -18,6 +18,7 @@ WEIGHT_LABELS = {
     "published": "published gain",
     "eig": "plain EIG",
     "kalman": "Kalman gain",
+    "level": "our EIG, its mean everywhere",
     "likelihood": "our EIG",
 }
 EDITOR_LABELS = {"video": "video only", "fixer": "fixer only", "both": "both"}

@@ -19,7 +19,7 @@ from faithfusion.distill.novel import distilled_share, novel_depth, novel_views
 from faithfusion.distill.stage_files import StageClip, edit_from_tensors, edit_tensors, load_stage_clip, save_stage_clip
 from faithfusion.distill.views import SupervisedView, ViewLoader
 from faithfusion.distill.warp import warp_source
-from faithfusion.distill.weights import edit_weight, published_maps, recorded_sq_error
+from faithfusion.distill.weights import RELATIVE, edit_weight, published_maps, recorded_sq_error
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.ablation_config import NO_REFINEMENT, AblationConfig, Row, with_street
@@ -241,7 +241,7 @@ def _novel(street: Street, row: Row) -> list[SupervisedView]:
     """The edited clips of all shifts as supervision with the row's weights."""
     config = dataclasses.replace(street.config.refine.distill, weight=row.weight)
     published = load_tensors(street.published_path)[0] if row.weight == "published" else {}
-    recorded = street.recorded_sq_error if row.weight == "likelihood" else None
+    recorded = street.recorded_sq_error if row.weight in RELATIVE else None
     views = []
     for shift_m, edited in street.edits(row.editors).items():
         needed = {"recorded_sq_error": recorded, "published": published.get(shift_name(shift_m))}

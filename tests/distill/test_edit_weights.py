@@ -36,6 +36,8 @@ def test_likelihood_is_what_the_edit_adds_times_its_precision() -> None:
     weight = edit_weight("likelihood", window, edited, recorded_sq_error=0.004)
     t, y, x = 3, 5, 11
     assert float(weight[t, y, x]) == pytest.approx(float(gain[t, y, x]) * min(1.0, 0.4 / float(error[t, y, x])))
+    level = edit_weight("level", window, edited, recorded_sq_error=0.004)
+    torch.testing.assert_close(level, weight.mean().expand_as(weight))
     exact = EditedClip(window.render, window.render, gain, 0.0 * error)
     torch.testing.assert_close(edit_weight("likelihood", window, exact, recorded_sq_error=0.004), gain)
     with pytest.raises(InputError, match="recorded images"):
