@@ -42,9 +42,9 @@ def edit_weight(
 ) -> Float[Tensor, "t h w"]:
     """Weight of every pixel, in [0, 1].
 
-    likelihood: see above. level: its mean everywhere. kalman: the editor's gain (`video.composite`). uniform: 1. eig: EIG over its largest value
-    in the clip (paper: "normalised EIG map"). published: the released code's bins of its gain, which `published_maps`
-    gives. Raises InputError if what a kind needs is missing.
+    likelihood: see above. level: its mean everywhere. kalman: the editor's gain (`video.composite`). uniform: 1. eig:
+    EIG over its largest value in the clip (paper: "normalised EIG map"). published: the released code's bins of its
+    gain, which `published_maps` gives. Raises InputError if what a kind needs is missing.
     """
     if kind in RELATIVE:
         if recorded_sq_error is None:
