@@ -21,7 +21,9 @@ WEIGHT_LABELS = {
     "level": "our EIG, its mean everywhere",
     "likelihood": "our EIG",
 }
-EDITOR_LABELS = {"video": "video only", "fixer": "fixer only", "both": "both"}
+BLIND_FIXER = "fixer_blind"
+"""The fixer, told the clip's mean expected error in every pixel."""
+EDITOR_LABELS = {"video": "video only", "fixer": "fixer only", "both": "both", BLIND_FIXER: "fixer only"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,12 @@ class Row:
         """Weights and editors in words."""
         if not self.weight:
             return "no refinement", ""
-        return WEIGHT_LABELS[self.weight], EDITOR_LABELS[self.editors]
+        weight = "no EIG at all" if self.editors == BLIND_FIXER else WEIGHT_LABELS[self.weight]
+        return weight, EDITOR_LABELS[self.editors]
 
 
 NO_REFINEMENT = Row()
+NO_EIG = Row("uniform", BLIND_FIXER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,8 @@ class AblationConfig:
             distance are averaged per street.
         weights: weights of the distillation.
         editors: what edits the renders.
+        blind: one row without EIG at all: the fixer, if it is one of the editors, told the clip's mean expected
+            error, and uniform weights.
         keep_work: keeps drives, scenes and clips of finished streets under `out`/work.
         refine: how a street is made, fitted, edited and distilled. `distill.schedule.steps_per_stage` is the length of
             the one distillation from all shifts. Has no scene, trajectory and number of frames of its own; which
@@ -69,6 +75,7 @@ class AblationConfig:
     shifts_m: tuple[float, ...] = (-6.0, -3.0, 3.0, 6.0)
     weights: tuple[WeightName, ...] = ("uniform", "published", "likelihood")
     editors: tuple[EditorNames, ...] = ("video", "fixer", "both")
+    blind: bool = True
     keep_work: bool = False
     refine: RefineConfig = field(
         default_factory=lambda: RefineConfig(street=StreetConfig(num_frames=17, num_workers=1))
@@ -98,8 +105,14 @@ class AblationConfig:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """No refinement, then every weight with every editor."""
-        return (NO_REFINEMENT, *(Row(weight, editors) for weight in self.weights for editors in self.editors))
+        """No refinement, no EIG, then every weight with every editor."""
+        first = (NO_REFINEMENT, NO_EIG) if BLIND_FIXER in self.edits else (NO_REFINEMENT,)
+        return (*first, *(Row(weight, editors) for weight in self.weights for editors in self.editors))
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """Who edits every clip, in this order."""
+        return (*self.editors, BLIND_FIXER) if self.blind and "fixer" in self.editors else tuple(self.editors)
 
     @property
     def shown_row(self) -> Row:

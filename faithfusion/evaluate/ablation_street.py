@@ -22,7 +22,7 @@ from faithfusion.distill.warp import warp_source
 from faithfusion.distill.weights import RELATIVE, edit_weight, published_maps, recorded_sq_error
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import calibration_from_plain
-from faithfusion.evaluate.ablation_config import NO_REFINEMENT, AblationConfig, Row, with_street
+from faithfusion.evaluate.ablation_config import BLIND_FIXER, NO_REFINEMENT, AblationConfig, Row, with_street
 from faithfusion.evaluate.ablation_files import read_json, write_json
 from faithfusion.evaluate.ablation_scores import Target, make_target, score_clip, score_lane
 from faithfusion.evaluate.eig_scenes import FittedScene, KnownTruthConfig, fitted_street
@@ -30,6 +30,7 @@ from faithfusion.evaluate.panels import EIG_RANGE_NATS, colorize_eig, side_by_si
 from faithfusion.scene.checkpoint import load_scene, load_tensors, save_scene, save_tensors
 from faithfusion.types import Camera, GaussianScene, Window
 from faithfusion.utils.media import write_image
+from faithfusion.video.chain import continued
 from faithfusion.video.editor import EditedClip, Editor
 
 Clip = Float[Tensor, "t h w 3"]
@@ -124,7 +125,7 @@ class Street:
 
 def num_steps(config: AblationConfig) -> int:
     """Steps of `street_steps`."""
-    return 3 + ("published" in config.weights) + len(config.editors) + len(config.rows)
+    return 3 + ("published" in config.weights) + len(config.edits) + len(config.rows)
 
 
 def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[str]:
@@ -151,7 +152,7 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     if "published" in config.weights:
         log.run("published gain", refine.posterior_stride, [street.published_path], lambda: _map_published(street))
         yield "published gain"
-    for editors in config.editors:
+    for editors in config.edits:
         _run_edits(street, editors)
         yield f"edit, {editors}"
     for row in config.rows:
@@ -206,7 +207,7 @@ def _run_edits(street: Street, editors: str) -> None:
         path = street.edit_path(editors, shift_m)
 
         def edit(shift_m: float = shift_m, path: Path = path) -> None:
-            save_tensors(path, edit_tensors(street.tools.editor(editors).edit(street.windows[shift_m])), {})
+            save_tensors(path, edit_tensors(_edit(street, editors, shift_m)), {})
 
         log.run(f"edit, {editors}, {shift_m:+g} m", config.editor, [path], edit)
     path = street.score_path(editors)
@@ -218,6 +219,18 @@ def _run_edits(street: Street, editors: str) -> None:
         write_json(path, scores)
 
     log.run(f"scores, {editors}", config.editor.regenerate_rms, [path], score)
+
+
+def _edit(street: Street, editors: str, shift_m: float) -> EditedClip:
+    """What the editors make of one window. "both" goes on from what "video" has made, if that is there."""
+    window, open_editor, video = street.windows[shift_m], street.tools.editor, street.edit_path("video", shift_m)
+    if editors == BLIND_FIXER:
+        error = window.eig.expected_sq_error
+        eig = dataclasses.replace(window.eig, expected_sq_error=error.mean().expand_as(error))
+        return open_editor("fixer").edit(dataclasses.replace(window, eig=eig))
+    if editors == "both" and video.is_file():
+        return continued(edit_from_tensors(load_tensors(video)[0]), window, open_editor("fixer"))
+    return open_editor(editors).edit(window)
 
 
 def _score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:

@@ -27,8 +27,13 @@ class ChainEditor:
         first, *others = self.editors
         total = first.edit(window)
         for editor in others:
-            total = _then(total, editor.edit(_edited_window(window, total)))
+            total = continued(total, window, editor)
         return total
+
+
+def continued(first: EditedClip, window: Window, editor: Editor) -> EditedClip:
+    """What `editor` makes of a window that others have edited already."""
+    return _then(first, editor.edit(_edited_window(window, first)))
 
 
 def _edited_window(window: Window, edited: EditedClip) -> Window:

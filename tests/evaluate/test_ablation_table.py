@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from faithfusion.evaluate.ablation_config import (
+    NO_EIG,
     NO_REFINEMENT,
     AblationConfig,
     Row,
@@ -61,8 +62,11 @@ def test_overlap_is_of_intervals() -> None:
 
 def test_rows_are_compared_with_no_refinement_and_the_other_weights_of_the_same_editors() -> None:
     rows = AblationConfig().rows
-    assert len(rows) == 10 and rows[0] == NO_REFINEMENT
-    assert baselines_of(NO_REFINEMENT, rows) == []
+    assert len(rows) == 11 and rows[:2] == (NO_REFINEMENT, NO_EIG)
+    assert len(AblationConfig(blind=False).rows) == 10 and len(AblationConfig(editors=("both",)).rows) == 4
+    assert baselines_of(NO_REFINEMENT, rows) == [] and baselines_of(NO_EIG, rows) == [NO_REFINEMENT]
+    found = [row.key for row in baselines_of(Row("likelihood", "fixer"), rows)]
+    assert found == ["none", "uniform/fixer_blind", "uniform/fixer", "published/fixer"]
     found = [row.key for row in baselines_of(Row("likelihood", "both"), rows)]
     assert found == ["none", "uniform/both", "published/both"]
     assert [row.key for row in baselines_of(Row("uniform", "video"), rows)] == ["none", "published/video"]

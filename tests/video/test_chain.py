@@ -6,7 +6,7 @@ import torch
 from tiny_generator import tiny_window
 
 from faithfusion.types import Window
-from faithfusion.video.chain import ChainEditor
+from faithfusion.video.chain import ChainEditor, continued
 from faithfusion.video.composite import composite
 from faithfusion.video.editor import EditedClip
 
@@ -44,6 +44,12 @@ def test_content_and_gain_of_the_chain_give_its_frames() -> None:
     edited = ChainEditor([ConstantEditor(0.1, 0.4), ConstantEditor(0.9, 0.3), ConstantEditor(0.5, 0.2)]).edit(window)
     torch.testing.assert_close(torch.lerp(window.render, edited.edit, edited.gain[..., None]), edited.frames)
     assert torch.equal(edited.frames[0], window.render[0]) and edited.gain[0].max() == 0
+
+
+def test_a_chain_can_be_continued_later() -> None:
+    window, first, second = tiny_window(), ConstantEditor(0.2, 0.75), ConstantEditor(0.8, 0.5)
+    whole, later = ChainEditor([first, second]).edit(window), continued(first.edit(window), window, second)
+    assert all(torch.equal(value, getattr(later, name)) for name, value in vars(whole).items())
 
 
 def test_one_editor_is_a_chain_of_one() -> None:
