@@ -103,7 +103,7 @@ def _draw_validation(axes: Axes, run: RunCurves) -> None:
     axes.set(title="held-out windows", xlabel="step", ylabel="PSNR, dB")
     axes.grid(alpha=0.3)
     if run.validation:
-        axes.legend(fontsize="x-small")
+        axes.legend(fontsize="x-small", loc="center right")
 
 
 def _read_lines(path: Path) -> Rows:
