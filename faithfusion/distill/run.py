@@ -177,8 +177,13 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
 
 
 def _other_cameras(clip: DriveClip, fitted: GaussianScene) -> tuple[Frame, ...]:
-    """Frames of the drive's cameras that the run did not use, at its time stamps, posed as the fit refined it."""
-    whole = clip_as_fitted(read_clip(clip.root, num_frames=clip.num_frames), fitted)
+    """Frames of the drive's cameras that the run did not use, at its time stamps, posed as the fit refined it; none,
+    and a line that says so, if they cannot be read: perhaps that is why they are not used."""
+    try:
+        whole = clip_as_fitted(read_clip(clip.root, num_frames=clip.num_frames), fitted)
+    except InputError as error:
+        say(f"cameras that were not used are not compared: {error}")
+        return ()
     others = [frame for frame in whole.frames if frame.camera_name not in clip.camera_names]
     return tuple(frame for frame in others if frame.time_index % OTHER_CAMERAS_STRIDE == 0)
 

@@ -68,8 +68,10 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
     )
     assert measured.returncode == 0, measured.stderr
     assert measured.stderr.count("resumed") == 5  # by a relative path too
+    (out / "drive" / "intrinsics" / "1.txt").write_text("broken")  # of a camera that is not used
     changed = refine(workspace, "--distill.schedule.steps_per_stage", "5")
     assert changed.returncode == 0
+    assert "cameras that were not used are not compared" in changed.stderr
     assert changed.stderr.count("resumed") == 3  # only the shifts are made again
 
 
