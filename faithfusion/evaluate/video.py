@@ -11,8 +11,6 @@ from torch import Tensor
 from faithfusion.render.reproject import sample_image, sight, world_points
 from faithfusion.types import Camera
 
-DEPTH_TOLERANCE = 0.05  # relative; a larger mismatch means the point is hidden in the other frame
-
 
 def warp_error(
     video: Float[Tensor, "t h w 3"],
@@ -41,6 +39,4 @@ def follow_points(
 ) -> tuple[Float[Tensor, "h w 2"], Bool[Tensor, "h w"]]:
     """Where the world point behind each pixel lies in the next frame, pixels, and whether it is seen there."""
     sighting = sight(world_points(depth, camera), next_camera)
-    seen_z = sighting.sample(next_depth[..., None])[..., 0]
-    agrees = (seen_z - sighting.z_m).abs() < DEPTH_TOLERANCE * sighting.z_m
-    return sighting.uv, sighting.is_inside & agrees & (depth > 0)
+    return sighting.uv, sighting.is_shown(next_depth) & (depth > 0)

@@ -14,6 +14,8 @@ from faithfusion.types import Camera
 
 FAR_M = 1000.0
 """Where nothing was rendered lies the sky: far away."""
+DEPTH_TOLERANCE = 0.05
+"""Relative; a picture whose depth at a point differs more shows another surface there."""
 
 
 def pixel_rays(camera: Camera) -> Float[Tensor, "h w 3"]:
@@ -42,6 +44,11 @@ class Sighting:
     def sample(self, image: Float[Tensor, "h2 w2 c"], mode: str = "bilinear") -> Float[Tensor, "h w c"]:
         """The picture's values there."""
         return sample_image(image, self.uv, mode)
+
+    def is_shown(self, depth_m: Float[Tensor, "h2 w2"]) -> Bool[Tensor, "h w"]:
+        """Whether the picture, of that depth, shows the points: they are inside, and nothing else lies there."""
+        seen_z_m = self.sample(depth_m[..., None])[..., 0]
+        return self.is_inside & ((seen_z_m - self.z_m).abs() < DEPTH_TOLERANCE * self.z_m)
 
 
 def sight(points: Float[Tensor, "h w 3"], camera: Camera) -> Sighting:

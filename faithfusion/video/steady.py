@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.render.reproject import FAR_M, Sighting, sight, world_points
+from faithfusion.render.reproject import FAR_M, sight, world_points
 from faithfusion.types import Camera, Window
 from faithfusion.video.composite import composite
 from faithfusion.video.detail import local_mean
@@ -26,8 +26,6 @@ from faithfusion.video.editor import EditedClip, Editor
 
 AGREEMENT = 0.06
 """Mean absolute colour difference, colours in [0, 1]."""
-DEPTH_TOLERANCE = 0.05
-"""Relative; what differs more is another surface."""
 
 
 class SteadyEditor:
@@ -64,15 +62,11 @@ def steadied(edit: Float[Tensor, "t h w 3"], window: Window, num_neighbours: int
 def _neighbours(edit: Tensor, window: Window, t: int, reach: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Of each frame around t: its colours at the points that frame t shows, and where it shows them."""
     points = world_points(window.depth[t], _camera(window, t))
+    depth_m = torch.where(window.depth > 0.0, window.depth, FAR_M)
     for s in range(max(0, t - reach), min(len(edit), t + reach + 1)):
         if s != t:
             sighting = sight(points, _camera(window, s))
-            yield sighting.sample(edit[s], "bicubic"), _is_visible(sighting, window.depth[s])
-
-
-def _is_visible(sighting: Sighting, depth_m: Float[Tensor, "h w"]) -> Tensor:
-    there = sighting.sample(torch.where(depth_m > 0.0, depth_m, FAR_M)[..., None])[..., 0]
-    return sighting.is_inside & ((there - sighting.z_m).abs() < DEPTH_TOLERANCE * sighting.z_m)
+            yield sighting.sample(edit[s], "bicubic"), sighting.is_shown(depth_m[s])
 
 
 def _camera(window: Window, t: int) -> Camera:

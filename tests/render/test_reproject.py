@@ -67,3 +67,12 @@ def test_sampling_a_ramp_is_exact_between_pixels():
     shifted = sighting.uv + torch.tensor([0.25, 0.0])
     torch.testing.assert_close(sample_image(ramp, shifted)[:, 2:-2], ramp[:, 2:-2] + 0.25)
     torch.testing.assert_close(sighting.sample(ramp), ramp)
+
+
+def test_a_point_is_shown_where_the_depth_agrees_and_it_is_inside():
+    new, old = turned_camera(0.0, (0.0, 0.0, 1.5)), turned_camera(0.0, (-1.0, 0.0, 1.5))
+    sighting = sight(world_points(torch.full((8, 12), 7.0, dtype=torch.float64), new), old)
+    for depth_m, agrees in ((8.0, True), (8.3, True), (8.5, False), (7.5, False), (0.0, False)):
+        shown = sighting.is_shown(torch.full((8, 12), depth_m, dtype=torch.float64))
+        assert torch.equal(shown, sighting.is_inside if agrees else torch.zeros_like(sighting.is_inside)), depth_m
+    assert sighting.is_inside.any()
