@@ -20,7 +20,7 @@ from faithfusion.utils.errors import InputError, run_tool
 if TYPE_CHECKING:  # the options are read before matplotlib is
     from matplotlib.axes import Axes
 
-SIZE_IN = (10.0, 3.0)
+SIZE_IN = (12.0, 3.0)
 SMOOTHING = 20
 """Steps whose losses are averaged, about."""
 LABELS = {
@@ -103,7 +103,7 @@ def _draw_validation(axes: Axes, run: RunCurves) -> None:
     axes.set(title="held-out windows", xlabel="step", ylabel="PSNR, dB")
     axes.grid(alpha=0.3)
     if run.validation:
-        axes.legend(fontsize="x-small", loc="center right")
+        axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _read_lines(path: Path) -> Rows:
