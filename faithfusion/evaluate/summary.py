@@ -18,6 +18,7 @@ from faithfusion.distill.loop import render_clip
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.run import RefineRun
 from faithfusion.distill.scores import score_frames
+from faithfusion.evaluate.metric_names import metric_name
 from faithfusion.evaluate.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.evaluate.report import NO_TRUTH, Report, write_report
 from faithfusion.evaluate.trajectory_picture import draw_preview
@@ -155,8 +156,11 @@ def findings(views: RunViews, metrics: dict[str, dict[str, float]], place: str) 
         lines.append(
             f"Cameras that were not used, their true images: {unused[0]:.2f} dB before, {unused[1]:.2f} dB after."
         )
-    known = edit["psnr_to_render_lowest_eig_decile_db"]
-    return (*lines, f"The best known tenth of the pixels keeps the render: {known:.1f} dB.")
+    name = "psnr_to_render_lowest_eig_decile_db"
+    return (
+        *lines,
+        f"PSNR of the edit to the render, best known tenth of the pixels: {metric_name(name).show(edit[name])}.",
+    )
 
 
 def still_frames(num_frames: int) -> list[int]:
