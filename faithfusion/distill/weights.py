@@ -1,8 +1,8 @@
 """How much every pixel of an edited clip counts in the distillation: ours, and those it is compared with.
 
-Ours makes the photometric loss a negative log-likelihood in common units. A recorded image misses the scene by R (its
-mean squared residual) and counts 1; an edited pixel with the expected squared error E of the edit counts R / E, times
-the Kalman gain, the part of it that the render did not know:
+Ours weighs by precision, as squared residuals in a Gaussian likelihood are weighed (the loss itself is L1 and SSIM). A
+recorded image misses the scene by R (its mean squared residual) and counts 1; an edited pixel with the expected squared
+error E of the edit counts R / E, times the Kalman gain, the part of it that the render did not know:
 
     weight = w min(1, R / E)
 """
