@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import ssim_map
+from faithfusion.utils.mobilenet import feature_distance, open_mobilenet, unit_features
 from faithfusion.video.conditioning import noise_level
 from faithfusion.video.fixer import Fixer, FixerConfig
 from train_video.data import FixerBatch
@@ -23,6 +24,8 @@ class FixerMethodConfig:
 
     Attributes:
         model: Architecture (a weights file given by `init_from` must have the same).
+        after: Weights of the video model after which the fixer will work ("wan-tiny", or a file): it learns from that
+            model's clips of the training windows as often as from their renders. Empty: from renders only.
         crop_height: Pixels of a crop; larger than the image means the whole image.
         crop_width: The same.
         render_mix: Share of samples whose render is moved towards the truth, as if the video model had repaired it.
@@ -34,9 +37,11 @@ class FixerMethodConfig:
         charbonnier: Errors of colours (in [0, 1]) below this count squared, above it about linearly.
         ssim_weight: Weight of 1 - SSIM beside the colours' distance.
         gradient_weight: Weight of the L1 distance of horizontal and vertical differences, which keeps edges sharp.
+        feature_weight: Weight of the distance of MobileNetV2 features (`utils.mobilenet`; needs the extra `metrics`).
     """
 
     model: FixerConfig = field(default_factory=FixerConfig)
+    after: str = ""
     crop_height: int = 96
     crop_width: int = 128
     render_mix: float = 0.25
@@ -47,12 +52,13 @@ class FixerMethodConfig:
     charbonnier: float = 1e-3
     ssim_weight: float = 0.2
     gradient_weight: float = 0.5
+    feature_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("crop_height", "crop_width", "charbonnier"):
             if getattr(self, name) <= 0:
                 raise InputError(f"fixer.{name}", getattr(self, name), "a positive number")
-        for name in ("phi_weight", "ssim_weight", "gradient_weight"):
+        for name in ("phi_weight", "ssim_weight", "gradient_weight", "feature_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"fixer.{name}", getattr(self, name), "a weight of at least 0")
         for name in ("render_mix", "render_mix_max", "recolor", "recolor_darkest"):
@@ -68,6 +74,13 @@ class FixerMethod(nn.Module):
         self._config = config
         fixer.register_trained(self)
         self._hidden_fixer = (fixer,)
+        self._hidden_network = (open_mobilenet(),) if config.feature_weight else ()  # a tuple hides it: never trained
+
+    @property
+    def _factors(self) -> dict[str, float]:
+        config = self._config
+        factors = {"color": 1.0, "ssim": config.ssim_weight, "gradient": config.gradient_weight}
+        return factors | ({"feature": config.feature_weight} if self._hidden_network else {})
 
     def forward(self, batch: FixerBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one micro-batch and what to log; every draw comes from `generator` (on the batch's device)."""
@@ -78,7 +91,10 @@ class FixerMethod(nn.Module):
         result = fixer(batch.inputs).float()
         with torch.autocast(result.device.type, enabled=False):  # SSIM's variances are differences of large numbers
             terms = distances(result, batch.truth, weight, config.charbonnier)
-        loss = terms["color"] + config.ssim_weight * terms["ssim"] + config.gradient_weight * terms["gradient"]
+            for network in self._hidden_network:
+                images = (unit_features(network.to(result.device), image) for image in (result, batch.truth))
+                terms["feature"] = feature_distance(*images, weight)
+        loss = sum(factor * terms[name] for name, factor in self._factors.items())
         with torch.no_grad():
             errors = {"psnr_db": result.clamp(0.0, 1.0), "render_psnr_db": batch.inputs.render}
             values = {name: -10.0 * (image - batch.truth).square().mean().log10() for name, image in errors.items()}

@@ -7,6 +7,7 @@ in a folder (12 + 4 n + 3 r bytes per pixel and frame with n views and r referen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from faithfusion.utils.errors import InputError
+from faithfusion.video.chain import edited_window
+from faithfusion.video.editor import Editor
 from faithfusion.video.fixer import FixerInputs, fixer_inputs
 from train_video.cache import cache_windows
 from train_video.data import FixerBatch, Pick, WindowRef
@@ -26,18 +29,37 @@ BYTES, HALVES = "bytes", "halves"
 [T, 3, H, W] expected squared error, alpha and depth."""
 
 
+@dataclass(frozen=True)
+class Before:
+    """The video model after which the fixer will work, and what tells its clips from others."""
+
+    editor: Editor
+    identity: str
+
+
 def decode_windows(
-    windows: Sequence[WindowRef], folder: Path, num_views: int, topology: Topology, num_references: int = 0
+    windows: Sequence[WindowRef],
+    folder: Path,
+    num_views: int,
+    topology: Topology,
+    num_references: int = 0,
+    before: Before | None = None,
 ) -> list[Path]:
-    """One file per window, every process decoding a share; those already there are kept.
+    """One file per window, every process decoding a share; those already there are kept. With `before`, that editor's
+    clip stands for the render, with the error that is left in it.
 
     Raises InputError for a window without a true clip of the render's size.
     """
     place = folder / (f"frames_{num_views}_views" + (f"_{num_references}_references" if num_references else ""))
-    return cache_windows(windows, place, lambda ref: decode_window(ref, num_views, num_references), topology)
+    if before is not None:
+        place = place.with_name(f"clips_{place.name}_{before.identity[:12]}")
+    editor = before and before.editor
+    return cache_windows(windows, place, lambda ref: decode_window(ref, num_views, num_references, editor), topology)
 
 
-def decode_window(ref: WindowRef, num_views: int, num_references: int = 0) -> dict[str, Tensor]:
+def decode_window(
+    ref: WindowRef, num_views: int, num_references: int = 0, editor: Editor | None = None
+) -> dict[str, Tensor]:
     """One window's tensors; views that it lacks are black and without trust. What the shard holds comes back exactly.
     Raises InputError as `decode_windows`, and with fewer references than wanted."""
     window = ref.read()
@@ -46,6 +68,9 @@ def decode_window(ref: WindowRef, num_views: int, num_references: int = 0) -> di
     if window.truth.shape != window.render.shape:
         found = f"window {ref.index}: true clip of {list(window.truth.shape)}"
         raise InputError(ref.shard.path, found, f"{list(window.render.shape)} as the render")
+    if editor is not None:
+        with torch.no_grad():
+            window = edited_window(window, editor.edit(window))
     inputs = fixer_inputs(window, num_references)
     if inputs.references.shape[1] < num_references:
         found = f"window {ref.index}: {inputs.references.shape[1]} references"

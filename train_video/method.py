@@ -10,9 +10,11 @@ from typing import Protocol
 
 import torch
 
+from faithfusion.video.editor import EditorConfig, EditorWeights
 from faithfusion.video.fixer import Fixer
 from faithfusion.video.memory import move
 from faithfusion.video.model import Generator
+from faithfusion.video.open_editors import open_editor, open_editors
 from train_video.cache import cache_latents
 from train_video.codec import CodecMethod
 from train_video.config import TrainConfig
@@ -29,7 +31,7 @@ from train_video.data import (
 from train_video.distribution_matching import CRITIC, CriticRole, StudentRole, Trio
 from train_video.engine import Topology
 from train_video.fixer import FixerMethod
-from train_video.fixer_data import FixerDataset, decode_windows
+from train_video.fixer_data import Before, FixerDataset, decode_windows
 from train_video.flow import FlowMethod
 from train_video.optimizer import STUDENT, Role
 from train_video.start import Model, twin_of
@@ -81,8 +83,8 @@ def _distillation(config: TrainConfig, generator: Generator) -> Method:
 
 
 def build_dataset(config: TrainConfig, model: Model, topology: Topology) -> Dataset:
-    """Opens what the method reads; latents are encoded and single frames decoded first (every process a part, then it
-    waits for the others), with the codec on the device for as long as that takes."""
+    """Opens what the method reads; latents are encoded and single frames decoded first, and clips of `fixer.after` made
+    (every process a part, then it waits for the others), with what that takes on the device for as long."""
     windows = training_windows(config.data)
     if isinstance(model, Fixer):
         return _frames(config, windows, topology)
@@ -99,9 +101,17 @@ def build_dataset(config: TrainConfig, model: Model, topology: Topology) -> Data
 
 def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topology) -> FixerDataset:
     settings, model = config.fixer, config.fixer.model
-    files = decode_windows(windows, _cache_folder(config), model.num_views, topology, model.num_references)
+    place = (windows, _cache_folder(config), model.num_views, topology, model.num_references)
+    files = decode_windows(*place)
+    if settings.after:
+        files += decode_windows(*place, before=_before(settings.after, topology))
     images = {"num_views": model.num_views, "num_references": model.num_references}
     return FixerDataset(files, height=settings.crop_height, width=settings.crop_width, **images)
+
+
+def _before(weights: str, topology: Topology) -> Before:
+    opened = open_editors(EditorWeights(use="video", video=weights, fixer=""))
+    return Before(open_editor(opened, EditorConfig(), topology.device), opened.identity)
 
 
 def _cache_folder(config: TrainConfig) -> Path:

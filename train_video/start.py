@@ -17,6 +17,7 @@ from faithfusion.video.fixer_weights import load_fixer
 from faithfusion.video.lora import add_lora, is_lora_name
 from faithfusion.video.memory import MemoryConfig, keeps_float32, move, set_tiles
 from faithfusion.video.model import Generator
+from faithfusion.video.open_generator import SHIPPED_WEIGHTS, weights_path
 from faithfusion.video.weights import load_generator
 from train_video.ds_config import is_frozen_bf16
 
@@ -48,6 +49,13 @@ def starting_fixer(config: TrainConfig) -> Fixer:
     fixer, _, _ = load_fixer(Path(config.init_from), wanted.sd_turbo.pretrained if wanted.sd_turbo else "")
     _require_same(config.init_from, "fixer", fixer.config, wanted)
     return fixer.train().requires_grad_(True)
+
+
+def require_video_model(config: TrainConfig) -> None:
+    """Raises InputError if the video model of `fixer.after` is not there."""
+    after = config.fixer.after
+    if config.method == "fixer" and after and not weights_path(after).is_file():
+        raise InputError(after, "no such file", f"weights of a video model, or {SHIPPED_WEIGHTS} (fixer.after)")
 
 
 def starting_generator(config: TrainConfig) -> Generator:

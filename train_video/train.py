@@ -27,7 +27,7 @@ from train_video.engine import Engine, Topology, checked_deepspeed_config, start
 from train_video.export import Trained, export, export_file
 from train_video.loop import train_step
 from train_video.method import build_dataset, build_method
-from train_video.start import Model, place_for_training, starting_model, twin_of
+from train_video.start import Model, place_for_training, require_video_model, starting_model, twin_of
 
 
 def main(argv: list[str]) -> None:
@@ -40,6 +40,7 @@ def main(argv: list[str]) -> None:
     checked_deepspeed_config(config, topology)
     windows = training_windows(config.data)
     held_out = validation_windows(config.data)
+    require_video_model(config)
     model = starting_model(config)
     if topology.is_first:
         say(f"{config.method}: {len(windows)} windows to train on, {len(held_out)} held out, on {topology.device}")

@@ -28,9 +28,9 @@ class DistillConfig:
     Attributes:
         schedule: shifts, steps per stage, share of recorded views.
         target: what the shifted views are fitted to: the editor's frames or their soft composite with the render.
-        weight: per-pixel weight of the photometric loss (`distill.weights`): "likelihood", what the edit adds times
-            its precision, a recorded image's being 1; to compare with: "level", "kalman", "uniform", "eig",
-            "published".
+        weight: per-pixel weight of the photometric loss (`distill.weights`): "likelihood", what the edit adds,
+            over the scale of its error, that of a recorded image being 1; to compare with: "level", "kalman",
+            "uniform", "eig", "published".
         moving_objects: "keep" leaves their pixels out of the distillation: the fit has seen them from many sides, a
             generator that blurs them would pull their Gaussians apart; "distil" treats them as everything else.
         novel_depth: what holds the depth of the new views, with the weight `optimise.depth_weight`: nothing, the LiDAR

@@ -1,10 +1,11 @@
 """How much every pixel of an edited clip counts in the distillation: ours, and those it is compared with.
 
-Ours weighs by precision, as squared residuals in a Gaussian likelihood are weighed (the loss itself is L1 and SSIM). A
-recorded image misses the scene by R (its mean squared residual) and counts 1; an edited pixel with the expected squared
-error E of the edit counts R / E, times the Kalman gain, the part of it that the render did not know:
+Ours weighs as a likelihood does. The loss is mostly L1, the negative logarithm of a Laplace density, which divides
+every residual by its scale, and the scale is proportional to the root mean square. A recorded image misses the scene by
+sqrt(R), R its mean squared residual, and counts 1; an edited pixel with the expected squared error E of the edit counts
+sqrt(R / E), times the Kalman gain, the part of it that the render did not know:
 
-    weight = w min(1, R / E)
+    weight = w min(1, sqrt(R / E))
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def edit_weight(
     if kind in RELATIVE:
         if recorded_sq_error is None:
             raise InputError("distill.weight", kind, "the error of the recorded images")
-        weight = edited.gain * (recorded_sq_error / edited.sq_error.clamp_min(1e-12)).clamp_max(1.0)
+        weight = edited.gain * (recorded_sq_error / edited.sq_error.clamp_min(1e-12)).sqrt().clamp_max(1.0)
         return weight if kind == "likelihood" else weight.mean().expand_as(weight)
     if kind == "kalman":
         return edited.gain

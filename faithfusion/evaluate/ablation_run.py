@@ -11,9 +11,9 @@ from faithfusion.evaluate.ablation_config import AblationConfig, settings_of, st
 from faithfusion.evaluate.ablation_files import claim, read_json, require_same_settings, write_json
 from faithfusion.evaluate.ablation_street import OpenEditor, Tools, collect, num_steps, street_steps
 from faithfusion.evaluate.ablation_table import markdown, plain_table
-from faithfusion.evaluate.perceptual import mobilenet_or_none
 from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.mobilenet import mobilenet_or_none
 from faithfusion.utils.progress import report_progress, say, track
 from faithfusion.utils.stages import StageLog
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from faithfusion.data.street.truth import load_truth
 from faithfusion.distill.scores import score_frames
 from faithfusion.evaluate.image import score_region, score_video
-from faithfusion.evaluate.perceptual import StageFeatures, perceptual_scores, stage_features
+from faithfusion.evaluate.perceptual import perceptual_scores, stage_features
 from faithfusion.evaluate.scene_scores import moving_ids
 from faithfusion.evaluate.video import warp_error
 from faithfusion.evaluate.views import lowest_decile
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.image_math import psnr_db
+from faithfusion.utils.mobilenet import StageFeatures
 
 Scores = dict[str, float]
 

@@ -33,10 +33,11 @@ class ChainEditor:
 
 def continued(first: EditedClip, window: Window, editor: Editor) -> EditedClip:
     """What `editor` makes of a window that others have edited already."""
-    return _then(first, editor.edit(_edited_window(window, first)))
+    return _then(first, editor.edit(edited_window(window, first)))
 
 
-def _edited_window(window: Window, edited: EditedClip) -> Window:
+def edited_window(window: Window, edited: EditedClip) -> Window:
+    """The window as the next editor sees it: finished frames, and the error that is left in them."""
     eig = dataclasses.replace(window.eig, expected_sq_error=edited.sq_error)
     return dataclasses.replace(window, render=edited.frames, eig=eig)
 

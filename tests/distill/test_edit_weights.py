@@ -29,13 +29,15 @@ def test_kalman_is_the_editors_gain_and_uniform_is_one() -> None:
     assert torch.equal(edit_weight("uniform", window, edited), torch.ones_like(edited.gain))
 
 
-def test_likelihood_is_what_the_edit_adds_times_its_precision() -> None:
+def test_likelihood_is_what_the_edit_adds_times_the_ratio_of_scales() -> None:
     window = tiny_window()
     gain, error = torch.rand(2, *window.render.shape[:3])
     edited = EditedClip(window.render, window.render, gain, 0.01 * error)
     weight = edit_weight("likelihood", window, edited, recorded_sq_error=0.004)
     t, y, x = 3, 5, 11
-    assert float(weight[t, y, x]) == pytest.approx(float(gain[t, y, x]) * min(1.0, 0.4 / float(error[t, y, x])))
+    assert float(weight[t, y, x]) == pytest.approx(
+        float(gain[t, y, x]) * min(1.0, (0.4 / float(error[t, y, x])) ** 0.5)
+    )
     level = edit_weight("level", window, edited, recorded_sq_error=0.004)
     torch.testing.assert_close(level, weight.mean().expand_as(weight))
     exact = EditedClip(window.render, window.render, gain, 0.0 * error)

@@ -11,23 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faithfusion.evaluate import perceptual
-from faithfusion.evaluate.perceptual import (
-    STAGES,
-    mobilenet_distance,
-    mobilenet_from,
-    mobilenet_or_none,
-    open_mobilenet,
-    perceptual_scores,
-    stage_features,
-)
+from faithfusion.evaluate.perceptual import mobilenet_distance, perceptual_scores, stage_features
+from faithfusion.utils import mobilenet
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import blur_matrix
+from faithfusion.utils.mobilenet import STAGES, mobilenet_from, mobilenet_or_none, open_mobilenet
 
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    if find_spec(perceptual.PACKAGE) is None:
+    if find_spec(mobilenet.PACKAGE) is None:
         pytest.skip("needs the extra `metrics`")
     return open_mobilenet()
 
@@ -103,8 +96,8 @@ def test_a_weight_looks_at_its_own_region(network: nn.Module) -> None:
 
 def test_layers_have_the_weights_that_the_file_names(network: nn.Module) -> None:
     """The first two blocks by hand, from the file's own names; the architecture calls its layers otherwise."""
-    folder = Path(find_spec(perceptual.PACKAGE).submodule_search_locations[0])
-    state = torch.load(folder / perceptual.WEIGHTS, weights_only=True)
+    folder = Path(find_spec(mobilenet.PACKAGE).submodule_search_locations[0])
+    state = torch.load(folder / mobilenet.WEIGHTS, weights_only=True)
 
     def normed(x: Tensor, name: str) -> Tensor:
         mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
@@ -129,7 +122,7 @@ def test_shapes_must_agree(network: nn.Module) -> None:
 def test_without_the_package_it_is_left_out_with_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(perceptual, "PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr(mobilenet, "PACKAGE", "a_package_that_nobody_has")
     assert mobilenet_or_none() is None
     line = capsys.readouterr().err
     assert 'pip install -e ".[metrics]"' in line and line.count("\n") == 1

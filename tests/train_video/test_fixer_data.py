@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from tiny_fixer import warped_window, write_warped_pairs
 from tiny_generator import tiny_window
 from tiny_training import fixed_generator
 
 from faithfusion.clips.store import write_shard
+from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
+from faithfusion.video.editor import EditedClip
 from faithfusion.video.fixer import fixer_inputs
 from train_video.data import DataConfig, Pick, WindowRef, training_windows
 from train_video.engine import Topology, start_processes
-from train_video.fixer_data import FixerDataset, decode_windows
+from train_video.fixer_data import BYTES, HALVES, Before, FixerDataset, decode_windows
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,35 @@ def test_decoded_windows_are_kept(windows: list[WindowRef], tmp_path: Path, topo
     assert [path.stat().st_mtime_ns for path in decode_windows(windows, tmp_path / "cache", 2, topology)] == times
     fewer = decode_windows(windows, tmp_path / "cache", 1, topology)
     assert not set(fewer) & set(files)
+
+
+class HalfWay:
+    """An editor that goes half of the way to the truth in the upper half of the image."""
+
+    def edit(self, window: Window) -> EditedClip:
+        gain = torch.zeros(window.render.shape[:3])
+        gain[:, : gain.shape[1] // 2] = 0.5
+        frames = torch.lerp(window.render, window.truth, gain[..., None])
+        return EditedClip(frames, window.truth, gain, (1.0 - gain).square() * window.eig.expected_sq_error)
+
+
+def test_clips_of_the_video_model_stand_for_the_render(
+    windows: list[WindowRef], tmp_path: Path, topology: Topology
+) -> None:
+    plain = decode_windows(windows, tmp_path / "cache", 2, topology)
+    files = decode_windows(windows, tmp_path / "cache", 2, topology, before=Before(HalfWay(), "half way"))
+    assert not set(plain) & set(files)
+    other = decode_windows(windows, tmp_path / "cache", 2, topology, before=Before(HalfWay(), "another"))
+    assert not set(files) & set(other), "clips of other weights are other files"
+    window = windows[0].read()
+    edited = HalfWay().edit(window)
+    with safe_open(files[0], framework="pt") as file, safe_open(plain[0], framework="pt") as as_rendered:
+        colors, volumes = file.get_tensor(BYTES), file.get_tensor(HALVES)
+        expected = (255.0 * edited.frames).round().to(torch.uint8).permute(0, 3, 1, 2)
+        assert torch.equal(colors[:, :3], expected)
+        assert torch.equal(colors[:, 3:], as_rendered.get_tensor(BYTES)[:, 3:])
+        assert torch.equal(volumes[:, 0], edited.sq_error.half())
+        assert torch.equal(volumes[:, 1:], as_rendered.get_tensor(HALVES)[:, 1:])
 
 
 def test_windows_that_cannot_be_trained_on_are_refused(tmp_path: Path, topology: Topology) -> None:

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from importlib.util import find_spec
 
 import pytest
 import torch
 from tiny_fixer import tiny_fixer, warped_window
 from tiny_training import fixed_generator
 
+from faithfusion.evaluate.perceptual import mobilenet_distance
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import ssim_map
+from faithfusion.utils.mobilenet import PACKAGE, open_mobilenet
+from faithfusion.video.conditioning import noise_level
 from faithfusion.video.fixer import fixer_inputs
 from train_video.data import FixerBatch
 from train_video.fixer import FixerMethod, FixerMethodConfig, distances, partly_repaired, recolored
@@ -66,6 +70,24 @@ def test_distances_by_hand() -> None:
     torch.testing.assert_close(found["color"], color / weight.sum())
     torch.testing.assert_close(found["ssim"], ssim / weight.sum())
     torch.testing.assert_close(found["gradient"], right / right_weight + below / below_weight)
+
+
+def test_features_are_one_more_term_and_are_not_trained() -> None:
+    if find_spec(PACKAGE) is None:
+        pytest.skip("needs the extra `metrics`")
+    data, config = batch(), FixerMethodConfig(render_mix=0.0, phi_weight=2.0)
+    fixer = tiny_fixer(trained=True)
+    plain, _ = FixerMethod(config, fixer)(data, fixed_generator())
+    method = FixerMethod(dataclasses.replace(config, feature_weight=0.3), fixer)
+    loss, values = method(data, fixed_generator())
+    weight = 1.0 + 2.0 * noise_level(data.inputs.expected_sq_error, fixer.config.conditioning)
+    result = fixer(data.inputs)
+    images = (image.permute(0, 2, 3, 1) for image in (result.detach(), data.truth))
+    assert values["feature"].item() == pytest.approx(mobilenet_distance(open_mobilenet(), *images, weight), rel=1e-4)
+    torch.testing.assert_close(loss, plain + 0.3 * values["feature"])
+    assert dict(method.named_parameters()).keys() == dict(fixer.named_parameters()).keys()
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in method.parameters())
 
 
 def test_the_loss_is_the_weighted_sum_and_phi_raises_the_weight_of_its_pixels() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_fixer import fixer_options, tiny_fixer, warped_window, write_warped_pairs
-from tiny_training import logged, write_pairs
+from tiny_training import logged, write_pairs, write_trained
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.composite import ErrorProfile
@@ -71,6 +71,18 @@ def test_a_stopped_run_continues_bitwise(folder: Path, whole: Path) -> None:
     assert logged(run) == logged(whole)
     one, other = (load_file(path / "fixer.safetensors") for path in (run, whole))
     assert one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_it_learns_from_clips_of_the_video_model_too(folder: Path) -> None:
+    weights = write_trained(folder / "video.safetensors")
+    run = folder / "after"
+    main(fixer_options(folder, run=run, fixer__after=weights, num_steps=2))
+    kinds = {path.name.split("_")[0]: len(list(path.glob("*.safetensors"))) for path in (run / "cache").iterdir()}
+    assert kinds == {"frames": 2, "clips": 2}
+    assert load_fixer(run / "fixer.safetensors")[2]["training"]["fixer"]["after"] == "video.safetensors"
+    with pytest.raises(InputError, match=r"nothing\.safetensors"):
+        main([*fixer_options(folder, run=folder / "none", fixer__after=folder / "nothing.safetensors"), "--dry-run"])
+    assert not (folder / "none").exists()
 
 
 def test_the_newest_checkpoint_exports_as_the_run_did(whole: Path, tmp_path: Path) -> None:
