@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.data.lidar import lidar_depth, load_points_world
-from faithfusion.distill.refine_config import DistillConfig, NovelDepth
+from faithfusion.distill.refine_config import DistillConfig, MovingObjects, NovelDepth
 from faithfusion.distill.views import SupervisedView
 from faithfusion.render.view import node_coverage
 from faithfusion.types import Camera, DriveClip, GaussianScene, Window
@@ -50,9 +50,9 @@ def novel_depth(
 
 
 def distilled_share(
-    scene: GaussianScene, cameras: Sequence[Camera], config: DistillConfig
+    scene: GaussianScene, cameras: Sequence[Camera], moving_objects: MovingObjects
 ) -> Float[Tensor, "t h w"] | Float[Tensor, ""]:
-    """What of every pixel is distilled: without moving objects, unless `config.moving_objects` says otherwise."""
-    if config.moving_objects == "distil" or not scene.nodes:
+    """What of every pixel is distilled: without moving objects, unless they are to be distilled too."""
+    if moving_objects == "distil" or not scene.nodes:
         return torch.ones(())
     return 1.0 - torch.stack([node_coverage(scene, camera, t).cpu() for t, camera in enumerate(cameras)])

@@ -19,6 +19,7 @@ from faithfusion.video.editor import EditorConfig, EditorNames, EditorWeights
 
 WeightName = Literal["likelihood", "level", "kalman", "uniform", "eig", "published"]
 NovelDepth = Literal["none", "lidar", "render"]
+MovingObjects = Literal["keep", "distil"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class DistillConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     target: Literal["edit", "composite"] = "edit"
     weight: WeightName = "likelihood"
-    moving_objects: Literal["keep", "distil"] = "keep"
+    moving_objects: MovingObjects = "keep"
     novel_depth: NovelDepth = "none"
     optimise: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(warmup_steps=30))
     densify: DensifyConfig | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from faithfusion.config import to_plain
 from faithfusion.data.street.config import StreetConfig
-from faithfusion.distill.refine_config import RefineConfig, WeightName
+from faithfusion.distill.refine_config import DistillConfig, RefineConfig, WeightName
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editor import EditorNames
 
@@ -32,11 +33,12 @@ class Row:
 
     weight: str = ""
     editors: str = ""
+    loop: str = ""  # name of another distillation than that of the other rows
 
     @property
     def key(self) -> str:
-        """Short name: "likelihood/both", or "none"."""
-        return f"{self.weight}/{self.editors}" if self.weight else "none"
+        """Short name: "likelihood/both", "likelihood/both/600 steps", or "none"."""
+        return "/".join(filter(None, (self.weight, self.editors, self.loop))) or "none"
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -44,6 +46,7 @@ class Row:
         if not self.weight:
             return "no refinement", ""
         weight = "no EIG at all" if self.editors == BLIND_FIXER else WEIGHT_LABELS[self.weight]
+        weight = f"{weight}; {self.loop}" if self.loop else weight
         return weight, EDITOR_LABELS[self.editors]
 
 
@@ -64,6 +67,8 @@ class AblationConfig:
         editors: what edits the renders.
         blind: one row without EIG at all: the fixer, if it is one of the editors, told the clip's mean expected
             error, and uniform weights.
+        loops: other distillations by name, each a row with the last of `editors`; what they do not give is the default
+            of `DistillConfig`.
         keep_work: keeps drives, scenes and clips of finished streets under `out`/work.
         refine: how a street is made, fitted, edited and distilled. `distill.schedule.steps_per_stage` is the length of
             the one distillation from all shifts. Has no scene, trajectory and number of frames of its own; which
@@ -76,6 +81,7 @@ class AblationConfig:
     weights: tuple[WeightName, ...] = ("uniform", "published", "likelihood")
     editors: tuple[EditorNames, ...] = ("video", "fixer", "both")
     blind: bool = True
+    loops: dict[str, DistillConfig] = field(default_factory=dict)
     keep_work: bool = False
     refine: RefineConfig = field(
         default_factory=lambda: RefineConfig(street=StreetConfig(num_frames=17, num_workers=1))
@@ -90,6 +96,9 @@ class AblationConfig:
             chosen = getattr(self, name)
             if not chosen or len(set(chosen)) != len(chosen):
                 raise InputError(f"ablation.{name}", chosen, "at least one, each once")
+        for name in self.loops:
+            if not re.fullmatch(r"[\w ,.%+-]+", name):
+                raise InputError("ablation.loops", name, "a name of letters, digits, spaces and , . % + - _")
         for name in ("scene", "trajectory", "num_frames"):
             if getattr(self.refine, name):
                 raise InputError(f"refine.{name}", getattr(self.refine, name), "nothing: the streets and shifts say it")
@@ -105,9 +114,15 @@ class AblationConfig:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """No refinement, no EIG, then every weight with every editor."""
+        """No refinement, no EIG, then every weight with every editor, then the other loops."""
         first = (NO_REFINEMENT, NO_EIG) if BLIND_FIXER in self.edits else (NO_REFINEMENT,)
-        return (*first, *(Row(weight, editors) for weight in self.weights for editors in self.editors))
+        crossed = (Row(weight, editors) for weight in self.weights for editors in self.editors)
+        return (*first, *crossed, *(Row(loop.weight, self.editors[-1], name) for name, loop in self.loops.items()))
+
+    def distill_of(self, row: Row) -> DistillConfig:
+        """How a row is distilled."""
+        loop = self.loops[row.loop] if row.loop else self.refine.distill
+        return dataclasses.replace(loop, weight=row.weight) if row.weight else loop
 
     @property
     def edits(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.assess import assess_scene, update_assessment
 from faithfusion.distill.loop import distill, render_clip, settle
 from faithfusion.distill.novel import distilled_share, novel_depth, novel_views
+from faithfusion.distill.refine_config import DistillConfig, MovingObjects
 from faithfusion.distill.stage_files import StageClip, edit_from_tensors, edit_tensors, load_stage_clip, save_stage_clip
 from faithfusion.distill.views import SupervisedView, ViewLoader
 from faithfusion.distill.warp import warp_source
@@ -107,10 +109,12 @@ class Street:
         }
 
     @cached_property
-    def distilled(self) -> Mapping[float, Tensor]:
+    def _all_but_moving(self) -> Mapping[float, Tensor]:
+        return {shift_m: distilled_share(self.known[0], at, "keep") for shift_m, at in self.cameras.items()}
+
+    def distilled(self, moving_objects: MovingObjects) -> Mapping[float, Tensor]:
         """What of every pixel the edits may change, by shift."""
-        config = self.config.refine.distill
-        return {shift_m: distilled_share(self.known[0], cameras, config) for shift_m, cameras in self.cameras.items()}
+        return self._all_but_moving if moving_objects == "keep" else dict.fromkeys(self.cameras, torch.ones(()))
 
     @cached_property
     def recorded_sq_error(self) -> float:
@@ -159,7 +163,9 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
         shown = row == config.shown_row
         pictures = [street.picture_path(seed, shift_m) for shift_m in config.shifts_m] if shown else []
         outputs = [street.score_path(row.key), *pictures]
-        log.run(row.key, refine.distill, outputs, lambda row=row, paths=pictures: _score_row(street, row, paths))
+        log.run(
+            row.key, config.distill_of(row), outputs, lambda row=row, paths=pictures: _score_row(street, row, paths)
+        )
         yield row.key
 
 
@@ -236,11 +242,12 @@ def _edit(street: Street, editors: str, shift_m: float) -> EditedClip:
 def _score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
     """Distils one row from the unrefined scene with the edits of all shifts at once, and scores it."""
     scene, clip = street.known[0], street.fitted.clip
-    split, config = street.fitted.split, street.config.refine
+    split, distilling = street.fitted.split, street.config.distill_of(row)
+    config = dataclasses.replace(street.config.refine, distill=distilling)
     renders = {shift_m: window.render for shift_m, window in street.windows.items()}
     if row != NO_REFINEMENT:
         # without a path of its own: every row draws the same views in the same order
-        scene = distill(scene, ViewLoader(clip, split.recorded), _novel(street, row), config, None)
+        scene = distill(scene, ViewLoader(clip, split.recorded), _novel(street, row, distilling), config, None)
         renders = {shift_m: render_clip(scene, cameras) for shift_m, cameras in street.cameras.items()}
     scores = {shift_name(shift_m): score_clip(render, street.targets[shift_m]) for shift_m, render in renders.items()}
     if pictures:
@@ -250,9 +257,8 @@ def _score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
     write_json(street.score_path(row.key), {"video": video, "scene": scores, "lane": lane})
 
 
-def _novel(street: Street, row: Row) -> list[SupervisedView]:
+def _novel(street: Street, row: Row, config: DistillConfig) -> list[SupervisedView]:
     """The edited clips of all shifts as supervision with the row's weights."""
-    config = dataclasses.replace(street.config.refine.distill, weight=row.weight)
     published = load_tensors(street.published_path)[0] if row.weight == "published" else {}
     recorded = street.recorded_sq_error if row.weight in RELATIVE else None
     views = []
@@ -261,7 +267,8 @@ def _novel(street: Street, row: Row) -> list[SupervisedView]:
         weight = edit_weight(row.weight, street.windows[shift_m], edited, **needed)
         cameras, window = street.cameras[shift_m], street.windows[shift_m]
         depth = novel_depth(config.novel_depth, street.fitted.clip, cameras, window)
-        views += novel_views(cameras, edited, weight * street.distilled[shift_m], depth, config)
+        share = street.distilled(config.moving_objects)[shift_m]
+        views += novel_views(cameras, edited, weight * share, depth, config)
     return views
 
 

@@ -90,7 +90,11 @@ def _number(value: float | None) -> float:
 
 
 def baselines_of(row: Row, rows: Sequence[Row]) -> list[Row]:
-    """What a row is compared with: no refinement, no EIG, and the other weights with the same editors."""
+    """What a row is compared with: no refinement, no EIG, and the other weights with the same editors; another loop
+    with the usual one."""
+    if row.loop:
+        usual = dataclasses.replace(row, loop="")
+        return [NO_REFINEMENT, *([usual] if usual in rows else [])]
     if row in (NO_REFINEMENT, NO_EIG):
         return [NO_REFINEMENT] if row == NO_EIG else []
     others = [dataclasses.replace(row, weight=weight) for weight in BASELINES if weight != row.weight]

@@ -25,7 +25,8 @@ SMALL = """
 seeds: [3]
 shifts_m: [-2, 2]
 weights: [uniform, published, likelihood]
-editors: [video, fixer]
+editors: [fixer, video]
+loops: {3 steps: {moving_objects: distil, schedule: {steps_per_stage: 3, original_share: 0.2}}}
 refine:
   street: {num_frames: 9, width: 160, height: 96, samples_per_pixel: 1, lidar_beams: 16, lidar_columns: 120,
     camera_names: ["0"], num_moving_cars: 1}
@@ -72,15 +73,16 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     true = TrueEditor(out / "work" / "street_3" / "drive")
     editors = {"video": true, "fixer": DarkEditor()}
     page = run_ablation(kept, editors.__getitem__, identity="trivial", command="test")
-    assert "ablation: 15/15" in capsys.readouterr().err.splitlines()[-1]
+    assert "ablation: 16/16" in capsys.readouterr().err.splitlines()[-1]
     rows = json.loads((out / "street_0003.json").read_text())["rows"]
-    keys = {"none", "uniform/fixer_blind"}
+    keys = {"none", "uniform/fixer_blind", "likelihood/video/3 steps"}
     assert set(rows) == keys | {*(f"{weight}/{name}" for weight in config.weights for name in config.editors)}
     none, best, worst = (rows[key] for key in ("none", "uniform/video", "uniform/fixer"))
     for side in ("-2.00", "+2.00"):
         assert best["video"][side]["psnr_db"] > 70.0  # but for the rounding of the files
         assert worst["video"][side]["psnr_db"] < none["video"][side]["psnr_db"]
         assert best["scene"][side]["psnr_db"] > max(row["scene"][side]["psnr_db"] for row in (none, worst))
+        assert rows["likelihood/video/3 steps"]["scene"][side] != rows["likelihood/video"]["scene"][side]
         assert none["scene"][side]["psnr_to_render_lowest_eig_decile_db"] > 80.0
         assert none["video"][side]["artefact_flicker"] > 10 * best["video"][side]["artefact_flicker"]
         assert none["video"][side]["flicker"] < best["video"][side]["flicker"]  # blurred: less than the truth has
@@ -90,7 +92,7 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
 
     first, calls = (out / "street_0003.json").read_text(), true.calls
     (out / "street_0003.json").unlink()  # killed in the last row
-    (out / "work" / "street_3" / "scores_likelihood_fixer.json").unlink()
+    (out / "work" / "street_3" / "scores_likelihood_video_3 steps.json").unlink()
     run_ablation(config, editors.__getitem__, identity="trivial", command="test")
     again = json.loads((out / "street_0003.json").read_text())
     assert again["rows"] == json.loads(first)["rows"]
@@ -121,6 +123,8 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
     [
         (("--seeds", "[]"), "at least one street"),
         (("--editors", "[painter]"), "painter"),
+        (("--loops", "{a/b: {}}"), "a/b"),
+        (("--loops", "{a: {steps: 3}}"), "'steps' is not accepted"),
         (("--shifts_m", "[9]"), "9"),
         (("--refine.scene", "somewhere"), "somewhere"),
         (("--refine.camera", "2"), "2"),

@@ -70,6 +70,10 @@ def test_rows_are_compared_with_no_refinement_and_the_other_weights_of_the_same_
     found = [row.key for row in baselines_of(Row("likelihood", "both"), rows)]
     assert found == ["none", "uniform/both", "published/both"]
     assert [row.key for row in baselines_of(Row("uniform", "video"), rows)] == ["none", "published/video"]
+    other = Row("likelihood", "both", "600 steps")
+    assert other.key == "likelihood/both/600 steps" and other.labels == ("our EIG; 600 steps", "both")
+    assert [row.key for row in baselines_of(other, (*rows, other))] == ["none", "likelihood/both"]
+    assert [row.key for row in baselines_of(other, (NO_REFINEMENT, other))] == ["none"]
 
 
 SMALL = {"seeds": (0, 1), "shifts_m": (-3.0, 3.0), "weights": ("uniform", "likelihood"), "editors": ("both",)}
