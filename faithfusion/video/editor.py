@@ -76,7 +76,9 @@ class EditorConfig:
         regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
         keep_detail: adds to the edit what the codec loses of the render and of the warped views, of each as far as
             the edit agrees with it (`video.detail`).
-        steady_frames: frames before and after over which the edit of a surface is averaged (`video.steady`); 0: none.
+        steady_frames: frames before and after over which the video model's edit of a surface is averaged
+            (`video.steady`); 0: none.
+        fixer_steady_frames: the same of the single-image fixer's edit, which is sharper and loses more by it.
         memory: where the weights are while a clip is generated.
     """
 
@@ -88,14 +90,16 @@ class EditorConfig:
     regenerate_rms: float = 0.04
     keep_detail: bool = True
     steady_frames: int = 2
+    fixer_steady_frames: int = 1
     memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     def __post_init__(self) -> None:
         for name in ("window_frames", "overlap_frames"):
             if getattr(self, name) < 1 or getattr(self, name) % CHUNK_FRAMES != 1:
                 raise InputError(f"editor.{name}", getattr(self, name), "4k + 1 frames (1, 5, 9, ..., 49, ...)")
-        if self.steady_frames < 0:
-            raise InputError("editor.steady_frames", self.steady_frames, "0 or a number of frames")
+        for name in ("steady_frames", "fixer_steady_frames"):
+            if getattr(self, name) < 0:
+                raise InputError(f"editor.{name}", getattr(self, name), "0 or a number of frames")
         if self.overlap_frames >= self.window_frames:
             raise InputError("editor.overlap_frames", self.overlap_frames, f"less than a window's {self.window_frames}")
 

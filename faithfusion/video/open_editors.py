@@ -47,10 +47,13 @@ def open_editor(opened: OpenedEditors, config: EditorConfig, device: torch.devic
     """The opened weights on `device` as one editor."""
     editors: list[Editor] = []
     if opened.generator is not None:
-        editors.append(editor_of(opened.generator, config, device))
+        editors.append(_steady(editor_of(opened.generator, config, device), config.steady_frames))
     if opened.fixer is not None:
         fixer = opened.fixer.fixer.to(device)
-        editors.append(FixerEditor(fixer, FixerEditorConfig(composite=config.composite), opened.fixer.profile))
-    if config.steady_frames:
-        editors = [SteadyEditor(editor, config.steady_frames) for editor in editors]
+        editor = FixerEditor(fixer, FixerEditorConfig(composite=config.composite), opened.fixer.profile)
+        editors.append(_steady(editor, config.fixer_steady_frames))
     return editors[0] if len(editors) == 1 else ChainEditor(editors)
+
+
+def _steady(editor: Editor, num_neighbours: int) -> Editor:
+    return SteadyEditor(editor, num_neighbours) if num_neighbours else editor

@@ -13,7 +13,7 @@ from faithfusion.video.fixer_editor import FixerEditor
 from faithfusion.video.open_editors import open_editor, open_editors
 from faithfusion.video.steady import SteadyEditor
 
-CONFIG = EditorConfig(window_frames=5, steady_frames=0)
+CONFIG = EditorConfig(window_frames=5, steady_frames=0, fixer_steady_frames=0)
 
 
 def weights(use: str, **changes: str) -> EditorWeights:
@@ -31,8 +31,10 @@ def test_the_shipped_editors_repair_a_clip_that_its_views_show(use: str, kind: t
     assert (opened.generator is None, opened.fixer is None) == (use == "fixer", use == "video")
     editor = open_editor(opened, CONFIG, "cpu")
     assert isinstance(editor, kind)
-    steady = open_editor(opened, dataclasses.replace(CONFIG, steady_frames=1), "cpu")
-    assert isinstance(steady, ChainEditor if use == "both" else SteadyEditor)
+    steady = open_editor(opened, dataclasses.replace(CONFIG, steady_frames=3, fixer_steady_frames=1), "cpu")
+    parts = steady.editors if use == "both" else [steady]
+    assert all(isinstance(part, SteadyEditor) for part in parts)
+    assert [part.num_neighbours for part in parts] == {"video": [3], "fixer": [1], "both": [3, 1]}[use]
     edited = editor.edit(window)
     before, after = ((clip - window.truth).square().mean() for clip in (window.render, edited.frames))
     assert after < 0.97 * before  # colours are white noise, which the video model never saw

@@ -108,5 +108,6 @@ def test_the_editor_keeps_its_gain() -> None:
 
 
 def test_a_negative_number_of_frames_is_refused() -> None:
-    with pytest.raises(InputError, match="editor.steady_frames"):
-        EditorConfig(steady_frames=-1)
+    for name in ("steady_frames", "fixer_steady_frames"):
+        with pytest.raises(InputError, match=f"editor.{name}"):
+            EditorConfig(**{name: -1})
