@@ -32,6 +32,7 @@ SCENE_METRICS = (
     "regenerated_mobilenet_distance",
     "flicker",
     "artefact_flicker",
+    "psnr_to_render_lowest_eig_decile_db",
 )
 LANE_METRICS = ("psnr_db", "ssim", "psnr_db all cameras", "ssim all cameras")
 COMPARED = ("psnr_db", "regenerated_mae", "mobilenet_distance", "artefact_flicker", "psnr_db all cameras")
