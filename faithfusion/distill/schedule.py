@@ -26,8 +26,8 @@ class ScheduleConfig:
     target_shift_m: float = 3.0
     step_m: float = 3.0
     passes: int = 1
-    steps_per_stage: int = 300
-    original_share: float = 0.3
+    steps_per_stage: int = 400
+    original_share: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.step_m > 0:
