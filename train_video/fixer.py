@@ -76,12 +76,6 @@ class FixerMethod(nn.Module):
         self._hidden_fixer = (fixer,)
         self._hidden_network = (open_mobilenet(),) if config.feature_weight else ()  # a tuple hides it: never trained
 
-    @property
-    def _factors(self) -> dict[str, float]:
-        config = self._config
-        factors = {"color": 1.0, "ssim": config.ssim_weight, "gradient": config.gradient_weight}
-        return factors | ({"feature": config.feature_weight} if self._hidden_network else {})
-
     def forward(self, batch: FixerBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one micro-batch and what to log; every draw comes from `generator` (on the batch's device)."""
         config, fixer = self._config, self._hidden_fixer[0]
@@ -94,7 +88,9 @@ class FixerMethod(nn.Module):
             for network in self._hidden_network:
                 images = (unit_features(network.to(result.device), image) for image in (result, batch.truth))
                 terms["feature"] = feature_distance(*images, weight)
-        loss = sum(factor * terms[name] for name, factor in self._factors.items())
+        factors = {"color": 1.0, "ssim": config.ssim_weight, "gradient": config.gradient_weight}
+        factors["feature"] = config.feature_weight
+        loss = sum(factors[name] * term for name, term in terms.items())
         with torch.no_grad():
             errors = {"psnr_db": result.clamp(0.0, 1.0), "render_psnr_db": batch.inputs.render}
             values = {name: -10.0 * (image - batch.truth).square().mean().log10() for name, image in errors.items()}

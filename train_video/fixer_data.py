@@ -31,7 +31,8 @@ BYTES, HALVES = "bytes", "halves"
 
 @dataclass(frozen=True)
 class Before:
-    """The video model after which the fixer will work, and what tells its clips from others."""
+    """The video model after which the fixer will work, and what tells its clips from those of other weights and
+    settings."""
 
     editor: Editor
     identity: str

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 
+from faithfusion.config import config_hash
 from faithfusion.video.editor import EditorConfig, EditorWeights
 from faithfusion.video.fixer import Fixer
 from faithfusion.video.memory import move
@@ -110,8 +111,8 @@ def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topolog
 
 
 def _before(weights: str, topology: Topology) -> Before:
-    opened = open_editors(EditorWeights(use="video", video=weights, fixer=""))
-    return Before(open_editor(opened, EditorConfig(), topology.device), opened.identity)
+    opened, config = open_editors(EditorWeights(use="video", video=weights, fixer="")), EditorConfig()
+    return Before(open_editor(opened, config, topology.device), config_hash(opened.identity, config))
 
 
 def _cache_folder(config: TrainConfig) -> Path:
