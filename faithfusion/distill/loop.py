@@ -72,9 +72,8 @@ def refine_stage(
         needed["recorded_sq_error"] = recorded_sq_error(scene, recorded)
     if kind == "published":
         needed["published"] = published_maps(scene, clip, informing, cameras, range(len(cameras)))
-    weight = edit_weight(kind, window, edited, **needed) * distilled_share(
-        scene, cameras, config.distill.moving_objects
-    )
+    share = distilled_share(scene, cameras, config.distill.moving_objects)
+    weight = edit_weight(kind, window, edited, **needed) * share
     depth = novel_depth(config.distill.novel_depth, clip, cameras, window)
     novel = novel_views(cameras, edited, weight, depth, config.distill)
     distilled = distill(scene, recorded, novel, config, path)
