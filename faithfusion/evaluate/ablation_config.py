@@ -11,6 +11,7 @@ from typing import Any
 from faithfusion.config import to_plain
 from faithfusion.data.street.config import StreetConfig
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig, WeightName
+from faithfusion.evaluate.ablation_stages import Stage, at_once, in_stages
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editor import EditorNames
 
@@ -54,6 +55,21 @@ NO_REFINEMENT = Row()
 NO_EIG = Row("uniform", BLIND_FIXER)
 
 
+@dataclass(frozen=True)
+class LoopConfig(DistillConfig):
+    """Another distillation than the default one.
+
+    Attributes:
+        in_stages: goes to the shifts as `schedule` says (`step_m`, `passes`; `steps_per_stage` each), not at once.
+    """
+
+    in_stages: bool = False
+
+    def __post_init__(self) -> None:
+        if self.schedule.passes > 1 and not self.in_stages:
+            raise InputError("ablation.loops", f"passes: {self.schedule.passes}", "in_stages: true beside it")
+
+
 @dataclass(frozen=True, kw_only=True)
 class AblationConfig:
     """The rows of the table and the streets it is measured on.
@@ -68,11 +84,11 @@ class AblationConfig:
         blind: one row without EIG at all: the fixer, if it is one of the editors, told the clip's mean expected
             error, and uniform weights.
         loops: other distillations by name, each a row with the last of `editors`; what they do not give is the default
-            of `DistillConfig`.
+            of `DistillConfig`. With `in_stages` the clips are rendered and edited on the way too.
         keep_work: keeps drives, scenes and clips of finished streets under `out`/work.
         refine: how a street is made, fitted, edited and distilled. `distill.schedule.steps_per_stage` is the length of
-            the one distillation from all shifts. Has no scene, trajectory and number of frames of its own; which
-            editors and which weights of the distillation are used, the rows say.
+            the one distillation from all shifts, `step_m` says nothing. Has no scene, trajectory and number of frames
+            of its own; which editors and which weights of the distillation are used, the rows say.
     """
 
     out: str = "output/ablation"
@@ -81,7 +97,7 @@ class AblationConfig:
     weights: tuple[WeightName, ...] = ("uniform", "published", "likelihood")
     editors: tuple[EditorNames, ...] = ("video", "fixer", "both")
     blind: bool = True
-    loops: dict[str, DistillConfig] = field(default_factory=dict)
+    loops: dict[str, LoopConfig] = field(default_factory=dict)
     keep_work: bool = False
     refine: RefineConfig = field(
         default_factory=lambda: RefineConfig(street=StreetConfig(num_frames=17, num_workers=1))
@@ -102,6 +118,9 @@ class AblationConfig:
         for name in ("scene", "trajectory", "num_frames"):
             if getattr(self.refine, name):
                 raise InputError(f"refine.{name}", getattr(self.refine, name), "nothing: the streets and shifts say it")
+        if self.refine.distill.schedule.passes > 1:
+            found = self.refine.distill.schedule.passes
+            raise InputError("refine.distill.schedule.passes", found, "1, or one of `loops` with in_stages: true")
         if self.refine.split.held_out_every == 0:
             raise InputError("refine.split.held_out_every", 0, "frames of the recorded lane to score")
         if self.camera not in self.refine.street.truth_cameras:
@@ -123,6 +142,11 @@ class AblationConfig:
         """How a row is distilled."""
         loop = self.loops[row.loop] if row.loop else self.refine.distill
         return dataclasses.replace(loop, weight=row.weight) if row.weight else loop
+
+    def stages_of(self, row: Row) -> list[Stage]:
+        """The distillations of a row."""
+        loop = self.loops.get(row.loop)
+        return in_stages(self.shifts_m, loop.schedule) if loop and loop.in_stages else at_once(self.shifts_m)
 
     @property
     def edits(self) -> tuple[str, ...]:

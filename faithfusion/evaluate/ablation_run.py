@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from faithfusion.data.street.config import check_config
 from faithfusion.evaluate.ablation_config import AblationConfig, settings_of, street_path, with_street
 from faithfusion.evaluate.ablation_files import claim, read_json, require_same_settings, write_json
-from faithfusion.evaluate.ablation_street import OpenEditor, Tools, collect, num_steps, street_steps
+from faithfusion.evaluate.ablation_rows import score_row
+from faithfusion.evaluate.ablation_street import (
+    OpenEditor,
+    Street,
+    Tools,
+    calibrate,
+    map_published,
+    render_windows,
+    run_edits,
+)
 from faithfusion.evaluate.ablation_table import markdown, plain_table
+from faithfusion.evaluate.eig_scenes import KnownTruthConfig, fitted_street
 from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.mobilenet import mobilenet_or_none
@@ -87,6 +98,52 @@ def _one_street(config: AblationConfig, seed: int, tools: Tools, key: str) -> It
     write_json(street_path(out, seed), results | {"settings": key})
     if not config.keep_work:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def num_steps(config: AblationConfig) -> int:
+    """Steps of `street_steps`."""
+    return 3 + ("published" in config.weights) + len(config.edits) + len(config.rows)
+
+
+def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[str]:
+    """Makes one street's results in steps, each named when it is done; finished ones are skipped after a kill."""
+    refine = config.refine
+    known = KnownTruthConfig(
+        out=str(Path(config.out) / "work"),
+        shifts_m=config.shifts_m,
+        frame_stride=1,
+        street=with_street(config, seed),
+        split=refine.split,
+        fit=refine.fit,
+        eig=refine.eig,
+    )
+    street = Street(config, fitted_street(known, seed), tools)
+    log, paths = street.fitted.log, [street.window_path(shift_m) for shift_m in config.shifts_m]
+    yield "fit"
+    settling = (refine.settle_steps, refine.distill.optimise, refine.distill.densify, refine.seed)
+    inputs = (refine.eig, refine.posterior_stride, settling)
+    log.run("calibrate", inputs, [street.known_path], lambda: calibrate(street))
+    yield "calibrate"
+    log.run("windows", (refine.warp, config.camera, config.shifts_m), paths, lambda: render_windows(street))
+    yield "windows"
+    if "published" in config.weights:
+        log.run("published gain", refine.posterior_stride, [street.published_path], lambda: map_published(street))
+        yield "published gain"
+    for editors in config.edits:
+        run_edits(street, editors)
+        yield f"edit, {editors}"
+    for row in config.rows:
+        shown = row == config.shown_row
+        pictures = [street.picture_path(seed, shift_m) for shift_m in config.shifts_m] if shown else []
+        outputs = [street.score_path(row.key), *pictures]
+        log.run(row.key, config.distill_of(row), outputs, lambda row=row, paths=pictures: score_row(street, row, paths))
+        yield row.key
+
+
+def collect(config: AblationConfig, seed: int, folder: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """The finished street's scores, {"rows": {row: {"video" | "scene": {shift: scores}, "lane": scores}}}."""
+    rows = {row.key: read_json(folder / f"scores_{row.key.replace('/', '_')}.json") for row in config.rows}
+    return {"seed": seed, "rows": rows, "seconds": dict(seconds)}
 
 
 def write_table(config: AblationConfig, command: str) -> Path:

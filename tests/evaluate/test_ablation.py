@@ -26,7 +26,9 @@ seeds: [3]
 shifts_m: [-2, 2]
 weights: [uniform, published, likelihood]
 editors: [fixer, video]
-loops: {3 steps: {moving_objects: distil, schedule: {steps_per_stage: 3, original_share: 0.2}}}
+loops:
+  3 steps: {moving_objects: distil, schedule: {steps_per_stage: 3, original_share: 0.2}}
+  in stages: {in_stages: true, schedule: {steps_per_stage: 10, original_share: 0.2, step_m: 1, passes: 2}}
 refine:
   street: {num_frames: 9, width: 160, height: 96, samples_per_pixel: 1, lidar_beams: 16, lidar_columns: 120,
     camera_names: ["0"], num_moving_cars: 1}
@@ -73,15 +75,17 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     true = TrueEditor(out / "work" / "street_3" / "drive")
     editors = {"video": true, "fixer": DarkEditor()}
     page = run_ablation(kept, editors.__getitem__, identity="trivial", command="test")
-    assert "ablation: 16/16" in capsys.readouterr().err.splitlines()[-1]
+    assert "ablation: 17/17" in capsys.readouterr().err.splitlines()[-1]
     rows = json.loads((out / "street_0003.json").read_text())["rows"]
-    keys = {"none", "uniform/fixer_blind", "likelihood/video/3 steps"}
+    keys = {"none", "uniform/fixer_blind", "likelihood/video/3 steps", "likelihood/video/in stages"}
     assert set(rows) == keys | {*(f"{weight}/{name}" for weight in config.weights for name in config.editors)}
     none, best, worst = (rows[key] for key in ("none", "uniform/video", "uniform/fixer"))
     for side in ("-2.00", "+2.00"):
         assert best["video"][side]["psnr_db"] > 70.0  # but for the rounding of the files
         assert worst["video"][side]["psnr_db"] < none["video"][side]["psnr_db"]
         assert best["scene"][side]["psnr_db"] > max(row["scene"][side]["psnr_db"] for row in (none, worst))
+        in_stages = rows["likelihood/video/in stages"]["scene"][side]["psnr_db"]
+        assert in_stages > none["scene"][side]["psnr_db"]
         assert rows["likelihood/video/3 steps"]["scene"][side] != rows["likelihood/video"]["scene"][side]
         assert none["scene"][side]["psnr_to_render_lowest_eig_decile_db"] > 80.0
         assert none["video"][side]["artefact_flicker"] > 10 * best["video"][side]["artefact_flicker"]
@@ -125,6 +129,8 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         (("--editors", "[painter]"), "painter"),
         (("--loops", "{a/b: {}}"), "a/b"),
         (("--loops", "{a: {steps: 3}}"), "'steps' is not accepted"),
+        (("--loops", "{a: {schedule: {passes: 2}}}"), "passes: 2; expected in_stages"),
+        (("--refine.distill.schedule.passes", "2"), "in_stages"),
         (("--shifts_m", "[9]"), "9"),
         (("--refine.scene", "somewhere"), "somewhere"),
         (("--refine.camera", "2"), "2"),
