@@ -28,7 +28,10 @@ Clip = Float[Tensor, "t h w 3"]
 
 
 def score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
-    """Refines the scene as the row says, and writes its scores; with `pictures`, one strip per shift."""
+    """Refines the scene as the row says, and writes its scores; with `pictures`, one strip per shift.
+
+    The scored video is what the row's editors made of the unrefined scene.
+    """
     scene = street.known[0]
     renders = {shift_m: window.render for shift_m, window in street.windows.items()}
     if row != NO_REFINEMENT:
@@ -61,12 +64,11 @@ def _supervision(
     """The edited clips of a scene at some shifts with the row's weights."""
     config, clip = street.config.distill_of(row), street.fitted.clip
     stored_m = [at for at in shifts_m if is_unrefined and at in street.config.shifts_m]
-    clips = _stored_clips(street, row, stored_m) | _new_clips(
-        street, row, scene, [at for at in shifts_m if at not in stored_m]
-    )
+    new_m = [at for at in shifts_m if at not in stored_m]
+    clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, scene, new_m)
     published, recorded = {}, None
     if row.weight == "published":
-        published = _published(street, scene, shifts_m, stored_m)
+        published = _published(street, scene, stored_m, new_m)
     if row.weight in RELATIVE:
         loader = ViewLoader(clip, street.fitted.split.recorded)
         recorded = street.recorded_sq_error if is_unrefined else recorded_sq_error(scene, loader)
@@ -98,12 +100,11 @@ def _new_clips(
 
 
 def _published(
-    street: Street, scene: GaussianScene, shifts_m: Sequence[float], stored_m: Sequence[float]
+    street: Street, scene: GaussianScene, stored_m: Sequence[float], new_m: Sequence[float]
 ) -> dict[float, Tensor]:
     stored = load_tensors(street.published_path)[0]
-    others = [shift_m for shift_m in shifts_m if shift_m not in stored_m]
     known = {shift_m: stored[shift_name(shift_m)] for shift_m in stored_m}
-    return known | (published_of(street, scene, others) if others else {})
+    return known | (published_of(street, scene, new_m) if new_m else {})
 
 
 def _draw(street: Street, row: Row, renders: Mapping[float, Clip], paths: Sequence[Path]) -> None:

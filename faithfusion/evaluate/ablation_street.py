@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithfusion.data.trajectories import shifted_cameras
@@ -30,7 +29,6 @@ from faithfusion.types import Camera, GaussianScene, Window
 from faithfusion.video.chain import continued
 from faithfusion.video.editor import EditedClip, Editor
 
-Clip = Float[Tensor, "t h w 3"]
 OpenEditor = Callable[[str], Editor]
 """The editor of a name of `AblationConfig.editors`."""
 
