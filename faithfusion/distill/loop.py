@@ -14,13 +14,13 @@ from faithfusion.data.new_path import NewPath, path_cameras
 from faithfusion.data.splits import Split
 from faithfusion.distill.assess import update_assessment
 from faithfusion.distill.fit import drive_extent_m
-from faithfusion.distill.novel import distilled_share, novel_depth, novel_views
+from faithfusion.distill.novel import supervision
 from faithfusion.distill.optimiser import SceneOptimiser
 from faithfusion.distill.refine_config import RefineConfig
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.views import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.distill.warp import warp_source
-from faithfusion.distill.weights import RELATIVE, edit_weight, published_maps, recorded_sq_error
+from faithfusion.distill.weights import RELATIVE, published_maps, recorded_sq_error
 from faithfusion.distill.window import window_of
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.render.view import render_view
@@ -72,10 +72,7 @@ def refine_stage(
         needed["recorded_sq_error"] = recorded_sq_error(scene, recorded)
     if kind == "published":
         needed["published"] = published_maps(scene, clip, informing, cameras, range(len(cameras)))
-    share = distilled_share(scene, cameras, config.distill.moving_objects)
-    weight = edit_weight(kind, window, edited, **needed) * share
-    depth = novel_depth(config.distill.novel_depth, clip, cameras, window)
-    novel = novel_views(cameras, edited, weight, depth, config.distill)
+    novel = supervision(scene, clip, cameras, window, edited, config.distill, **needed)
     distilled = distill(scene, recorded, novel, config, path)
     return Stage(path, window, edited, distilled)
 

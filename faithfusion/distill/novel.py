@@ -11,12 +11,31 @@ from torch import Tensor
 from faithfusion.data.lidar import lidar_depth, load_points_world
 from faithfusion.distill.refine_config import DistillConfig, MovingObjects, NovelDepth
 from faithfusion.distill.views import SupervisedView
+from faithfusion.distill.weights import edit_weight
 from faithfusion.render.view import node_coverage
 from faithfusion.types import Camera, DriveClip, GaussianScene, Window
 from faithfusion.video.editor import EditedClip
 
 SURFACE_ALPHA = 0.9
 """A pixel that Gaussians cover less shows no surface whose depth could be held."""
+
+
+def supervision(
+    scene: GaussianScene,
+    clip: DriveClip,
+    cameras: Sequence[Camera],
+    window: Window,
+    edited: EditedClip,
+    config: DistillConfig,
+    *,
+    recorded_sq_error: float | None = None,
+    published: Float[Tensor, "t h w"] | None = None,
+) -> list[SupervisedView]:
+    """The edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says; what that
+    kind needs beside it: see `weights.edit_weight`."""
+    weight = edit_weight(config.weight, window, edited, recorded_sq_error=recorded_sq_error, published=published)
+    weight = weight * distilled_share(scene, cameras, config.moving_objects)
+    return novel_views(cameras, edited, weight, novel_depth(config.novel_depth, clip, cameras, window), config)
 
 
 def novel_views(

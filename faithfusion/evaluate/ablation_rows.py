@@ -11,9 +11,9 @@ from torch import Tensor
 
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.loop import distill, render_clip
-from faithfusion.distill.novel import distilled_share, novel_depth, novel_views
+from faithfusion.distill.novel import supervision
 from faithfusion.distill.views import SupervisedView, ViewLoader
-from faithfusion.distill.weights import RELATIVE, edit_weight, recorded_sq_error
+from faithfusion.distill.weights import RELATIVE, recorded_sq_error
 from faithfusion.evaluate.ablation_config import NO_REFINEMENT, Row
 from faithfusion.evaluate.ablation_files import read_json, write_json
 from faithfusion.evaluate.ablation_scores import score_clip, score_lane
@@ -76,10 +76,7 @@ def _supervision(
     for at, (window, edited) in clips.items():
         needed = {"recorded_sq_error": recorded, "published": published.get(at)}
         cameras = shifted_cameras(clip, street.config.camera, at)
-        share = distilled_share(scene, cameras, config.moving_objects)
-        depth = novel_depth(config.novel_depth, clip, cameras, window)
-        weight = edit_weight(row.weight, window, edited, **needed) * share
-        views[at] = novel_views(cameras, edited, weight, depth, config)
+        views[at] = supervision(scene, clip, cameras, window, edited, config, **needed)
     return views
 
 
