@@ -28,6 +28,7 @@ from faithfusion.scene.ply import export_ply
 from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.types import Frame, GaussianScene
 from faithfusion.utils.atomic import atomic_file, require_writable
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError, run_tool
 from faithfusion.utils.media import write_image
 from faithfusion.utils.progress import say
@@ -59,7 +60,7 @@ def main(argv: list[str]) -> None:
     require_writable(options.out)
     with atomic_file(options.out / "config.yaml") as temporary:  # where the viewer finds the drive
         temporary.write_text(yaml.safe_dump({"out": str(options.out), "scene": str(options.scene.resolve())}))
-    log, eig = StageLog(options.out), EigConfig()
+    log, eig, device = StageLog(options.out), EigConfig(), choose_device(config.device)
     fitted, state = options.out / "scene_fitted.safetensors", options.out / "fit_state.safetensors"
     path = options.out / "scene.safetensors"
 
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> None:
         state.unlink(missing_ok=True)
 
     def calibrate() -> None:
-        scene, metadata = load_scene(fitted)
+        scene, metadata = load_scene(fitted, device)
         refined = clip_as_fitted(clip, scene)
         seen = split_clip(refined, split_config)
         frames = seen.train[:: options.posterior_stride]
@@ -79,7 +80,7 @@ def main(argv: list[str]) -> None:
 
     log.run("fit", (str(clip.root.resolve()), clip.camera_names, split_config, config), [fitted], fit)
     log.run("calibrate", (eig, options.posterior_stride), [path], calibrate)
-    scene, metadata = load_scene(path)
+    scene, metadata = load_scene(path, device)
     export_ply(options.out / "scene.ply", gaussians_at(scene, 0))
     held_out = split_clip(clip_as_fitted(read_clip(options.scene), scene), split_config).held_out
     scores = score_frames(scene, held_out)

@@ -24,6 +24,7 @@ from faithfusion.evaluate.panels import EIG_RANGE_NATS, colorize_eig, with_color
 from faithfusion.scene.checkpoint import load_scene
 from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.utils.atomic import require_writable
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError, run_tool
 from faithfusion.utils.media import write_video
 from faithfusion.utils.progress import say
@@ -72,7 +73,7 @@ class RenderEigConfig:
 def main(argv: list[str]) -> None:
     config = parse_config(RenderEigConfig, argv, description=__doc__)
     out = Path(config.out)
-    scene, metadata = load_scene(Path(config.scene_checkpoint))
+    scene, metadata = load_scene(Path(config.scene_checkpoint), choose_device("auto"))
     clip = clip_as_fitted(read_clip(Path(config.clip)), scene)
     names = (config.camera,) if config.camera else clip.camera_names
     shift = (TrajectoryEntry(shift_m=config.shift_m),) if config.shift_m else ()

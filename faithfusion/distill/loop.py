@@ -113,7 +113,7 @@ def distill(
     for planned in track(plan, "settle" if path is None else f"distil, {path.name}"):
         view = recorded.view(planned.index) if planned.is_original else novel[planned.index]
         optimiser.step(to_device(view, optimiser.sky.device))
-    return scene_to(detach_scene(optimiser.scene()), "cpu")
+    return scene_to(detach_scene(optimiser.scene()), scene.gaussians.means.device)
 
 
 def _ground(recorded: ViewLoader, config: RefineConfig) -> Ground | None:
@@ -125,5 +125,5 @@ def _ground(recorded: ViewLoader, config: RefineConfig) -> Ground | None:
 def render_clip(scene: GaussianScene, cameras: Sequence[Camera]) -> Float[Tensor, "t h w 3"]:
     """Colours of a scene along a trajectory, camera t at time stamp t."""
     with torch.no_grad():
-        views = [render_view(scene, camera, t).color for t, camera in enumerate(track(cameras, "render"))]
+        views = [render_view(scene, camera, t).color.cpu() for t, camera in enumerate(track(cameras, "render"))]
     return torch.stack(views).clamp(0.0, 1.0)

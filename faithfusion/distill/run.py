@@ -121,6 +121,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
     """
     out = Path(config.out)
     opened = opened or open_editors(config.editor_weights())
+    device = choose_device(config.fit.device)
     editor = open_editor(opened, config.editor, choose_device("auto"))
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)
@@ -134,7 +135,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
     source = "own street" if config.scene is None else str(Path(config.scene).resolve())
     inputs = (source, clip.camera_names, clip.num_frames, config.split, config.fit)
     log.run("fit", inputs, [fitted], lambda: _fit(clip, split.train, config, fitted, state))
-    as_fitted, _ = load_scene(fitted)
+    as_fitted, _ = load_scene(fitted, device)
     clip = clip_as_fitted(clip, as_fitted)
     split, path = split_clip(clip, config.split), clip_path(clip, config.trajectory_entries)
     known = out / "scene_calibrated.safetensors"
@@ -143,7 +144,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
     unrefined = out / "clip_unrefined.safetensors"
     outputs = [known, unrefined]
     log.run("calibrate", inputs, outputs, lambda: _calibrate(as_fitted, clip, split, config, path, outputs))
-    before, metadata = load_scene(known)
+    before, metadata = load_scene(known, device)
     calibration = calibration_from_plain(metadata["calibration"])
 
     after, last = before, unrefined
@@ -160,7 +161,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
             save_scene(outputs[0], stage.scene, metadata | step.facts())
 
         log.run(f"{step.name}, stage {number}", inputs, outputs, refine)
-        after, last = load_scene(outputs[0])[0], outputs[1]
+        after, last = load_scene(outputs[0], device)[0], outputs[1]
     return RefineRun(
         clip=clip,
         camera_name=camera_name,

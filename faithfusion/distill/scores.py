@@ -23,7 +23,7 @@ def score_frames(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, dic
     for frame in frames:
         image = load_image(frame)
         with torch.no_grad():
-            color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
+            color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1).cpu()
         blind = load_blind_mask(frame)
         psnr = psnr_db(color, image, None if blind is None else ~blind)
         row = {"psnr_db": psnr, "ssim": float(ssim_map(color, image).mean())}

@@ -24,8 +24,9 @@ from faithfusion.evaluate.ablation_config import BLIND_FIXER, AblationConfig
 from faithfusion.evaluate.ablation_files import write_json
 from faithfusion.evaluate.ablation_scores import Target, make_target, score_clip
 from faithfusion.evaluate.eig_scenes import FittedScene
-from faithfusion.scene.checkpoint import load_scene, load_tensors, save_scene, save_tensors
+from faithfusion.scene.checkpoint import load_scene, load_tensors, save_scene, save_tensors, scene_to
 from faithfusion.types import Camera, GaussianScene, Window
+from faithfusion.utils.device import choose_device
 from faithfusion.video.chain import continued
 from faithfusion.video.editor import EditedClip, Editor
 
@@ -78,7 +79,7 @@ class Street:
     @cached_property
     def known(self) -> tuple[GaussianScene, dict[str, Any]]:
         """The scene every row starts from, and what is stored beside it."""
-        return load_scene(self.known_path)
+        return load_scene(self.known_path, choose_device(self.config.refine.fit.device))
 
     @cached_property
     def cameras(self) -> Mapping[float, Sequence[Camera]]:
@@ -116,8 +117,9 @@ def calibrate(street: Street) -> None:
     """As `distill.run` does it: calibrates on the withheld stretches, then fits those too."""
     config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
     informing = split.train[:: config.posterior_stride]
-    calibration = assess_scene(street.fitted.scene, clip, informing, split.calibration, config.eig).calibration
-    scene = settle(street.fitted.scene, clip, split, config)
+    scene = scene_to(street.fitted.scene, choose_device(config.fit.device))
+    calibration = assess_scene(scene, clip, informing, split.calibration, config.eig).calibration
+    scene = settle(scene, clip, split, config)
     save_scene(street.known_path, scene, {"clip": clip.name, "calibration": calibration.to_plain()})
 
 

@@ -20,6 +20,7 @@ from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.rig import clip_as_fitted
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.stages import StageLog
 
@@ -83,7 +84,7 @@ def _score_variant(
         (folder / "fit_state.safetensors").unlink(missing_ok=True)
 
     def score() -> None:
-        scene, metadata = load_scene(path)
+        scene, metadata = load_scene(path, choose_device(fit.device))
         row = _score_scene(scene, clip_as_fitted(clip, scene), config, street)
         with atomic_file(scores) as temporary:
             temporary.write_text(json.dumps(row | {"fit seconds": metadata["fit_seconds"]}, indent=1))

@@ -71,7 +71,7 @@ def score_regions(
     totals: dict[str, tuple[float, int]] = {}
     for camera, time_index, view in _true_views(clip, camera_name, shift_m, frame_stride):
         with torch.no_grad():
-            color = render_view(scene, camera, time_index).color.clamp(0.0, 1.0)
+            color = render_view(scene, camera, time_index).color.clamp(0.0, 1.0).cpu()
         sq_error: Float[Tensor, "h w"] = (color - view.color).square().mean(-1)
         for name, mask in true_regions(view, camera, moving).items():
             total, count = totals.get(name, (0.0, 0))

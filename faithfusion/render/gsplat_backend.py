@@ -60,8 +60,9 @@ def _trial_problem() -> str | None:
         rgb=cuda((1.0, 0.5, 0.25)),
     )
     tiles = TileLists(16, 1, 1, cuda(0, 1, dtype=numbers), cuda(0, dtype=numbers))
-    color, _, alpha = blend_gsplat(projection, tiles, torch.zeros(16, 16, 3, device="cuda"))
-    color.sum().backward()
+    with torch.enable_grad():  # the first rendering may be one without gradients
+        color, _, alpha = blend_gsplat(projection, tiles, torch.zeros(16, 16, 3, device="cuda"))
+        color.sum().backward()
     middle = torch.cat([color[8, 8], alpha[8, 8, None]]).detach().cpu()
     gradient = opacity.grad
     if gradient is None or not bool(gradient.isfinite().all()) or float(gradient) <= 0.0:

@@ -17,8 +17,9 @@ from faithfusion.utils.harmonics import SH_0
 
 
 def render_view(scene: GaussianScene, camera: Camera, time_index: int, *, backend: Backend = "auto") -> Rendering:
-    """Renders the scene at a time stamp, exposed as the camera of that name was (`render.exposure`); differentiable in
-    the Gaussians of all nodes, their poses and handles, the sky texture and the exposure."""
+    """Renders the scene at a time stamp, on its own device, exposed as the camera of that name was (`render.exposure`);
+    differentiable in the Gaussians of all nodes, their poses and handles, the sky texture and the exposure."""
+    camera = camera.to(scene.gaussians.means.device)
     gaussians, background = gaussians_at(scene, time_index), sky_background(scene.sky, camera)
     exposure = exposure_of(scene.exposure, camera, time_index)
     if exposure is not None:
@@ -29,7 +30,7 @@ def render_view(scene: GaussianScene, camera: Camera, time_index: int, *, backen
 @torch.no_grad()
 def node_coverage(scene: GaussianScene, camera: Camera, time_index: int) -> Float[Tensor, "h w"]:
     """Share of every pixel's colour that moving objects (the scene's nodes) give, in [0, 1]."""
-    gaussians = gaussians_at(scene, time_index)
+    gaussians, camera = gaussians_at(scene, time_index), camera.to(scene.gaussians.means.device)
     is_node = (scene.node_ids > 0).to(gaussians.means)
     white = ((is_node - 0.5) / SH_0)[:, None, None].expand(-1, 1, 3).contiguous()
     black = gaussians.means.new_zeros(camera.height, camera.width, 3)

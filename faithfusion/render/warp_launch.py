@@ -23,6 +23,7 @@ def prepare_warp() -> None:
 
 def as_warp(tensor: Tensor, dtype: type) -> wp.array:
     """The tensor's memory as a Warp array; made contiguous first, gradients are the caller's business."""
+    prepare_warp()
     return wp.from_torch(tensor.detach().contiguous(), dtype=dtype, requires_grad=False)
 
 

@@ -26,12 +26,13 @@ def save_scene(path: Path, scene: GaussianScene, metadata: dict[str, Any]) -> No
     save_tensors(path, scene_tensors(scene), {"format": FORMAT, **node_names(scene), "metadata": metadata})
 
 
-def load_scene(path: Path) -> tuple[GaussianScene, dict[str, Any]]:
-    """The scene of `save_scene` and its metadata. InputError if the file is missing, damaged or something else."""
+def load_scene(path: Path, device: torch.device | str = "cpu") -> tuple[GaussianScene, dict[str, Any]]:
+    """The scene of `save_scene`, on `device`, and its metadata. InputError if the file is missing, damaged or something
+    else."""
     tensors, header = load_tensors(path)
     if header.get("format") != FORMAT:
         raise InputError(path, f"format {header.get('format')!r}", f"a scene written as {FORMAT!r}")
-    return scene_from_tensors(path, tensors, header), header["metadata"]
+    return scene_to(scene_from_tensors(path, tensors, header), device), header["metadata"]
 
 
 def node_names(scene: GaussianScene) -> dict[str, list[str]]:

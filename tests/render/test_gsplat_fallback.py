@@ -74,6 +74,7 @@ def test_reasons_are_short() -> None:
 
 
 @pytest.mark.gpu
+@torch.no_grad()  # as where the first rendering is one without gradients
 def test_gsplat_draws_on_this_gpu() -> None:
     gsplat_problem.cache_clear()
     assert torch.cuda.is_available() and gsplat_problem() is None

@@ -231,7 +231,10 @@ def test_a_codec_in_bf16_takes_and_gives_float32() -> None:
 @pytest.mark.parametrize("branch", BRANCHES)
 @pytest.mark.parametrize("offload", ["none", "parts", "blocks", "leaves"])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_every_weight_is_on_the_card_when_it_is_needed(branch: str, offload: str, sparse: bool) -> None:
+def test_every_weight_is_on_the_card_when_it_is_needed(
+    branch: str, offload: str, sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     device, config = torch.device("cuda"), MemoryConfig(offload=offload, dtype="fp32")
     generator = generator_with(branch, lora=LoraConfig(rank=2))
     window, how = tiny_window(poses=True), SamplerConfig(steps=2, sparse=sparse, guidance=1.5)
