@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.card import bench_card
 from benchmarks.chain import bench_chain
 from benchmarks.colors import bench_colors
 from benchmarks.eig import bench_eig
@@ -15,6 +16,7 @@ PARTS = {
     "raster": bench_raster,
     "eig": bench_eig,
     "memory": bench_memory,
+    "card": bench_card,
     "sparse": bench_sparse,
     "chain": bench_chain,
     "colors": bench_colors,

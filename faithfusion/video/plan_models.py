@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -143,11 +144,17 @@ def _cpu(like: Tensor) -> Tensor:
     return torch.empty(like.shape, dtype=like.dtype, device="cpu")
 
 
-def fake_conditions(
-    config: GeneratorConfig, size: ClipSize, batch: int, references: int, active: float, mode: FakeTensorMode
+def empty_conditions(
+    config: GeneratorConfig,
+    size: ClipSize,
+    batch: int,
+    references: int,
+    active: float,
+    place: AbstractContextManager[object],
 ) -> LatentConditions:
-    """Conditions of `batch` windows in float32. phi is real, since what is computed depends on its values: 1 for the
-    first `active` of the tokens, else 0."""
+    """Conditions of `batch` windows in float32, unset; `place` is entered where they are made: a FakeTensorMode or a
+    device. phi is real and on the CPU, since what is computed depends on its values: 1 for the first `active` of the
+    tokens, else 0."""
     frames, rows, columns = size.latent
     is_active = torch.arange(size.tokens) < round(active * size.tokens)
     phi = is_active.float().reshape(1, frames, rows // PATCH, columns // PATCH).repeat(batch, 1, 1, 1)
@@ -155,7 +162,7 @@ def fake_conditions(
     def grid(channels: int) -> Tensor:
         return torch.empty(batch, channels, *size.latent)
 
-    with mode:
+    with place:
         channels = config.codec.latent_channels
         return LatentConditions(
             render_latent=grid(channels),
@@ -164,11 +171,11 @@ def fake_conditions(
             vace=grid(vace_channels(channels)) if config.branch.init == "vace" else None,
             inverse_depth=grid(1) if config.branch.depth else None,
             warped=grid(config.branch.warped * warped_channels(channels)) if config.branch.warped else None,
-            references=_fake_references(channels, size, batch, references) if config.branch.references else None,
+            references=_empty_references(channels, size, batch, references) if config.branch.references else None,
         )
 
 
-def _fake_references(channels: int, size: ClipSize, batch: int, count: int) -> ReferenceViews:
+def _empty_references(channels: int, size: ClipSize, batch: int, count: int) -> ReferenceViews:
     frames, rows, columns = size.latent
     tokens = rows // PATCH, columns // PATCH
     return ReferenceViews(

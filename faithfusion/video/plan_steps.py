@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from faithfusion.video.lora import is_lora_name
 from faithfusion.video.memory import MemoryConfig
 from faithfusion.video.model import Generator, GeneratorConfig
-from faithfusion.video.plan_models import ClipSize, fake_conditions, fake_generator, num_bytes, tensors_of
+from faithfusion.video.plan_models import ClipSize, empty_conditions, fake_generator, num_bytes, tensors_of
 from faithfusion.video.plan_trace import Trace, Tracer
 from faithfusion.video.tiles import Tiles, spans
 from faithfusion.video.vae import NormalisedCodec
@@ -76,7 +76,7 @@ def trace_sampling(
     """
     mode = fake_mode()
     generator = fake_generator(config, memory, mode)
-    conditions = fake_conditions(config, size, 1, references, 1.0 if active is None else active, mode)
+    conditions = empty_conditions(config, size, 1, references, 1.0 if active is None else active, mode)
     x = torch.empty_like(conditions.render_latent)
     inputs = [x, *tensors_of(conditions)]
     tracer = Tracer([*_held(generator), *inputs])
@@ -117,7 +117,7 @@ def trace_training(
     for parameter in generator.parameters():
         if parameter.requires_grad:
             parameter.register_post_accumulate_grad_hook(_drop_gradient)
-    conditions = fake_conditions(config, size, micro_batch, references, 1.0, mode)
+    conditions = empty_conditions(config, size, micro_batch, references, 1.0, mode)
     x, target = (torch.empty_like(conditions.render_latent) for _ in range(2))
     inputs = [x, target, *tensors_of(conditions)]
     tracer = Tracer([*_held(generator), *inputs])

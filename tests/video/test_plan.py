@@ -23,7 +23,7 @@ from faithfusion.video.plan_bytes import ZeroSettings, trained_bytes, zero_setti
 from faithfusion.video.plan_models import (
     ClipSize,
     count_parameters,
-    fake_conditions,
+    empty_conditions,
     fill,
     known_model,
     meta_generator,
@@ -132,7 +132,7 @@ def real_step(config: GeneratorConfig, size: ClipSize = SIZE) -> tuple[Generator
     """A generator and inputs with data, phi = 1."""
     changes = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     generator = tiny_generator(trained=True, **changes)
-    empty = fake_conditions(config, size, 1, 1, 1.0, fake_mode())
+    empty = empty_conditions(config, size, 1, 1, 1.0, fake_mode())
     filled = {
         field.name: torch.rand(value.shape) if isinstance(value := getattr(empty, field.name), torch.Tensor) else None
         for field in dataclasses.fields(empty)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from faithfusion.config import parse_config
 from faithfusion.render import render
 from faithfusion.render.constants import MIN_ALPHA
+from faithfusion.render.rasterise import Backend
 from faithfusion.types import Camera, Gaussians, Rendering
 from faithfusion.utils.progress import track
 from faithfusion.utils.seed import make_generator
@@ -33,6 +35,7 @@ class RasterConfig:
         twin_share: share of the pixels, spread evenly, for which the slow twin in `tests/reference` is timed; its time
             is linear in pixels and is scaled up. 0 leaves the twin out, 1 takes over ten minutes.
         device: cpu or cuda.
+        backend: auto, warp or gsplat (CUDA only).
     """
 
     num_gaussians: int = 60_000
@@ -41,6 +44,7 @@ class RasterConfig:
     repetitions: int = 9
     twin_share: float = 0.05
     device: str = "cpu"
+    backend: Backend = "auto"
 
 
 def street_cloud(num: int) -> Gaussians:
@@ -88,15 +92,16 @@ def bench_raster(argv: list[str]) -> None:
     parameters = {k: v.to(config.device).requires_grad_() for k, v in vars(street_cloud(config.num_gaussians)).items()}
     gaussians = Gaussians(**parameters)
     background = torch.rand(config.height, config.width, 3, generator=make_generator(1)).to(config.device)
-    rendering = render(gaussians, camera, background)
+    draw = partial(render, gaussians, camera, background, backend=config.backend)
+    rendering = draw()
     with torch.no_grad():
         describe(rendering, config)
 
     def forward_backward() -> None:
-        result = render(gaussians, camera, background)
+        result = draw()
         (result.color.square().mean() + result.depth.mean()).backward()
 
-    forward_s = median_s(lambda: render(gaussians, camera, background), config.repetitions, config.device)
+    forward_s = median_s(draw, config.repetitions, config.device)
     total_s = median_s(forward_backward, config.repetitions, config.device)
     print(f"forward {forward_s:.3f} s, backward {total_s - forward_s:.3f} s, total {total_s:.3f} s")
     if config.twin_share > 0:

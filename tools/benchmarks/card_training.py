@@ -1,0 +1,63 @@
+"""A training step measured on a device: the method, DeepSpeed and the moving average, on random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from benchmarks.card import CardConfig, print_row, random_conditions
+
+from faithfusion.config import parse_config
+from faithfusion.video.model import Generator
+from faithfusion.video.plan import PlanRequest
+from train_video.callbacks.base import Run
+from train_video.callbacks.ema import Ema
+from train_video.config import TrainConfig
+from train_video.data import LatentBatch, Pick, Sampler
+from train_video.engine import Engine, start_processes, stop_processes
+from train_video.loop import train_step
+from train_video.method import build_method
+from train_video.start import place_for_training
+
+
+@dataclass(frozen=True)
+class SameBatch:
+    """A data set of one micro-batch."""
+
+    content: LatentBatch
+
+    def __len__(self) -> int:
+        return 1
+
+    def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> LatentBatch:
+        """The same one at every step."""
+        return self.content
+
+
+def training_row(request: PlanRequest, options: CardConfig, device: torch.device) -> None:
+    """The step of `train_video.loop`, moving average included, on one process."""
+    config = parse_config(TrainConfig, ["--config", options.train])
+    config = dataclasses.replace(config, deepspeed=options.deepspeed or config.deepspeed)
+    topology = dataclasses.replace(start_processes(), device=device)
+    with device:
+        model = Generator(request.generator)
+    model.codec.to("cpu")
+    method = build_method(config, model)
+    place_for_training(model, config, device)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(config, Path(folder), Engine(method.roles, config, topology), model, method.updates)
+        average = Ema(config.ema)
+        average.start(run)
+        conditions = random_conditions(request, 1.0, device, request.micro_batch)
+        dataset = SameBatch(LatentBatch(torch.rand_like(conditions.render_latent), conditions))
+        sampler = Sampler(len(dataset), request.micro_batch, seed=0, flip=False)
+
+        def step() -> None:
+            average.step_done(run, train_step(run, sampler, dataset))
+
+        print_row(f"training step, {Path(config.deepspeed).stem}", step, options, device, is_counted=False)
+    stop_processes()
