@@ -1,6 +1,6 @@
 """Compares ways to reconstruct on streets with truth, by kind of surface: road, markings, vehicles, people, the rest.
 
-python tools/bench_scene.py --variants '[configs/scene/variants/ground_none.yaml, ...]' --out output/bench_scene
+python tools/bench_scene.py --variants '[configs/scene/variants/ground_neighbours.yaml, ...]' --out output/bench_scene
 Writes README.md with one line per variant into the folder. A killed run continues with the same command.
 """
 

@@ -77,12 +77,13 @@ def _training_request(options: PlanOptions) -> tuple[PlanRequest, str]:
 def generator_of(name: str) -> Any:
     """The architecture of wan-tiny, or in a YAML file."""
     from faithfusion.video.model import GeneratorConfig
-    from faithfusion.video.plan_models import TINY_MODEL, known_model
+    from faithfusion.video.open_generator import SHIPPED_WEIGHTS
+    from faithfusion.video.plan_models import known_model
 
-    if name == TINY_MODEL:
-        return known_model(TINY_MODEL)
+    if name == SHIPPED_WEIGHTS:
+        return known_model(SHIPPED_WEIGHTS)
     if Path(name).suffix not in (".yaml", ".yml"):
-        raise InputError(name, "a weights file", f"{TINY_MODEL} or a YAML file of a generator (configs/generator)")
+        raise InputError(name, "a weights file", f"{SHIPPED_WEIGHTS} or a YAML file of a generator (configs/generator)")
     return parse_config(GeneratorConfig, ["--config", name])
 
 

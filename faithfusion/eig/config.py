@@ -16,7 +16,7 @@ class EigConfig:
         noise_std: standard deviation sigma of the sensor in one colour channel, colours in [0, 1]. What a recorded
             image departs from the render comes on top, measured at every pixel.
         pixels_per_observation: residuals of neighbouring pixels and frames go together; so many pixels tell as much
-            as one independent observation. Calibration fits it on withheld frames; this is where none are.
+            as one independent observation. Chosen on procedural streets (`tools/calibrate_eig.py`).
         posterior: "block" keeps the upper triangle of D x D per Gaussian, "diag" its diagonal. For colours of degree
             0, 1, 2, 3 a block has 364, 1012, 2812, 6844 B and a diagonal 52, 88, 148, 232 B.
         prior_position_scales: prior std of a Gaussian's position, in units of its own RMS standard deviation.

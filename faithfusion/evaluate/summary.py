@@ -59,11 +59,12 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
         if frames or name != UNUSED_CAMERAS:
             metrics[f"{name}: before"] = unseen_scores(run.before, frames)
             metrics[f"{name}: after"] = unseen_scores(run.after, frames)
+    shown = "before, EIG, edited, after" + (", truth" if views.truth is not None else "")
     report = Report(
         title=f"{run.clip.name}, camera {run.camera_name}, {run.path.title}",
         metrics=metrics,
         summary=findings(views, metrics, run.path.place),
-        videos={"before, EIG, after": out / "comparison.mp4"},
+        videos={shown: out / "comparison.mp4"},
         stills=tuple((f"frame {t}", panels[t]) for t in still_frames(len(panels))),
         reliability=error_reliability(views) if views.truth is not None else None,
         sparsification=sparsification_curves(views) if views.truth is not None else {},

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from faithfusion.utils.errors import InputError
 from faithfusion.video.memory import MemoryConfig
 from faithfusion.video.model import Generator, GeneratorConfig
+from faithfusion.video.open_generator import SHIPPED_WEIGHTS
 from faithfusion.video.plan_bytes import (
     ResidentBytes,
     TrainedBytes,
@@ -22,7 +23,6 @@ from faithfusion.video.plan_bytes import (
     zero_settings,
 )
 from faithfusion.video.plan_models import (
-    TINY_MODEL,
     ClipSize,
     count_parameters,
     fake_generator,
@@ -215,6 +215,6 @@ def request_of(
         zero=zero_settings(deepspeed, options.gpus),
         micro_batch=options.micro_batch,
         checkpointing=options.checkpointing,
-        trainable="all" if options.model == TINY_MODEL and not options.generator else "branch",
+        trainable="all" if options.model == SHIPPED_WEIGHTS and not options.generator else "branch",
         parts=PARTS if options.parts == "all" else (options.parts,),
     )

@@ -18,10 +18,12 @@ from faithfusion.video.conditioning import EIG_CHANNELS, LatentConditions, vace_
 from faithfusion.video.lora import LoraConfig, is_lora_name
 from faithfusion.video.memory import MemoryConfig, cast_weights
 from faithfusion.video.model import Generator, GeneratorConfig
+from faithfusion.video.open_generator import SHIPPED_WEIGHTS, weights_path
 from faithfusion.video.references import ReferenceViews
 from faithfusion.video.schedule import PATCH, ScheduleConfig
 from faithfusion.video.vae import DOWNSAMPLING, CodecConfig
 from faithfusion.video.wan import WanConfig
+from faithfusion.video.weights import load_generator
 
 TOKEN_PIXELS = PATCH * DOWNSAMPLING
 WAN_TEXT_DIM, WAN_TEXT_TOKENS = 4096, 512
@@ -33,7 +35,6 @@ MODELS = {
     "vace-1.3b": (SMALL, BranchConfig("vace", 15)),
     "vace-14b": (LARGE, BranchConfig("vace", 8)),
 }
-TINY_MODEL = "wan-tiny"
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,11 @@ class ClipSize:
 
 
 def known_model(name: str) -> GeneratorConfig:
-    """The architecture of a model in MODELS, or of wan-tiny. Raises InputError for another name."""
-    if name == TINY_MODEL:
-        return GeneratorConfig(schedule=ScheduleConfig(path="bridge"))
+    """The architecture of a model in MODELS, or of the one that is shipped. Raises InputError for another name."""
+    if name == SHIPPED_WEIGHTS:
+        return load_generator(weights_path(SHIPPED_WEIGHTS))[0].config
     if name not in MODELS:
-        raise InputError("model", name, f"one of {', '.join([*MODELS, TINY_MODEL])}")
+        raise InputError("model", name, f"one of {', '.join([*MODELS, SHIPPED_WEIGHTS])}")
     wan, branch = MODELS[name]
     return GeneratorConfig(
         codec=CodecConfig(name="wan", latent_channels=16),

@@ -21,7 +21,7 @@ TIME_SCALE = 1000.0  # Wan embeds flow times in [0, 1] as 0 .. 1000
 
 @dataclass(frozen=True)
 class WanConfig:
-    """Sizes of the DiT; the defaults are wan-tiny. Wan2.1-1.3B: 30 layers, 12 heads of 128, ffn 8960, text 4096.
+    """Sizes of the DiT; the defaults are a small one. Wan2.1-1.3B: 30 layers, 12 heads of 128, ffn 8960, text 4096.
 
     Attributes:
         num_layers: transformer blocks.

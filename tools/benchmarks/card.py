@@ -17,7 +17,7 @@ from faithfusion.config import parse_config
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.video.conditioning import LatentConditions
-from faithfusion.video.memory import cast_weights
+from faithfusion.video.memory import cast_weights, set_tiles
 from faithfusion.video.model import Generator
 from faithfusion.video.plan import PlanRequest
 from faithfusion.video.plan_models import empty_conditions, tensors_of
@@ -28,11 +28,15 @@ GB, TERA = 1e9, 1e12
 
 @dataclass(frozen=True)
 class CardConfig(PlanOptions):
-    """Measured, with weights of random numbers, what tools/plan_memory.py predicts for the same options (offloading
-    aside). Training, with `train` only, is the real step: DeepSpeed, the method, the moving average.
+    """A generator's steps on a device, measured.
+
+    With weights of random numbers, what tools/plan_memory.py predicts for the same options, offloading aside. Training,
+    with `train` only, is the real step in one process (`gpus` and `zero` say nothing): DeepSpeed, the method, and the
+    moving average as often as the run moves it. The weights are built in float32 on the device, 4 bytes each.
 
     Attributes:
-        device: auto, cuda or cpu. Peaks are those of CUDA's allocator; the CPU has none.
+        device: auto, cuda or cpu. Peaks are those of CUDA's allocator, without context and fragmentation; the CPU has
+            none. Training is on CUDA if there is a device.
         repeats: timed runs; the median counts.
     """
 
@@ -46,7 +50,7 @@ class CardConfig(PlanOptions):
 
 
 def bench_card(argv: list[str]) -> None:
-    """Prints one row per step: seconds, operations, peak memory with everything that lies on the card."""
+    """Prints one row per step: seconds, operations, and the peak of what is allocated on the card, weights and all."""
     options = parse_config(CardConfig, argv, description=CardConfig.__doc__ or "")
     if options.parts == "training" and not options.train:
         raise InputError("train", "empty", "the YAML file of the training run whose step is to be measured")
@@ -66,7 +70,7 @@ def bench_card(argv: list[str]) -> None:
     if "training" in request.parts and options.train:
         from benchmarks.card_training import training_row  # DeepSpeed, seconds to import
 
-        training_row(request, options, device)
+        training_row(request, options)
 
 
 def random_generator(request: PlanRequest, device: torch.device) -> Generator:
@@ -74,11 +78,13 @@ def random_generator(request: PlanRequest, device: torch.device) -> Generator:
     with device:
         generator = Generator(request.generator).eval().requires_grad_(False)
     cast_weights(generator, request.memory, device)
+    set_tiles(generator.codec, request.memory)
     return generator
 
 
 def random_conditions(request: PlanRequest, active: float, device: torch.device, batch: int = 1) -> LatentConditions:
-    """Conditions of clips of the planned size, filled with numbers in [0, 1]."""
+    """Conditions of clips of the planned size, filled with numbers in [0, 1]; phi is 1 for the first `active` of the
+    tokens, else 0."""
     drawn = empty_conditions(request.generator, request.size, batch, request.references, active, device)
     phi = drawn.phi.to(device)
     for tensor in tensors_of(dataclasses.replace(drawn, phi=phi.new_zeros(0))):
@@ -88,15 +94,19 @@ def random_conditions(request: PlanRequest, active: float, device: torch.device,
 
 @torch.no_grad()
 def _sampling_rows(generator: Generator, request: PlanRequest, options: CardConfig, device: torch.device) -> None:
-    for active in (1.0, *request.active):
+    _step_row(generator, random_conditions(request, 1.0, device), "step, all tokens", options)
+    for active in request.active:
         conditions = generator.prepare(random_conditions(request, active, device))
-        state, instant = torch.randn_like(conditions.render_latent), torch.ones(1, device=device)
-        kept = None
-        if active < 1.0:
-            print_row(f"context, {active:.0%} active", partial(generator.remember_context, conditions), options, device)
-            kept = generator.remember_context(conditions)
-        step = partial(generator.velocity, state, instant, conditions, path="bridge", memory=kept)
-        print_row("step, all tokens" if active == 1.0 else f"step, {active:.0%} active", step, options, device)
+        print_row(f"context, {active:.0%} active", partial(generator.remember_context, conditions), options, device)
+        _step_row(generator, conditions, f"step, {active:.0%} active", options)
+
+
+def _step_row(generator: Generator, conditions: LatentConditions, label: str, options: CardConfig) -> None:
+    conditions, device = generator.prepare(conditions), conditions.phi.device
+    state, instant = torch.randn_like(conditions.render_latent), torch.ones(1, device=device)
+    kept = generator.remember_context(conditions)  # nothing where all tokens are active
+    step = partial(generator.velocity, state, instant, conditions, path="bridge", memory=kept)
+    print_row(label, step, options, device)
 
 
 @torch.no_grad()
@@ -111,8 +121,8 @@ def _codec_rows(generator: Generator, request: PlanRequest, options: CardConfig,
 def print_row(
     label: str, work: Callable[[], object], options: CardConfig, device: torch.device, *, is_counted: bool = True
 ) -> None:
-    """Times `options.repeats` runs after those for warm-up, peak and operations. Those of a training step cannot be
-    counted: torch's counter would keep what recomputation makes, more than a card holds."""
+    """Times `options.repeats` runs after one for warm-up and one for the peak; a last one counts operations. Those of a
+    training step cannot be counted: torch's counter would keep what recomputation makes, more than a card holds."""
     work()
     peak, operations = _peak_gb(work, device), "- | -"
     seconds = _median_s(work, options.repeats, device)
@@ -137,9 +147,14 @@ def _peak_gb(work: Callable[[], object], device: torch.device) -> str:
 def _median_s(work: Callable[[], object], repeats: int, device: torch.device) -> float:
     times = []
     for _ in range(repeats):
+        _finish(device)
         start = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        _finish(device)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

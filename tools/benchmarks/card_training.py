@@ -38,26 +38,30 @@ class SameBatch:
         return self.content
 
 
-def training_row(request: PlanRequest, options: CardConfig, device: torch.device) -> None:
-    """The step of `train_video.loop`, moving average included, on one process."""
+def training_row(request: PlanRequest, options: CardConfig) -> None:
+    """The step of `train_video.loop` and its moving average, in one process, without reading data: clips of random
+    numbers, phi 1 everywhere, `options.references` recorded views."""
     config = parse_config(TrainConfig, ["--config", options.train])
     config = dataclasses.replace(config, deepspeed=options.deepspeed or config.deepspeed)
-    topology = dataclasses.replace(start_processes(), device=device)
-    with device:
-        model = Generator(request.generator)
-    model.codec.to("cpu")
-    method = build_method(config, model)
-    place_for_training(model, config, device)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run(config, Path(folder), Engine(method.roles, config, topology), model, method.updates)
-        average = Ema(config.ema)
-        average.start(run)
-        conditions = random_conditions(request, 1.0, device, request.micro_batch)
-        dataset = SameBatch(LatentBatch(torch.rand_like(conditions.render_latent), conditions))
-        sampler = Sampler(len(dataset), request.micro_batch, seed=0, flip=False)
+    topology = start_processes()
+    device = topology.device
+    try:
+        with device:
+            model = Generator(request.generator)
+        model.codec.to("cpu")
+        method = build_method(config, model)
+        place_for_training(model, config, device)
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(config, Path(folder), Engine(method.roles, config, topology), model, method.updates)
+            average = Ema(config.ema)
+            average.start(run)
+            conditions = random_conditions(request, 1.0, device, request.micro_batch)
+            dataset = SameBatch(LatentBatch(torch.rand_like(conditions.render_latent), conditions))
+            sampler = Sampler(len(dataset), request.micro_batch, seed=0, flip=False)
 
-        def step() -> None:
-            average.step_done(run, train_step(run, sampler, dataset))
+            def step() -> None:
+                average.step_done(run, train_step(run, sampler, dataset))
 
-        print_row(f"training step, {Path(config.deepspeed).stem}", step, options, device, is_counted=False)
-    stop_processes()
+            print_row(f"training step, {Path(config.deepspeed).stem}", step, options, device, is_counted=False)
+    finally:
+        stop_processes()

@@ -58,7 +58,8 @@ def bench_eig(argv: list[str]) -> None:
 
 def measure(num: int, width: int, height: int, config: EigCostConfig) -> list[str]:
     """The cells of one row."""
-    cloud = Gaussians(**{name: value.requires_grad_() for name, value in vars(street_cloud(num)).items()})
+    values = {name: value.to(config.device) for name, value in vars(street_cloud(num)).items()}
+    cloud = Gaussians(**{name: value.requires_grad_() for name, value in values.items()})
     scene = GaussianScene(cloud, torch.zeros(num, dtype=torch.int32), (), Sky(torch.full((64, 128, 3), 0.5)))
     scene = scene_to(scene, config.device)
     camera = street_camera(width, height).to(config.device)
