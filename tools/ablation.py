@@ -30,13 +30,14 @@ def main(argv: list[str]) -> None:
     refine, use = config.refine, config.editors[0] if len(config.editors) == 1 else "both"
     opened = open_editors(refine.editor_weights(use))
     opened.require_views(refine.warp.num_views)
+    opened.require_sampler(refine.editor)
 
     @functools.cache  # weights are placed on the device once, also for two rows that use them
     def editor(name: str) -> Editor:
         if name == "both":
             return ChainEditor([editor("video"), editor("fixer")])
-        parts = {"video": OpenedEditors(opened.generator, None), "fixer": OpenedEditors(None, opened.fixer)}
-        return open_editor(parts[name], refine.editor, choose_device("auto"))
+        chosen = OpenedEditors(opened.generator, None) if name == "video" else OpenedEditors(None, opened.fixer)
+        return open_editor(chosen, config.editor_of(name), choose_device("auto"))
 
     page = run_ablation(config, editor, identity=opened.identity, command=" ".join(["python", *sys.argv]))
     print(Path(page).read_text())

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.image_math import ssim_map
+from faithfusion.utils.image_math import SSIM_RADIUS, ssim_map
 from faithfusion.utils.mobilenet import feature_distance, open_mobilenet, unit_features
 from faithfusion.video.conditioning import noise_level
 from faithfusion.video.fixer import Fixer, FixerConfig
@@ -55,9 +55,11 @@ class FixerMethodConfig:
     feature_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("crop_height", "crop_width", "charbonnier"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"fixer.{name}", getattr(self, name), "a positive number")
+        for name in ("crop_height", "crop_width"):
+            if getattr(self, name) <= SSIM_RADIUS:
+                raise InputError(f"fixer.{name}", getattr(self, name), f"more than SSIM's {SSIM_RADIUS} pixels")
+        if self.charbonnier <= 0:
+            raise InputError("fixer.charbonnier", self.charbonnier, "a positive number")
         for name in ("phi_weight", "ssim_weight", "gradient_weight", "feature_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"fixer.{name}", getattr(self, name), "a weight of at least 0")

@@ -46,6 +46,14 @@ class Split:
         return self.train + self.calibration
 
 
+def check_split(config: SplitConfig, num_frames: int) -> None:
+    """Raises InputError as `split_clip` does for a clip of so many frames."""
+    every = config.held_out_every
+    if every != 0 and (every < 2 or every // 2 >= num_frames):
+        expected = f"0, or 2 to {2 * num_frames - 1} for a clip of {num_frames} frames"
+        raise InputError("split.held_out_every", every, expected)
+
+
 def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
     """Held out are all cameras of every `held_out_every`-th time stamp, from the middle of the first stride on (with 8:
     4, 12, 20, ...). Of the others, a stretch per camera calibrates; stretches of different cameras do not coincide, so
@@ -53,10 +61,8 @@ def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
 
     Raises InputError for a stride of 1 (nothing would be left to fit) and for one so long that nothing is held out.
     """
+    check_split(config, clip.num_frames)
     every = config.held_out_every
-    if every != 0 and (every < 2 or every // 2 >= clip.num_frames):
-        expected = f"0, or 2 to {2 * clip.num_frames - 1} for a clip of {clip.num_frames} frames"
-        raise InputError("split.held_out_every", every, expected)
     stretches = {name: set(stretch_times(clip, name, config.stretch_frames)) for name in clip.camera_names}
     parts: dict[str, list[Frame]] = {"train": [], "calibration": [], "held_out": []}
     for frame in clip.frames:

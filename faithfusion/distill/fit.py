@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from faithfusion.config import config_hash
+from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.distill.budget import affordable_gaussians
 from faithfusion.distill.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.distill.recording import RecordingConfig, rig_of
@@ -91,7 +92,7 @@ def fit_scene(
     with the same scene. The result lies on the CPU, without autograd history.
     """
     start_s = time.monotonic()
-    key = config_hash(config, clip.name, [frame.image_path.name for frame in train_frames])
+    key = config_hash(config, clip.name, drive_fingerprint(clip, train_frames))
     loader = ViewLoader(clip, train_frames, cache_mb=config.cache_mb)
     optimiser = _start(clip, train_frames, within_memory(config, train_frames))
     if state_path is not None and optimiser.resume(state_path, key):

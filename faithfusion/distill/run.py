@@ -12,9 +12,10 @@ import numpy as np
 
 from faithfusion.data.calibration import invert_rigid
 from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.new_path import NewPath, clip_path, lay_out, path_cameras
 from faithfusion.data.path_hits import PathHit, path_hits, warning_line
-from faithfusion.data.splits import Split, split_clip
+from faithfusion.data.splits import Split, check_split, split_clip
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.layout import plan_street
 from faithfusion.data.street.rig import ego_poses
@@ -66,6 +67,8 @@ def check_inputs(config: RefineConfig) -> OpenedEditors:
     _check_drive(config)
     opened = open_editors(config.editor_weights())
     opened.require_views(config.warp.num_views)
+    opened.require_sampler(config.editor)
+    choose_device(config.fit.device)
     return opened
 
 
@@ -74,7 +77,11 @@ def _check_drive(config: RefineConfig) -> None:
         check_config(street_config(config))
         if config.num_frames > config.street.num_frames:
             raise InputError("num_frames", config.num_frames, f"at most the street's {config.street.num_frames} frames")
+        for name in config.cameras:
+            if name not in config.street.camera_names:
+                raise InputError("cameras", name, f"names out of {', '.join(config.street.camera_names)}")
         require_camera(config, config.cameras or config.street.camera_names)
+        check_split(config.split, config.num_frames or config.street.num_frames)
         _require_window(config, config.num_frames or config.street.num_frames)
         lay_out(config.trajectory_entries, *street_drive(config))
         return
@@ -86,7 +93,7 @@ def _check_drive(config: RefineConfig) -> None:
 
 
 def _require_window(config: RefineConfig, num_frames: int) -> None:
-    if config.editor.window_frames > num_frames:
+    if config.editors != "fixer" and config.editor.window_frames > num_frames:
         raise InputError("editor.window_frames", config.editor.window_frames, f"at most the clip's {num_frames} frames")
 
 
@@ -132,7 +139,7 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
     split = split_clip(clip, config.split)
 
     fitted, state = out / "scene_fitted.safetensors", out / "fit_state.safetensors"
-    source = "own street" if config.scene is None else str(Path(config.scene).resolve())
+    source = "own street" if config.scene is None else (str(clip.root.resolve()), drive_fingerprint(clip, clip.frames))
     inputs = (source, clip.camera_names, clip.num_frames, config.split, config.fit)
     log.run("fit", inputs, [fitted], lambda: _fit(clip, split.train, config, fitted, state))
     as_fitted, _ = load_scene(fitted, device)

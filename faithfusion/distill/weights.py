@@ -2,8 +2,9 @@
 
 Ours weighs as a likelihood does. The loss is mostly L1, the negative logarithm of a Laplace density, which divides
 every residual by its scale, and the scale is proportional to the root mean square. A recorded image misses the scene by
-sqrt(R), R its mean squared residual, and counts 1; an edited pixel with the expected squared error E of the edit counts
-sqrt(R / E), times the Kalman gain, the part of it that the render did not know:
+sqrt(R), R its mean squared residual, and counts 1; an edited pixel counts sqrt(R / E), E the expected squared error of
+the finished frame (edit and render fused, `video.composite.fused_error`), times the Kalman gain, the part of it that
+the render did not know:
 
     weight = w min(1, sqrt(R / E))
 """

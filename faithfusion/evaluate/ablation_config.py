@@ -13,7 +13,7 @@ from faithfusion.data.street.config import StreetConfig
 from faithfusion.distill.refine_config import DistillConfig, RefineConfig, WeightName
 from faithfusion.evaluate.ablation_stages import Stage, at_once, in_stages
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editor import EditorNames
+from faithfusion.video.editor import EditorConfig, EditorNames
 
 WEIGHT_LABELS = {
     "uniform": "uniform",
@@ -115,7 +115,7 @@ class AblationConfig:
         for name in self.loops:
             if not re.fullmatch(r"[\w ,.%+-]+", name):
                 raise InputError("ablation.loops", name, "a name of letters, digits, spaces and , . % + - _")
-        for name in ("scene", "trajectory", "num_frames"):
+        for name in ("scene", "cameras", "trajectory", "num_frames"):
             if getattr(self.refine, name):
                 raise InputError(f"refine.{name}", getattr(self.refine, name), "nothing: the streets and shifts say it")
         if self.refine.distill.schedule.passes > 1:
@@ -153,6 +153,19 @@ class AblationConfig:
         """Who edits every clip, in this order."""
         return (*self.editors, BLIND_FIXER) if self.blind and "fixer" in self.editors else tuple(self.editors)
 
+    def editor_of(self, editors: str) -> EditorConfig:
+        """How clips are edited. A fixer that knows the mean error only knows no pixels better than others: the
+        composite's rule for the best known ones would give it the render back."""
+        config = self.refine.editor
+        if editors != BLIND_FIXER:
+            return config
+        return dataclasses.replace(config, composite=dataclasses.replace(config.composite, faithful_max_sq_error=0.0))
+
+    @property
+    def needs_published(self) -> bool:
+        """Whether a row is weighted by the published gain."""
+        return any(row.weight == "published" for row in self.rows)
+
     @property
     def shown_row(self) -> Row:
         """The row that pictures are made of: our EIG with both editors, or the last one."""
@@ -166,7 +179,8 @@ def settings_of(config: AblationConfig, identity: str) -> dict[str, Any]:
     refine = plain["refine"]
     for part, names in (
         (plain, ("out", "seeds", "keep_work")),
-        (refine, ("out", "scene", "trajectory", "num_frames", "editors", "weights", "fixer_weights", "public_weights")),
+        (refine, ("out", "scene", "trajectory", "num_frames", "editors")),
+        (refine, ("weights", "fixer_weights", "public_weights", "fixer_public_weights")),
         (refine["street"], ("seed", "num_workers", "shifts_m")),
         (refine["distill"], ("weight",)),
     ):

@@ -99,7 +99,7 @@ def _new_clips(
 def _published(
     street: Street, scene: GaussianScene, stored_m: Sequence[float], new_m: Sequence[float]
 ) -> dict[float, Tensor]:
-    stored = load_tensors(street.published_path)[0]
+    stored = load_tensors(street.published_path)[0] if stored_m else {}
     known = {shift_m: stored[shift_name(shift_m)] for shift_m in stored_m}
     return known | (published_of(street, scene, new_m) if new_m else {})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from faithfusion.data.splits import check_split
 from faithfusion.data.street.config import check_config
 from faithfusion.evaluate.ablation_config import AblationConfig, settings_of, street_path, with_street
 from faithfusion.evaluate.ablation_files import claim, read_json, require_same_settings, write_json
@@ -41,6 +42,7 @@ def check_inputs(config: AblationConfig) -> None:
     """Raises InputError, before anything is written, for streets that cannot be made."""
     street = with_street(config, config.seeds[0])
     check_config(street)
+    check_split(config.refine.split, street.num_frames)
     if config.refine.editor.window_frames > street.num_frames:
         found = config.refine.editor.window_frames
         raise InputError("editor.window_frames", found, f"at most the street's {street.num_frames} frames")
@@ -102,7 +104,7 @@ def _one_street(config: AblationConfig, seed: int, tools: Tools, key: str) -> It
 
 def num_steps(config: AblationConfig) -> int:
     """Steps of `street_steps`."""
-    return 3 + ("published" in config.weights) + len(config.edits) + len(config.rows)
+    return 3 + config.needs_published + len(config.edits) + len(config.rows)
 
 
 def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[str]:
@@ -126,7 +128,7 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     yield "calibrate"
     log.run("windows", (refine.warp, config.camera, config.shifts_m), paths, lambda: render_windows(street))
     yield "windows"
-    if "published" in config.weights:
+    if config.needs_published:
         log.run("published gain", refine.posterior_stride, [street.published_path], lambda: map_published(street))
         yield "published gain"
     for editors in config.edits:

@@ -31,7 +31,7 @@ from faithfusion.video.chain import continued
 from faithfusion.video.editor import EditedClip, Editor
 
 OpenEditor = Callable[[str], Editor]
-"""The editor of a name of `AblationConfig.editors`."""
+"""The editor of a name of `AblationConfig.edits`, as `AblationConfig.editor_of` says."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def run_edits(street: Street, editors: str) -> None:
         def edit(shift_m: float = shift_m, path: Path = path) -> None:
             save_tensors(path, edit_tensors(_edit(street, editors, shift_m)), {})
 
-        log.run(f"edit, {editors}, {shift_m:+g} m", config.editor, [path], edit)
+        log.run(f"edit, {editors}, {shift_m:+g} m", street.config.editor_of(editors), [path], edit)
     path = street.score_path(editors)
 
     def score() -> None:
@@ -184,7 +184,7 @@ def _edit(street: Street, editors: str, shift_m: float) -> EditedClip:
     if editors == BLIND_FIXER:
         error = window.eig.expected_sq_error
         eig = dataclasses.replace(window.eig, expected_sq_error=error.mean().expand_as(error))
-        return open_editor("fixer").edit(dataclasses.replace(window, eig=eig))
+        return open_editor(BLIND_FIXER).edit(dataclasses.replace(window, eig=eig))
     if editors == "both" and video.is_file():
         return continued(edit_from_tensors(load_tensors(video)[0]), window, open_editor("fixer"))
     return open_editor(editors).edit(window)

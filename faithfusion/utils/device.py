@@ -8,10 +8,12 @@ from faithfusion.utils.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is CUDA if there is a device."""
+    """ "auto" is CUDA if there is a device. Raises InputError for one that is unknown or not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
-    except RuntimeError as error:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError("device", name, f"auto, cpu or cuda ({str(error).splitlines()[0]})") from None
+    return device

@@ -140,6 +140,11 @@ def measured_errors(
     return MeasuredErrors(expected_sq_error.flatten(), *(values.mean(-1).flatten() for values in means))
 
 
+def even_places(num_values: int, num_bins: int) -> list[int]:
+    """First, last and evenly spread places between them; exact for any number, unlike float32's linspace."""
+    return [number * (num_values - 1) // num_bins for number in range(num_bins + 1)]
+
+
 def measure_profile(clips: Sequence[MeasuredErrors], num_bins: int = 10) -> ErrorProfile:
     """The editor's error and its correlation with the render's per quantile bin of V; bins of equal V (calibration's
     plateaus) merge.
@@ -152,7 +157,7 @@ def measure_profile(clips: Sequence[MeasuredErrors], num_bins: int = 10) -> Erro
         raise InputError("error profile", "no validation pixels", "at least one")
     joined = {f.name: torch.cat([getattr(clip, f.name) for clip in clips]).double() for f in fields(MeasuredErrors)}
     order = joined["expected_sq_error"].clamp_min(1e-8).sort()
-    edges = order.values[torch.linspace(0, len(order.values) - 1, num_bins + 1).round().long()].unique()
+    edges = order.values[even_places(len(order.values), num_bins)].unique()
     if len(edges) == 1:
         edges = torch.stack([edges[0] / 2.0, edges[0] * 2.0])
     bins = torch.bucketize(order.values, edges[1:-1])

@@ -94,9 +94,10 @@ class EditorConfig:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     def __post_init__(self) -> None:
-        for name in ("window_frames", "overlap_frames"):
-            if getattr(self, name) < 1 or getattr(self, name) % CHUNK_FRAMES != 1:
-                raise InputError(f"editor.{name}", getattr(self, name), "4k + 1 frames (1, 5, 9, ..., 49, ...)")
+        for name, least in (("window_frames", 1 + CHUNK_FRAMES), ("overlap_frames", 1)):
+            if getattr(self, name) < least or getattr(self, name) % CHUNK_FRAMES != 1:
+                expected = f"4k + 1 frames ({least}, {least + CHUNK_FRAMES}, ..., 49, ...)"
+                raise InputError(f"editor.{name}", getattr(self, name), expected)
         for name in ("steady_frames", "fixer_steady_frames"):
             if getattr(self, name) < 0:
                 raise InputError(f"editor.{name}", getattr(self, name), "0 or a number of frames")

@@ -12,6 +12,8 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.conditioning import ConditioningConfig
 from faithfusion.video.lora import LoraConfig
 
+HEAD_DIM = 16  # channels of one attention head
+
 
 @dataclass(frozen=True)
 class SdTurboConfig:
@@ -75,6 +77,8 @@ class FixerConfig:
             raise InputError("fixer", self, "num_views of at least 0, everything else positive")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise InputError("fixer.channels", self.channels, "positive multiples of 8, one per level")
+        if self.attention and self.channels[-1] < HEAD_DIM:
+            raise InputError("fixer.channels", self.channels, f"at least {HEAD_DIM} in the last level, for attention")
 
     @property
     def num_references(self) -> int:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from faithfusion.video.conditioning import noise_level
 from faithfusion.video.fixer import Fixer, FixerInputs, own_views, padded_to
-from faithfusion.video.fixer_config import FixerConfig
+from faithfusion.video.fixer_config import HEAD_DIM, FixerConfig
 from faithfusion.video.mixture import mixture, start_logit
 
 COLORS = 3
@@ -40,7 +40,7 @@ class PixelFixer(Fixer):
             down_block_types=_levels(config, "DownBlock2D"),
             up_block_types=_levels(config, "UpBlock2D")[::-1],
             add_attention=config.attention,
-            attention_head_dim=16,
+            attention_head_dim=HEAD_DIM,
             norm_num_groups=8,
         )
         self._start_at_the_render()

@@ -12,7 +12,8 @@ from faithfusion.video.chain import ChainEditor
 from faithfusion.video.editor import Editor, EditorConfig, EditorWeights
 from faithfusion.video.fixer_editor import FixerEditor, FixerEditorConfig
 from faithfusion.video.fixer_weights import OpenedFixer, open_fixer
-from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator
+from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator, sampler_of
+from faithfusion.video.sample import check_sampler
 from faithfusion.video.steady import SteadyEditor
 
 
@@ -33,6 +34,11 @@ class OpenedEditors:
         wanted = 0 if self.generator is None else self.generator.generator.config.branch.warped
         if num_views < wanted:
             raise InputError("warp.num_views", num_views, f"at least {wanted}: so many does the video model read")
+
+    def require_sampler(self, config: EditorConfig) -> None:
+        """Raises InputError for a sampler that the video model's weights do not allow."""
+        if self.generator is not None:
+            check_sampler(self.generator.generator, sampler_of(self.generator, config))
 
 
 def open_editors(weights: EditorWeights) -> OpenedEditors:

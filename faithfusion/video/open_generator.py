@@ -50,15 +50,21 @@ def open_generator(weights: str, public: str = "") -> OpenedGenerator:
     if not config.pretrained.model:
         raise InputError(weights, "no pretrained.model", "a file, folder or hub id of public weights")
     generator = assemble_generator(config).eval().requires_grad_(False)
-    return OpenedGenerator(generator, ErrorProfile(), SamplerConfig(), config_hash(config))
+    prompt = Path(config.pretrained.prompt)
+    told = hashlib.sha256(prompt.read_bytes()).hexdigest() if prompt.is_file() else ""
+    return OpenedGenerator(generator, ErrorProfile(), SamplerConfig(), config_hash(config, told))
 
 
 def editor_of(opened: OpenedGenerator, config: EditorConfig, device: torch.device | str) -> VideoEditor:
     """The generator on `device` as an editor. Few-step weights bring their own sampler, unless one is configured."""
-    if config.sampler == SamplerConfig():
-        config = dataclasses.replace(config, sampler=opened.sampler)
+    config = dataclasses.replace(config, sampler=sampler_of(opened, config))
     apply_memory(opened.generator, config.memory, device)
     return VideoEditor(opened.generator, config, opened.profile)
+
+
+def sampler_of(opened: OpenedGenerator, config: EditorConfig) -> SamplerConfig:
+    """The configured sampler, or else that of the weights."""
+    return opened.sampler if config.sampler == SamplerConfig() else config.sampler
 
 
 def weights_path(name: str) -> Path:

@@ -49,18 +49,27 @@ class SamplerConfig:
             raise InputError("sampler.sparse", True, "path bridge or per_token: under hold every token's time changes")
 
 
+def check_sampler(generator: Generator, config: SamplerConfig) -> None:
+    """Raises InputError for what these weights cannot do: sparse sampling on the path hold, guidance without a negative
+    prompt."""
+    if config.sparse and (config.path or generator.config.schedule.path) == "hold":
+        raise InputError("sampler.sparse", True, "weights trained for bridge or per_token, these are for hold")
+    if config.guidance != 1.0 and generator.negative_prompt is None:
+        expected = "1, or a prompt file with a negative prompt (tools/encode_prompt.py)"
+        raise InputError("sampler.guidance", config.guidance, expected)
+
+
 @torch.no_grad()
 def sample(
     generator: Generator, conditions: LatentConditions, config: SamplerConfig, random: torch.Generator
 ) -> Float[Tensor, "b c t h w"]:
     """Regenerated latents: tokens with phi = 0 are the render's own, bit for bit.
 
-    Raises InputError for sparse sampling of weights whose path is hold.
+    Raises InputError where `check_sampler` does.
     """
+    check_sampler(generator, config)
     path = config.path or generator.config.schedule.path
     if config.sparse:
-        if path == "hold":
-            raise InputError("sampler.sparse", True, "weights trained for bridge or per_token, these are for hold")
         samples = [_sample(generator, one, config, path, random) for one in _singles(conditions)]
         return torch.cat(samples)
     return _sample(generator, conditions, config, path, random)
@@ -93,9 +102,6 @@ class _Ask:
         self.generator, self.conditions, self.config, self.path = generator, conditions, config, path
         self._prompts = [None]
         if config.guidance != 1.0:
-            if generator.negative_prompt is None:
-                expected = "1, or a prompt file with a negative prompt (tools/encode_prompt.py)"
-                raise InputError("sampler.guidance", config.guidance, expected)
             self._prompts.append(generator.negative_prompt)
         self._memories = [generator.remember_context(conditions, p) if config.sparse else None for p in self._prompts]
 

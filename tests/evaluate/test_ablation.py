@@ -13,7 +13,7 @@ import torch
 
 from faithfusion.config import parse_config
 from faithfusion.data.street.truth import load_truth, true_shifts
-from faithfusion.evaluate.ablation_config import AblationConfig
+from faithfusion.evaluate.ablation_config import BLIND_FIXER, AblationConfig
 from faithfusion.evaluate.ablation_files import claim
 from faithfusion.evaluate.ablation_run import run_ablation
 from faithfusion.types import Window
@@ -73,7 +73,7 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     assert config.refine.street.num_workers == 1  # the default of the ablation, not of streets
     out, kept = Path(config.out), dataclasses.replace(config, keep_work=True)
     true = TrueEditor(out / "work" / "street_3" / "drive")
-    editors = {"video": true, "fixer": DarkEditor()}
+    editors = {"video": true, "fixer": DarkEditor(), BLIND_FIXER: DarkEditor()}
     page = run_ablation(kept, editors.__getitem__, identity="trivial", command="test")
     assert "ablation: 17/17" in capsys.readouterr().err.splitlines()[-1]
     rows = json.loads((out / "street_0003.json").read_text())["rows"]
@@ -134,6 +134,8 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         (("--shifts_m", "[9]"), "9"),
         (("--refine.scene", "somewhere"), "somewhere"),
         (("--refine.camera", "2"), "2"),
+        (("--refine.cameras", '["0"]'), "refine.cameras"),
+        (("--refine.split.held_out_every", "1"), "held_out_every: 1"),
         (("--refine.street.num_frames", "9"), "at most the street's 9 frames"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 from faithfusion.evaluate.ablation_config import (
+    BLIND_FIXER,
     NO_EIG,
     NO_REFINEMENT,
     AblationConfig,
+    LoopConfig,
     Row,
     first_difference,
     settings_of,
@@ -164,6 +167,15 @@ def test_table_of_made_up_streets(tmp_path: Path) -> None:
     (tmp_path / "street_0002.json").write_text(json.dumps(made_up_street(2, "other")))
     with pytest.raises(InputError, match="different settings"):
         write_table(config, "")
+
+
+def test_a_loop_may_ask_for_the_published_gain_and_a_blind_fixer_keeps_no_pixel_for_being_known() -> None:
+    plain = AblationConfig(weights=("likelihood",))
+    assert not plain.needs_published
+    loop = LoopConfig(weight="published")
+    assert dataclasses.replace(plain, loops={"published": loop}).needs_published
+    assert plain.editor_of("both") == plain.editor_of("fixer") == plain.refine.editor
+    assert plain.editor_of(BLIND_FIXER).composite.faithful_max_sq_error == 0.0
 
 
 def test_settings_name_what_differs(tmp_path: Path) -> None:

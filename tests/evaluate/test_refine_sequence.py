@@ -108,7 +108,12 @@ def test_any_trajectory_can_be_asked_for(workspace: Path) -> None:
         (("--weights", "nothing.safetensors"), "nothing.safetensors"),
         (("--editor.window_frames", "10"), "4k + 1"),
         (("--editor.window_frames", "49"), "49"),
+        (("--editor.window_frames", "1"), "5, 9"),
+        (("--editor.sampler.guidance", "5"), "negative prompt"),
         (("--camera", "7"), "7"),
+        (("--cameras", '["7"]'), "cameras: 7"),
+        (("--split.held_out_every", "1"), "held_out_every: 1"),
+        (("--fit.device", "cuda:99"), "cuda:99"),
         (("--num_frames", "10"), "at most the street's 9"),
     ],
 )

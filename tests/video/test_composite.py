@@ -12,6 +12,7 @@ from faithfusion.video.composite import (
     ErrorProfile,
     MeasuredErrors,
     composite,
+    even_places,
     faithful_floor,
     fused_error,
     kalman_gain,
@@ -131,6 +132,11 @@ def test_fusion_of_an_editor_that_repairs_the_render_is_the_edit() -> None:
     sq_error = torch.full((2, 50, 50), 0.01)
     profile = measure_profile([measured_errors(sq_error, render, edit, truth)])
     torch.testing.assert_close(fuse(render, edit, sq_error, profile), edit, atol=0.01, rtol=0)
+
+
+def test_quantiles_of_more_pixels_than_float32_counts() -> None:
+    places = even_places(36_126_720, 10)
+    assert (places[0], places[5], places[-1]) == (0, 18_063_359, 36_126_719) and len(places) == 11
 
 
 def test_bad_profiles_are_refused() -> None:

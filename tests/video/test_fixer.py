@@ -137,7 +137,9 @@ def test_parts_of_different_size_are_refused() -> None:
             fixer_inputs(wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"channels": ()}, {"channels": (8, 12)}, {"unshuffle": 0}, {"num_views": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"channels": ()}, {"channels": (8, 12)}, {"channels": (8, 8)}, {"unshuffle": 0}, {"num_views": -1}]
+)
 def test_impossible_architectures_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match="fixer"):
         FixerConfig(**wrong)

@@ -11,6 +11,7 @@ from faithfusion.video.chain import ChainEditor
 from faithfusion.video.editor import EditorConfig, EditorWeights, VideoEditor
 from faithfusion.video.fixer_editor import FixerEditor
 from faithfusion.video.open_editors import open_editor, open_editors
+from faithfusion.video.sample import SamplerConfig
 from faithfusion.video.steady import SteadyEditor
 
 CONFIG = EditorConfig(window_frames=5, steady_frames=0, fixer_steady_frames=0)
@@ -51,4 +52,7 @@ def test_what_tells_weights_apart_and_what_is_refused() -> None:
     opened.require_views(2)
     with pytest.raises(InputError, match="warp.num_views"):
         opened.require_views(1)
+    opened.require_sampler(EditorConfig())
+    with pytest.raises(InputError, match="negative prompt"):
+        opened.require_sampler(EditorConfig(sampler=SamplerConfig(guidance=5.0)))
     open_editors(weights("fixer")).require_views(0)
