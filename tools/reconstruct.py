@@ -15,6 +15,7 @@ import yaml
 
 from faithfusion.config import parse_config, to_plain
 from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.images import load_image
 from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.distill.assess import assess_scene, assessment_facts
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> None:
         facts = assessment_facts(clip, split_config, options.posterior_stride, calibration)
         save_scene(path, scene, metadata | facts)
 
-    log.run("fit", (str(clip.root.resolve()), clip.camera_names, split_config, config), [fitted], fit)
+    log.run("fit", (drive_fingerprint(clip, clip.frames), clip.camera_names, split_config, config), [fitted], fit)
     log.run("calibrate", (eig, options.posterior_stride), [path], calibrate)
     scene, metadata = load_scene(path, device)
     export_ply(options.out / "scene.ply", gaussians_at(scene, 0))
@@ -100,7 +101,7 @@ def contact_sheet(scene: GaussianScene, frames: list[Frame]) -> torch.Tensor:
     for frame in frames:
         image = load_image(frame)
         with torch.no_grad():
-            color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1)
+            color = render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1).cpu()
         rows.append(torch.cat([image, color, (4.0 * (color - image).abs()).clamp(0, 1)], dim=1))
     return torch.cat(rows)
 

@@ -14,6 +14,6 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise InputError("device", name, f"auto, cpu or cuda ({str(error).splitlines()[0]})") from None
     return device
