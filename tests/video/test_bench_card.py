@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_training import REPOSITORY, environment
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from faithfusion.utils.errors import InputError
@@ -36,12 +37,13 @@ def test_operations_are_those_that_were_planned(capsys: pytest.CaptureFixture[st
 
 
 def test_a_training_step_is_the_real_one() -> None:
-    """In a process of its own, since DeepSpeed starts once."""
+    """In a process (and a process group) of its own, since DeepSpeed starts once."""
     argv = ["card", "--train", "configs/train_video/wan_tiny.yaml", "--parts", "training", *SIZE[:6], "--repeats", "1"]
-    command = [sys.executable, plan_memory.__file__.replace("plan_memory", "bench"), *argv]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    command = [sys.executable, "tools/bench.py", *argv]
+    run = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200, cwd=REPOSITORY)
+    assert run.returncode == 0, run.stderr[-1000:]
     (row,) = [line.split(" | ") for line in run.stdout.splitlines() if line.startswith("| training step, cpu")]
-    assert float(row[1]) > 0 and row[2:4] == ["-", "-"], run.stderr[-1000:]
+    assert float(row[1]) > 0 and row[2:4] == ["-", "-"]
 
 
 def test_training_needs_a_run() -> None:
