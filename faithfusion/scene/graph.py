@@ -32,8 +32,9 @@ def gaussians_at(scene: GaussianScene, time_index: int) -> Gaussians:
         return gaussians
     node_of_member = scene.node_ids[members].long() - 1
     poses, present = node_poses(scene.nodes, time_index, gaussians.means)
-    pose = poses[node_of_member]
-    turns = quaternions_from_rotations(poses[:, :3, :3])[node_of_member]
+    # index_select: on a CPU the backward pass of [] adds with atomics, in another order at every run
+    pose = poses.index_select(0, node_of_member)
+    turns = quaternions_from_rotations(poses[:, :3, :3]).index_select(0, node_of_member)
     local = _deformed(scene, gaussians.means[members], node_of_member, time_index)
     means = (pose[:, :3, :3] @ local[..., None]).squeeze(-1) + pose[:, :3, 3]
     logits = gaussians.opacity_logits[members].masked_fill(~present[node_of_member], ABSENT_OPACITY_LOGIT)
@@ -110,7 +111,7 @@ def _lit(
         row = torch.nonzero(node.time_indices == time_index).flatten()
         known = node.log_gains is not None and row.numel() > 0
         gains.append(node.log_gains[int(row[0])].to(colors).exp() if known else colors.new_ones(3))
-    gain = torch.stack(gains)[node_of_member][:, None]
+    gain = torch.stack(gains).index_select(0, node_of_member)[:, None]
     own = colors[members]
     lit = torch.cat([own[:, :1] * gain + 0.5 * (gain - 1.0) / SH_0, own[:, 1:] * gain], dim=1)
     return colors.index_copy(0, members, lit)

@@ -91,3 +91,29 @@ def test_brightness_of_a_node_scales_its_colour_at_its_time() -> None:
         if node_id == 1:
             expected = expected * late.log_gains[1].exp()
         torch.testing.assert_close(rgb, expected)
+
+
+def test_gradients_of_nodes_add_up_in_one_order_however_many_threads() -> None:
+    """A fit comes out the same twice; what [] does in the backward pass of 200 000 members would not."""
+    scene, num = make_scene(), 200_000
+    rows = torch.arange(num) % 6
+    many = Gaussians(
+        **{field.name: getattr(scene.gaussians, field.name)[rows] for field in dataclasses.fields(Gaussians)}
+    )
+    weight = torch.randn(num, 3)
+
+    def gradient(num_threads: int) -> torch.Tensor:
+        torch.set_num_threads(num_threads)
+        poses = scene.nodes[0].world_from_node.clone().requires_grad_()
+        gains = torch.zeros(2, 3, requires_grad=True)
+        nodes = (dataclasses.replace(scene.nodes[0], world_from_node=poses, log_gains=gains), scene.nodes[1])
+        world = gaussians_at(GaussianScene(many, scene.node_ids[rows], nodes, scene.sky), 7)
+        (world.means * weight + world.colors[:, 0] * weight).sum().backward()
+        return torch.cat([poses.grad.flatten(), gains.grad.flatten()])
+
+    before = torch.get_num_threads()
+    try:
+        alone = gradient(1)
+        assert all(torch.equal(gradient(2), alone) for _ in range(4))
+    finally:
+        torch.set_num_threads(before)
