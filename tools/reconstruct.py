@@ -17,7 +17,7 @@ from faithfusion.config import parse_config, to_plain
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.images import load_image
-from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.data.splits import SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.distill.assess import assess_scene, assessment_facts
 from faithfusion.distill.fit import FitConfig, fit_scene
 from faithfusion.distill.scores import score_frames
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--stretch_frames", type=int, default=defaults.stretch_frames, help="withheld of each camera, to calibrate EIG"
     )
-    parser.add_argument("--posterior_stride", type=int, default=2, help="every how many training frames inform EIG")
+    parser.add_argument("--posterior_stride", type=int, default=2, help="of so many frames of a camera one informs EIG")
     options, rest = parser.parse_known_args(argv)
     config = parse_config(FitConfig, rest, description=__doc__)
     if options.posterior_stride < 1:
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
         scene, metadata = load_scene(fitted, device)
         refined = clip_as_fitted(clip, scene)
         seen = split_clip(refined, split_config)
-        frames = seen.train[:: options.posterior_stride]
+        frames = every_nth_of_each_camera(seen.train, options.posterior_stride)
         calibration = assess_scene(scene, refined, frames, seen.calibration, eig).calibration
         facts = assessment_facts(clip, split_config, options.posterior_stride, calibration)
         save_scene(path, scene, metadata | facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from faithfusion.types import DriveClip, Frame
@@ -73,6 +73,17 @@ def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
         else:
             parts["train"].append(frame)
     return Split(**{name: tuple(frames) for name, frames in parts.items()})
+
+
+def every_nth_of_each_camera(frames: Sequence[Frame], stride: int) -> tuple[Frame, ...]:
+    """One of `stride` frames of each camera in the order of its time stamps, the cameras taking turns; in the order
+    given. (Every second frame of a drive of two cameras would be one camera's alone.)"""
+    names = list(dict.fromkeys(frame.camera_name for frame in frames))
+    chosen = set()
+    for turn, name in enumerate(names):
+        times = sorted(frame.time_index for frame in frames if frame.camera_name == name)
+        chosen |= {(name, time) for time in times[turn % stride :: stride]}
+    return tuple(frame for frame in frames if (frame.camera_name, frame.time_index) in chosen)
 
 
 def stretch_times(clip: DriveClip, camera_name: str, stretch_frames: int) -> Iterator[int]:

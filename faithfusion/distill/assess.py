@@ -12,7 +12,7 @@ from faithfusion.config import to_plain
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.movers import uncarried_movers
-from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.data.splits import SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.eig.calibrate import (
     Calibration,
     CalibrationBins,
@@ -128,4 +128,5 @@ def reassess_scene(
     frames = split_clip(fitted, SplitConfig(**plan["split"]))
     frames = frames.recorded if plan["settled"] else frames.train
     calibration = calibration_from_plain(metadata["calibration"])
-    return update_assessment(scene, fitted, frames[:: plan["posterior_stride"]], calibration, config)
+    informing = every_nth_of_each_camera(frames, plan["posterior_stride"])
+    return update_assessment(scene, fitted, informing, calibration, config)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.data.new_path import NewPath, path_cameras
-from faithfusion.data.splits import Split
+from faithfusion.data.splits import Split, every_nth_of_each_camera
 from faithfusion.distill.assess import update_assessment
 from faithfusion.distill.fit import drive_extent_m
 from faithfusion.distill.novel import supervision
@@ -59,7 +59,7 @@ def refine_stage(
 ) -> Stage:
     """Renders, regenerates and distils the clip of `config.camera` on one path. `window`: the rendered clip, if there
     is one of this scene already."""
-    informing = train_frames[:: config.posterior_stride]
+    informing = every_nth_of_each_camera(train_frames, config.posterior_stride)
     cameras = path_cameras(clip, config.camera or clip.camera_names[0], path)
     if window is None:
         assessment = update_assessment(scene, clip, informing, calibration, config.eig)

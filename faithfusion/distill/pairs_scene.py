@@ -12,6 +12,7 @@ import torch
 
 from faithfusion.clips.store import Cut, CutSequence
 from faithfusion.clips.windows import Span
+from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.distill.assess import Assessment, assess_scene, training_view
 from faithfusion.distill.fit import fit_scene
 from faithfusion.distill.pairs_config import PairsConfig
@@ -79,7 +80,8 @@ def fit_drive(
     train, calibration = (
         tuple(refined.frame(frame.time_index, frame.camera_name) for frame in frames) for frames in (train, calibration)
     )
-    assessment = assess_scene(scene, refined, train[:: config.posterior_stride], calibration, config.eig)
+    informing = every_nth_of_each_camera(train, config.posterior_stride)
+    assessment = assess_scene(scene, refined, informing, calibration, config.eig)
     recorded = warp_source(scene, refined, train, config.fit.initialise, config.warp, config.framing.downscale)
     return FittedDrive(scene, assessment, refined, recorded)
 

@@ -67,7 +67,8 @@ class RefineConfig:
             weights (configs/generator).
         public_weights: folder, file or hub id of the public weights below a generator file, if they do not lie where
             they lay in training.
-        posterior_stride: every how many training frames one enters the EIG posterior (calibration makes up for it).
+        posterior_stride: every how many training frames of a camera one enters the EIG posterior (calibration makes up
+            for it).
         settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
         seed: seed of the run.
         fit: reconstruction.

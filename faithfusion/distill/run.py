@@ -15,7 +15,7 @@ from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.new_path import NewPath, clip_path, lay_out, path_cameras
 from faithfusion.data.path_hits import PathHit, path_hits, warning_line
-from faithfusion.data.splits import Split, check_split, split_clip
+from faithfusion.data.splits import Split, check_split, every_nth_of_each_camera, split_clip
 from faithfusion.data.street.config import StreetConfig, check_config
 from faithfusion.data.street.layout import plan_street
 from faithfusion.data.street.rig import ego_poses
@@ -219,13 +219,14 @@ def _calibrate(
     outputs: Sequence[Path],
 ) -> None:
     """Writes the scene, settled, with its calibration, and its clip on the new path with EIG."""
-    stride = config.posterior_stride
-    calibration = assess_scene(scene, clip, split.train[::stride], split.calibration, config.eig).calibration
+    informing = every_nth_of_each_camera(split.train, config.posterior_stride)
+    calibration = assess_scene(scene, clip, informing, split.calibration, config.eig).calibration
     scene = settle(scene, clip, split, config)
-    assessment = update_assessment(scene, clip, split.recorded[::stride], calibration, config.eig)
+    informing = every_nth_of_each_camera(split.recorded, config.posterior_stride)
+    assessment = update_assessment(scene, clip, informing, calibration, config.eig)
     cameras = path_cameras(clip, require_camera(config, clip.camera_names), new_path)
     recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
     window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
     save_stage_clip(outputs[1], StageClip(new_path.name, window))
-    facts = assessment_facts(clip, config.split, stride, calibration, settled=config.settle_steps > 0)
+    facts = assessment_facts(clip, config.split, config.posterior_stride, calibration, settled=config.settle_steps > 0)
     save_scene(outputs[0], scene, {"clip": clip.name, **facts})

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.assess import assess_scene, update_assessment
 from faithfusion.distill.loop import settle
@@ -116,7 +117,7 @@ class Street:
 def calibrate(street: Street) -> None:
     """As `distill.run` does it: calibrates on the withheld stretches, then fits those too."""
     config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
-    informing = split.train[:: config.posterior_stride]
+    informing = every_nth_of_each_camera(split.train, config.posterior_stride)
     scene = scene_to(street.fitted.scene, choose_device(config.fit.device))
     calibration = assess_scene(scene, clip, informing, split.calibration, config.eig).calibration
     scene = settle(scene, clip, split, config)
@@ -133,7 +134,7 @@ def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) 
     """Shift and clip of a scene at each, with EIG and recorded views."""
     config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
     calibration = calibration_from_plain(street.known[1]["calibration"])
-    informing = split.recorded[:: config.posterior_stride]
+    informing = every_nth_of_each_camera(split.recorded, config.posterior_stride)
     assessment = update_assessment(scene, clip, informing, calibration, config.eig)
     recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
     for shift_m in shifts_m:
@@ -150,7 +151,7 @@ def map_published(street: Street) -> None:
 def published_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) -> dict[float, Tensor]:
     """The published gain of a scene's clips [T, H, W] by shift."""
     clip = street.fitted.clip
-    informing = street.fitted.split.recorded[:: street.config.refine.posterior_stride]
+    informing = every_nth_of_each_camera(street.fitted.split.recorded, street.config.refine.posterior_stride)
     cameras = [camera for at in shifts_m for camera in shifted_cameras(clip, street.config.camera, at)]
     times = list(range(clip.num_frames)) * len(shifts_m)
     maps = published_maps(scene, clip, informing, cameras, times).split(clip.num_frames)

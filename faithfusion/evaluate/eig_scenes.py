@@ -13,7 +13,7 @@ from torch import Tensor
 from faithfusion.config import to_plain
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_image
-from faithfusion.data.splits import Split, SplitConfig, split_clip
+from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.data.street.config import StreetConfig
 from faithfusion.data.street.truth import load_truth
 from faithfusion.data.street.writer import make_street
@@ -39,7 +39,7 @@ class KnownTruthConfig:
         shifts_m: metres to the left at which the true front view is compared.
         stereo: drive in DriveStudio's layout: its first camera is fitted, its second is the truth; empty = none.
         frame_stride: every how many time stamps one is compared.
-        posterior_stride: every how many training frames one enters the posterior.
+        posterior_stride: every how many training frames of a camera one enters the posterior.
         street: the streets; seed and shifts are set per scene.
         split: what is withheld from the fits.
         fit: fits of the streets.
@@ -160,4 +160,4 @@ def _fitted(
 
 def informing_frames(fitted: FittedScene, config: KnownTruthConfig) -> Sequence[Frame]:
     """The training frames that enter the posterior."""
-    return fitted.split.train[:: config.posterior_stride]
+    return every_nth_of_each_camera(fitted.split.train, config.posterior_stride)

@@ -7,7 +7,7 @@ import pytest
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.splits import Split, SplitConfig, split_clip
+from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
@@ -56,3 +56,26 @@ def test_a_stride_that_holds_out_everything_or_nothing_is_refused(clip: DriveCli
             split_clip(clip, SplitConfig(held_out_every=stride))
     with pytest.raises(InputError, match="stretch_frames"):
         SplitConfig(stretch_frames=-1)
+
+
+@pytest.mark.parametrize("num_cameras", [1, 2, 3, 6])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_every_camera_informs_as_often_as_the_others(clip: DriveClip, num_cameras: int, stride: int) -> None:
+    names = tuple(str(camera) for camera in range(num_cameras))
+    frames = tuple(
+        dataclasses.replace(clip.frames[0], time_index=t, camera_name=name) for t in range(60) for name in names
+    )
+    split = split_clip(dataclasses.replace(clip, num_frames=60, camera_names=names, frames=frames), SplitConfig())
+    for part in (split.train, split.recorded):
+        chosen = every_nth_of_each_camera(part, stride)
+        assert set(chosen) <= set(part) and len(chosen) == pytest.approx(len(part) / stride, abs=num_cameras)
+        for name in names:
+            own = sorted(frame.time_index for frame in part if frame.camera_name == name)
+            ranks = [own.index(t) for camera, t in places(chosen) if camera == name]
+            assert ranks and all(b - a == stride for a, b in zip(ranks, ranks[1:], strict=False)), name
+    assert every_nth_of_each_camera(split.train, 1) == split.train
+
+
+def test_cameras_take_turns(clip: DriveClip) -> None:
+    chosen = every_nth_of_each_camera(clip.frames[:8], 2)
+    assert [(frame.time_index, frame.camera_name) for frame in chosen] == [(0, "0"), (1, "1"), (2, "0"), (3, "1")]

@@ -10,7 +10,7 @@ import torch
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.splits import Split, SplitConfig, split_clip
+from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.distill.assess import (
     RecordedViews,
     assess_scene,
@@ -57,8 +57,9 @@ def test_a_stored_scene_is_assessed_on_its_own_cameras_and_frames(
     fitted: tuple[DriveClip, Split, GaussianScene], settled: bool
 ) -> None:
     clip, split, scene = fitted
-    calibration = assess_scene(scene, clip, split.train[::2], split.calibration, EIG).calibration
-    frames = (split.recorded if settled else split.train)[::2]
+    half = every_nth_of_each_camera(split.train, 2)
+    calibration = assess_scene(scene, clip, half, split.calibration, EIG).calibration
+    frames = every_nth_of_each_camera(split.recorded if settled else split.train, 2)
     expected = update_assessment(scene, clip, frames, calibration, EIG)
     metadata = assessment_facts(clip, SplitConfig(), 2, calibration, settled=settled)
     whole = read_clip(clip.root)
