@@ -32,7 +32,7 @@ def gaussians_at(scene: GaussianScene, time_index: int) -> Gaussians:
         return gaussians
     node_of_member = scene.node_ids[members].long() - 1
     poses, present = node_poses(scene.nodes, time_index, gaussians.means)
-    # index_select: on a CPU the backward pass of [] adds with atomics where threads share it, in another order at every run
+    # index_select: the backward pass of [] adds with atomics on several CPU threads, in another order at every run
     pose = poses.index_select(0, node_of_member)
     turns = quaternions_from_rotations(poses[:, :3, :3]).index_select(0, node_of_member)
     local = _deformed(scene, gaussians.means[members], node_of_member, time_index)
