@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from faithfusion.data.layouts import OPENCV2DATASET
-from faithfusion.data.street.config import StreetConfig
-from faithfusion.data.street.writer import make_street
+from faithfusion.street.config import StreetConfig
+from faithfusion.street.writer import make_street
 
 CAMERAS = ("0", "1", "2")
 SMALL_STREET = StreetConfig(

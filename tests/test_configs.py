@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from faithfusion.config import parse_config
-from faithfusion.distill.fit import FitConfig
-from faithfusion.distill.pairs_config import PairsConfig
-from faithfusion.distill.refine_config import RefineConfig
-from faithfusion.evaluate.ablation_config import AblationConfig, settings_of
-from faithfusion.evaluate.eig_benchmark import EigBenchmarkConfig
+from faithfusion.evaluate.ablation.config import AblationConfig, settings_of
+from faithfusion.evaluate.eig.benchmark import EigBenchmarkConfig
+from faithfusion.fit.fit import FitConfig
+from faithfusion.pairs.config import PairsConfig
+from faithfusion.pipeline.config import RefineConfig
+from faithfusion.training.config import TrainConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model import GeneratorConfig
-from train_video.config import TrainConfig
+from faithfusion.video.model.generator import GeneratorConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = {
@@ -21,7 +21,7 @@ CLASSES = {
     "scene/variants": FitConfig,
     "generator": GeneratorConfig,
     "refine": RefineConfig,
-    "train_video": TrainConfig,
+    "faithfusion.training": TrainConfig,
     "evaluate": EigBenchmarkConfig,
     "pairs": PairsConfig,
 }

@@ -12,8 +12,8 @@ from tiny_training import REPOSITORY
 from faithfusion.clips.store import write_shard
 from faithfusion.types import WarpedViews, Window
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.fixer import Fixer, FixerConfig
-from faithfusion.video.fixer_build import build_fixer
+from faithfusion.video.fixer.build import build_fixer
+from faithfusion.video.fixer.fixer import Fixer, FixerConfig
 
 TINY_FIXER = FixerConfig(channels=(8, 16))
 

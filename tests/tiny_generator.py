@@ -8,10 +8,10 @@ import torch
 
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.branch import BranchConfig
-from faithfusion.video.model import Generator, GeneratorConfig, build_generator
-from faithfusion.video.vae import CodecConfig, TinyVaeConfig
-from faithfusion.video.wan import WanConfig
+from faithfusion.video.model.branch import BranchConfig
+from faithfusion.video.model.generator import Generator, GeneratorConfig, build_generator
+from faithfusion.video.model.vae import CodecConfig, TinyVaeConfig
+from faithfusion.video.model.wan import WanConfig
 
 TINY_VAE = TinyVaeConfig(width_quarter=16, width_eighth=16, width_chunk=16, blocks_quarter=1)
 TINY = GeneratorConfig(

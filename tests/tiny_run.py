@@ -9,14 +9,14 @@ import yaml
 
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.splits import SplitConfig
-from faithfusion.data.street.config import StreetConfig
-from faithfusion.data.street.writer import make_street
-from faithfusion.distill.assess import assessment_facts
-from faithfusion.distill.fit import FitConfig, fit_scene
+from faithfusion.eig.assess import assessment_facts
 from faithfusion.eig.calibrate import street_curves
 from faithfusion.eig.config import EigConfig
+from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.scene.checkpoint import save_scene
 from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.street.config import StreetConfig
+from faithfusion.street.writer import make_street
 from faithfusion.types import GaussianScene
 
 SPLIT = SplitConfig(held_out_every=0, stretch_frames=0)

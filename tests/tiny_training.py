@@ -14,11 +14,11 @@ import torch
 from tiny_generator import tiny_generator, tiny_window
 
 from faithfusion.clips.store import write_shard
-from faithfusion.video.composite import ErrorProfile
-from faithfusion.video.weights import save_generator
+from faithfusion.video.editing.composite import ErrorProfile
+from faithfusion.video.weights.generator_file import save_generator
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SCRIPT = str(REPOSITORY / "train_video/train.py")
+SCRIPT = str(REPOSITORY / "faithfusion.training/train.py")
 OWN_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # set by runs in this process
 
 

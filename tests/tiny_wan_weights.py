@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faithfusion.video.layouts import to_diffusers
-from faithfusion.video.save_layouts import Unsaid
-from faithfusion.video.vae import WanVaeConfig
-from faithfusion.video.wan import WanConfig
+from faithfusion.video.model.vae import WanVaeConfig
+from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.weights.save_layouts import Unsaid
+from faithfusion.video.weights.weight_layouts import to_diffusers
 
 pytest.importorskip("diffsynth", reason="needs the diffsynth extra")
 

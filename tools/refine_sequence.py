@@ -1,37 +1,7 @@
-"""From a recorded drive to a lane-shift video, an improved Gaussian scene and a report.
+"""From a recorded drive to a lane-shift video, an improved Gaussian scene and a report."""
 
-python tools/refine_sequence.py                                   the procedural street, 3 m to the left
-python tools/refine_sequence.py --scene DRIVE --out RUN           a drive in DriveStudio's layout
-A killed run continues with the same command.
-"""
-
-import sys
-from pathlib import Path
-
-from faithfusion.config import parse_config, save_config
-from faithfusion.utils.atomic import require_writable
+from faithfusion.cli.refine_sequence import main
 from faithfusion.utils.errors import run_tool
-from faithfusion.utils.progress import say
-
-
-def main(argv: list[str]) -> None:
-    from faithfusion.distill.refine_config import RefineConfig
-
-    config = parse_config(RefineConfig, argv, description=__doc__)
-    out = Path(config.out)
-
-    from faithfusion.distill.run import check_inputs, run_refinement  # seconds to import: after the options are read
-    from faithfusion.evaluate.summary import summarise_run
-    from faithfusion.utils.stages import StageLog
-
-    opened = check_inputs(config)
-    require_writable(out)
-    save_config(config, out / "config.yaml")
-    log = StageLog(out)
-    run = run_refinement(config, log, opened)
-    report = summarise_run(run, config, log, command=" ".join(["python", *sys.argv]))
-    say(f"report: {report}")
-
 
 if __name__ == "__main__":
     run_tool(main)

@@ -1,1 +1,1 @@
-"""See docs/pipeline.md."""
+"""Measures and shows results: metrics, reports, the EIG benchmark and the ablation, a room each."""

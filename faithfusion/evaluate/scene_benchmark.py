@@ -11,13 +11,13 @@ from pathlib import Path
 from faithfusion.config import parse_config
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.splits import SplitConfig, split_clip
-from faithfusion.data.street.config import StreetConfig
-from faithfusion.data.street.writer import make_street
-from faithfusion.distill.fit import FitConfig, fit_scene
-from faithfusion.distill.scores import score_frames
-from faithfusion.evaluate.scene_scores import score_regions
+from faithfusion.evaluate.metrics.recorded_frames import score_frames
+from faithfusion.evaluate.metrics.surface_scores import score_regions
+from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.street.config import StreetConfig
+from faithfusion.street.writer import make_street
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.device import choose_device

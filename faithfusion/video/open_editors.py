@@ -8,13 +8,18 @@ import torch
 
 from faithfusion.config import config_hash
 from faithfusion.utils.errors import InputError
-from faithfusion.video.chain import ChainEditor
-from faithfusion.video.editor import Editor, EditorConfig, EditorWeights
-from faithfusion.video.fixer_editor import FixerEditor, FixerEditorConfig
-from faithfusion.video.fixer_weights import OpenedFixer, open_fixer
-from faithfusion.video.open_generator import OpenedGenerator, editor_of, open_generator, sampler_of
-from faithfusion.video.sample import check_sampler
-from faithfusion.video.steady import SteadyEditor
+from faithfusion.video.editing.chain import ChainEditor
+from faithfusion.video.editing.editor import Editor, EditorConfig, EditorWeights
+from faithfusion.video.editing.sample import check_sampler
+from faithfusion.video.editing.steady import SteadyEditor
+from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
+from faithfusion.video.fixer.fixer_file import OpenedFixer, open_fixer
+from faithfusion.video.weights.open_generator import (
+    OpenedGenerator,
+    editor_of,
+    open_generator,
+    sampler_of,
+)
 
 
 @dataclass(frozen=True)

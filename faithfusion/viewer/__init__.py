@@ -1,1 +1,1 @@
-"""A run in the browser: what is in its folder, what is asked for, the picture of it, and the server."""
+"""The viewer in the browser: free camera, shift, time, colour, depth, EIG, before and after."""

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.data.images import load_image
-from faithfusion.data.street.truth import load_truth, truth_paths
 from faithfusion.data.trajectories import shift_camera
+from faithfusion.street.truth import load_truth, truth_paths
 from faithfusion.types import Camera, DriveClip
 from faithfusion.viewer.state import ViewState
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.distill.assess import Assessment, reassess_scene
+from faithfusion.eig.assess import Assessment, reassess_scene
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.utils.errors import InputError

@@ -13,7 +13,7 @@ import yaml
 
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.splits import SplitConfig
-from faithfusion.distill.assess import fitted_clip
+from faithfusion.eig.assess import fitted_clip
 from faithfusion.eig.config import EigConfig
 from faithfusion.scene.checkpoint import load_scene, scene_to
 from faithfusion.scene.rig import clip_as_fitted

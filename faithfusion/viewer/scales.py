@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.evaluate.panels import EIG_RANGE_NATS, color_table, colorize_eig, nice_ticks
+from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, color_table, colorize_eig, nice_ticks
 from faithfusion.viewer.state import Quantity
 
 

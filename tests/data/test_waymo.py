@@ -19,7 +19,7 @@ from faithfusion.data.lens import make_lens_map, remap
 from faithfusion.data.waymo.config import WaymoConfig
 from faithfusion.data.waymo.prepare import prepare_segment
 from faithfusion.data.waymo.range_image import Beams, decode
-from faithfusion.distill.fit import FitConfig, fit_scene
+from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.render.view import render_view
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.scene.initialise import InitialiseConfig

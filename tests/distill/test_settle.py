@@ -11,7 +11,8 @@ from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
-from faithfusion.distill.assess import (
+from faithfusion.distill.distil import settle
+from faithfusion.eig.assess import (
     RecordedViews,
     assess_scene,
     assessment_facts,
@@ -19,13 +20,12 @@ from faithfusion.distill.assess import (
     reassess_scene,
     update_assessment,
 )
-from faithfusion.distill.fit import FitConfig, fit_scene
-from faithfusion.distill.loop import settle
-from faithfusion.distill.pairs import PairsConfig
-from faithfusion.distill.refine_config import RefineConfig
-from faithfusion.distill.scores import score_frames
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.posterior import fit_posterior
+from faithfusion.evaluate.metrics.recorded_frames import score_frames
+from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.pairs.make import PairsConfig
+from faithfusion.pipeline.config import RefineConfig
 from faithfusion.scene.initialise import InitialiseConfig
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.errors import InputError

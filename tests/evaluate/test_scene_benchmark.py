@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from faithfusion.data.drivestudio import read_clip
-from faithfusion.data.street.truth import load_truth
 from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.evaluate.metrics.surface_scores import moving_ids, score_regions, true_regions
 from faithfusion.evaluate.scene_benchmark import SceneBenchmarkConfig, markdown_table
-from faithfusion.evaluate.scene_scores import moving_ids, score_regions, true_regions
 from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import load_scene
+from faithfusion.street.truth import load_truth
 from faithfusion.utils.errors import InputError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "bench_scene.py"

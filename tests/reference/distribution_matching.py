@@ -1,4 +1,4 @@
-"""Slow, obvious twin of `train_video/distribution_matching.py`: cell by cell, from the formulas; and a toy problem with
+"""Slow, obvious twin of `training.distribution_matching`: cell by cell, from the formulas; and a toy problem with
 a teacher in closed form."""
 
 from __future__ import annotations

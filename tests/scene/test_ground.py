@@ -6,7 +6,7 @@ import math
 import torch
 from reference.cloud import make_gaussians
 
-from faithfusion.distill.losses import ground_loss
+from faithfusion.fit.losses import ground_loss
 from faithfusion.render.project import rotation_matrices
 from faithfusion.scene.ground import CELL_M, Ground, fit_ground, ground_at
 from faithfusion.scene.initialise import GROUND_THINNEST, frames_of_normals, lay_on_ground

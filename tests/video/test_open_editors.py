@@ -7,12 +7,12 @@ import torch
 from tiny_generator import tiny_window
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.chain import ChainEditor
-from faithfusion.video.editor import EditorConfig, EditorWeights, VideoEditor
-from faithfusion.video.fixer_editor import FixerEditor
+from faithfusion.video.editing.chain import ChainEditor
+from faithfusion.video.editing.editor import EditorConfig, EditorWeights, VideoEditor
+from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.steady import SteadyEditor
+from faithfusion.video.fixer.fixer_editor import FixerEditor
 from faithfusion.video.open_editors import open_editor, open_editors
-from faithfusion.video.sample import SamplerConfig
-from faithfusion.video.steady import SteadyEditor
 
 CONFIG = EditorConfig(window_frames=5, steady_frames=0, fixer_steady_frames=0)
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from faithfusion.data.images import load_image
-from faithfusion.data.street.truth import load_truth
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.render.view import render_view
+from faithfusion.street.truth import load_truth
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import to_uint8

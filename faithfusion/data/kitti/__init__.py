@@ -1,1 +1,1 @@
-"""KITTI raw (Geiger, Lenz, Stiller, Urtasun: Vision meets Robotics, 2013) to a drive."""
+"""KITTI raw folders to a drive."""

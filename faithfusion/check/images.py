@@ -1,0 +1,80 @@
+"""Images by themselves: exposure, frames that repeat, frames in the wrong order."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from faithfusion.check.evidence import Evidence, without_shading
+from faithfusion.check.findings import Finding, broken, name_frames, remark
+from faithfusion.check.motion import pose_order_marks
+from faithfusion.check.order import exchanged, moves_around
+
+SAME_LEVEL = 5e-4  # mean difference of two grey pictures of one image, also after another JPEG compression
+SAME_SHARE = 0.1  # of the usual difference between frames
+MANY_SHARE = 0.2  # of the frames
+THUMB_BLUR_PX = 4
+
+
+def check_images(evidence: Evidence) -> list[Finding]:
+    """Black, burnt-out and empty images, repeated images, exchanged frames, one camera twice."""
+    findings: list[Finding] = []
+    for name, thumbs in evidence.thumbs.items():
+        findings += _check_exposure(evidence, name, thumbs)
+        findings += _check_repeats(evidence, name, thumbs)
+    return findings + _check_order(evidence) + _check_same_camera(evidence)
+
+
+def _check_exposure(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h w"]) -> list[Finding]:
+    limits = evidence.limits
+    faults = {
+        "black": thumbs.mean((1, 2)) < limits.dark_level,
+        "overexposed": (thumbs > limits.bright_level).mean((1, 2)) > limits.max_bright_share,
+    }
+    faults["empty (one colour)"] = (thumbs.std((1, 2)) < limits.flat_level) & ~faults["black"] & ~faults["overexposed"]
+    return [
+        _some_or_many(f"camera {name}", f"images are {kind}", flags) for kind, flags in faults.items() if any(flags)
+    ]
+
+
+def _some_or_many(subject: str, text: str, flags: Bool[np.ndarray, " t"]) -> Finding:
+    found = f"{text}: {int(flags.sum())} of {len(flags)} ({name_frames(np.flatnonzero(flags).tolist())})"
+    return (broken if flags.mean() > MANY_SHARE else remark)(subject, found)
+
+
+def _check_repeats(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h w"]) -> list[Finding]:
+    moving = evidence.steps_m > evidence.limits.standing_m
+    lit = thumbs.std((1, 2)) > evidence.limits.flat_level
+    difference = np.abs(np.diff(thumbs, axis=0)).mean((1, 2))
+    usual = np.median(difference[moving]) if moving.any() else 0.0
+    same = np.append(False, (difference < max(SAME_LEVEL, SAME_SHARE * usual)) & moving & lit[1:])
+    if not same.any():
+        return []
+    return [_some_or_many(f"camera {name}", "images repeat the one before although the ego moves", same)]
+
+
+def _check_order(evidence: Evidence) -> list[Finding]:
+    """Images in another order than the poses, whose own order is checked with the motion."""
+    driven = moves_around(evidence.steps_m, 4 * evidence.limits.standing_m) & ~pose_order_marks(evidence)
+    frames: dict[str, list[int]] = {}
+    for name, thumbs in evidence.thumbs.items():
+        sharp = without_shading(torch.from_numpy(thumbs), THUMB_BLUR_PX).numpy()
+        frames[name] = np.flatnonzero(exchanged(sharp, evidence.limits.image_order_ratio) & driven).tolist()
+    if len({tuple(found) for found in frames.values()}) == 1:
+        frames = {"all": next(iter(frames.values()))}
+    subjects = {name: "images" if name == "all" else f"camera {name}" for name in frames}
+    text = "images out of order against the poses at"
+    return [broken(subjects[name], f"{text} {name_frames(found)}") for name, found in frames.items() if found]
+
+
+def _check_same_camera(evidence: Evidence) -> list[Finding]:
+    names = list(evidence.thumbs)
+    return [
+        broken(f"camera {b}", f"its images are those of camera {a}")
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+        if evidence.thumbs[a].shape == evidence.thumbs[b].shape
+        and evidence.thumbs[a].std() > evidence.limits.flat_level
+        and np.abs(evidence.thumbs[a] - evidence.thumbs[b]).mean() < SAME_LEVEL
+    ]

@@ -1,0 +1,120 @@
+"""The ego's way by itself: speed, jumps, direction against the ego's own axes."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from faithfusion.check.evidence import Evidence
+from faithfusion.check.findings import Finding, Limits, broken, name_frames, note, remark
+from faithfusion.check.order import exchanged, moves_around
+
+AXES = {"+x (forward)": (1, 0, 0), "-x (backward)": (-1, 0, 0), "+y (left)": (0, 1, 0), "-y (right)": (0, -1, 0),
+        "+z (up)": (0, 0, 1), "-z (down)": (0, 0, -1)}  # fmt: skip
+
+
+def check_steps(evidence: Evidence) -> list[Finding]:
+    """Time stamps out of order, implausible speed, jumps of place or heading."""
+    if evidence.clip.num_frames < 2:
+        return [note("poses", "one frame only: motion cannot be checked")]
+    return _check_order(evidence) or _check_speed(evidence) or _check_jumps(evidence) + _check_turns(evidence)
+
+
+def pose_order_marks(evidence: Evidence) -> Bool[np.ndarray, " t"]:
+    """Frames whose places are out of order."""
+    marks = exchanged(evidence.positions[:, None], evidence.limits.pose_order_ratio)
+    return marks & moves_around(evidence.steps_m, 4 * evidence.limits.standing_m)
+
+
+def _check_order(evidence: Evidence) -> list[Finding]:
+    frames = np.flatnonzero(pose_order_marks(evidence)).tolist()
+    return [broken("poses", f"time stamps out of order at {name_frames(frames)}")] if frames else []
+
+
+def speeds_m_s(evidence: Evidence) -> Float[np.ndarray, " t_minus_1"]:
+    """Speed between frames."""
+    return evidence.steps_m * evidence.clip.frame_rate_hz
+
+
+def _check_speed(evidence: Evidence) -> list[Finding]:
+    speed, limit = float(np.median(speeds_m_s(evidence))), evidence.limits.max_speed_m_s
+    if speed <= limit:
+        return []
+    rate = evidence.clip.frame_rate_hz
+    text = f"median speed {speed:.0f} m/s at {rate:g} frames per second, above {limit:g} m/s: wrong unit or frame rate"
+    return [broken("poses", text)]
+
+
+def jump_frames(evidence: Evidence) -> list[int]:
+    """Frames whose place departs from even motion between their neighbours by more than a vehicle can."""
+    limits, rate = evidence.limits, evidence.clip.frame_rate_hz
+    bend_m = _bends_m(evidence)
+    bad = bend_m > max(limits.max_acceleration_m_s2 / rate**2, limits.min_jump_m)
+    # one wrong place bends the way at three frames, the middle one most
+    peak = bad & (bend_m >= np.append(0, bend_m[:-1])) & (bend_m >= np.append(bend_m[1:], 0))
+    return (np.flatnonzero(peak) + 1).tolist()
+
+
+def _bends_m(evidence: Evidence) -> Float[np.ndarray, " t_minus_2"]:
+    """How far each step differs from the one before it."""
+    return np.linalg.norm(np.diff(evidence.positions, n=2, axis=0), axis=1)
+
+
+def _check_jumps(evidence: Evidence) -> list[Finding]:
+    frames = jump_frames(evidence)
+    if not frames:
+        return []
+    largest = float(evidence.steps_m.max())
+    usual = float(np.median(evidence.steps_m))
+    text = f"the ego's place jumps at {name_frames(frames)} (largest step {largest:.2f} m, usual {usual:.2f} m)"
+    return [(broken if _bends_m(evidence).max() > evidence.limits.broken_jump_m else remark)("poses", text)]
+
+
+def _check_turns(evidence: Evidence) -> list[Finding]:
+    rotations = evidence.clip.world_from_ego[:, :3, :3].double().numpy()
+    between = np.einsum("tij,tik->tjk", rotations[:-1], rotations[1:])
+    angle_deg = np.degrees(np.arccos(np.clip((np.trace(between, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0)))
+    fast = np.flatnonzero(angle_deg * evidence.clip.frame_rate_hz > evidence.limits.max_turn_deg_s)
+    if not len(fast):
+        return []
+    return [
+        broken("poses", f"the ego turns by {angle_deg.max():.0f} degrees within one frame at {name_frames(fast + 1)}")
+    ]
+
+
+def mean_course(evidence: Evidence) -> Float[np.ndarray, " 3"] | None:
+    """Mean direction of motion in the ego's own axes, unit length; None for a drive too short to tell."""
+    rotations = evidence.clip.world_from_ego[:-1, :3, :3].double().numpy()
+    in_ego = np.einsum("tij,ti->tj", rotations, np.diff(evidence.positions, axis=0))
+    total = in_ego.sum(0)
+    length = float(np.linalg.norm(total))
+    return total / length if length > evidence.limits.min_travel_m else None
+
+
+def nearest_axis(direction: Float[np.ndarray, " 3"]) -> str:
+    """Name of the ego axis closest to a direction."""
+    return max(AXES, key=lambda name: float(np.dot(AXES[name], direction)))
+
+
+def course_error_deg(direction: Float[np.ndarray, " 3"]) -> float:
+    """Angle between a direction of motion and the ego's x axis, degrees; 180 for driving backwards."""
+    return float(np.degrees(np.arccos(np.clip(direction[0], -1.0, 1.0))))
+
+
+def check_course(evidence: Evidence) -> list[Finding]:
+    """The ego moves along its own x axis."""
+    limits: Limits = evidence.limits
+    course = mean_course(evidence)
+    if course is None:
+        travel = float(evidence.steps_m.sum())
+        text = f"the ego moves {travel:.2f} m only: nothing is seen from a second place, motion cannot be checked"
+        return [remark("poses", text)]
+    angle = course_error_deg(course)
+    if angle <= limits.max_course_deg:
+        return []
+    axis = nearest_axis(course)
+    if axis.startswith("-x") and np.median(speeds_m_s(evidence)) < limits.max_reverse_m_s:
+        return [remark("poses", "the ego drives backwards, or its x axis points backwards")]
+    why = "inverted poses, or x not forward" if axis.startswith("-x") else "wrong axes of the ego or of the world"
+    text = f"the ego moves along its {axis} axis, {angle:.0f} degrees from x (forward): {why}"
+    return [broken("poses", text)]

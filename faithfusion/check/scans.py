@@ -1,0 +1,75 @@
+"""LiDAR against the poses: are points near the ego, is the ground below, do scans of two places lie on each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from faithfusion.check.evidence import Evidence
+from faithfusion.check.findings import Finding, broken, name_frames, note, remark
+from faithfusion.check.motion import nearest_axis
+
+# what the files may mean instead, and what to say then
+READINGS = {
+    "still": ("lidar", "points move against the ego as if they were in the world frame already"),
+    "inverted": ("poses", "they are inverted (world to ego)"),
+    "reversed": ("poses", "they and the scans run against each other in time"),
+}
+
+
+def check_repeated_scans(evidence: Evidence) -> list[Finding]:
+    """Scans that are the one before."""
+    digests = evidence.scan_digests
+    repeats = [t for t in evidence.scan_times if t > 0 and digests[t] == digests[t - 1]]
+    return [remark("lidar", f"the scan repeats the one before at {name_frames(repeats)}")] if repeats else []
+
+
+def check_scan_frame(evidence: Evidence) -> list[Finding]:
+    """Scans far from the ego, and scans that lie on each other only if poses or points are read in another way."""
+    far = _check_distance(evidence)
+    if far:
+        return far
+    match = evidence.scan_match
+    if not match:
+        return []
+    best = max(READINGS, key=lambda name: match[name])
+    if match[best] < evidence.limits.min_other_match or match[best] < match["given"] + evidence.limits.scan_gain:
+        return []
+    subject, text = READINGS[best]
+    found = f"{match['given']:.0%} of the points are found again {evidence.limits.scan_travel_m:g} m further on"
+    return [broken(subject, f"{text} ({found}; {match[best]:.0%} if read so)")]
+
+
+def check_scan_agreement(evidence: Evidence) -> list[Finding]:
+    """Whether poses lay the scans of two places on each other, and whether the LiDAR's ground is below."""
+    if not evidence.scan_times:
+        return []
+    limits, match = evidence.limits, evidence.scan_match
+    if not match:
+        findings = [note("lidar", "no two scans to compare: the agreement with the poses is not checked")]
+    else:
+        found = f"{match['given']:.0%} of the points are found again {limits.scan_travel_m:g} m further on"
+        findings = [note("lidar", f"scans agree with the poses: {found}")]
+        if match["given"] < limits.min_scan_match:
+            findings = [broken("lidar", f"scans and poses contradict each other: {found}")]
+    return findings + _check_up(evidence)
+
+
+def _check_distance(evidence: Evidence) -> list[Finding]:
+    distances = [float(np.median(np.linalg.norm(evidence.points_ego(t), axis=1))) for t in evidence.sample_scans()]
+    farthest = max(distances, default=0.0)
+    if farthest <= evidence.limits.max_scan_distance_m:
+        return []
+    text = f"points lie {farthest:.0f} m from the ego (median of a scan): not in the ego frame, or not in metres"
+    return [broken("lidar", text)]
+
+
+def _check_up(evidence: Evidence) -> list[Finding]:
+    normals = [ground.normal for ground in evidence.grounds.values() if ground is not None]
+    if not normals:
+        return []
+    tilts = [np.degrees(np.arccos(np.clip(normal[2], -1.0, 1.0))) for normal in normals]
+    tilt = float(np.median(tilts))
+    if tilt <= evidence.limits.max_tilt_deg:
+        return []
+    up = nearest_axis(normals[int(np.argsort(tilts)[len(tilts) // 2])])
+    return [broken("poses", f"the LiDAR's ground faces the ego's {up} axis, {tilt:.0f} degrees from z: z is not up")]

@@ -1,0 +1,1 @@
+"""Benchmarks of single parts, run by `tools/bench.py PART`."""

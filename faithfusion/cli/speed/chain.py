@@ -1,0 +1,80 @@
+"""Chained windows on a long street: can a seam be seen?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.clips.windows import plan_windows
+from faithfusion.config import parse_config
+from faithfusion.evaluate.metrics.seams import SeamScores, score_seams, seam_steps
+from faithfusion.evaluate.report.panels import side_by_side
+from faithfusion.pipeline.stage_files import load_stage_clip
+from faithfusion.street.truth import load_truth
+from faithfusion.utils.device import choose_device
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.media import write_image, write_video
+from faithfusion.video.editing.editor import EditorConfig
+from faithfusion.video.weights.open_generator import editor_of, open_generator
+
+FRAME_RATE_HZ = 10.0
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """Regenerates the clip of a run of `refine_sequence` on a procedural street in chained windows.
+
+    Attributes:
+        run: Folder of the run; its clip as rendered is used.
+        shift_m: Shift of the run, metres to the left.
+        camera: Camera of the run.
+        weights: See `refine_sequence`.
+        out: Folder of the pictures.
+        editor: Windows and sampler.
+    """
+
+    run: str = "output/long"
+    shift_m: float = 3.0
+    camera: str = "0"
+    weights: str = "wan-tiny"
+    out: str = "output/chain"
+    editor: EditorConfig = field(default_factory=lambda: EditorConfig(window_frames=49))
+
+
+def bench_chain(argv: list[str]) -> None:
+    """Prints the errors of the change from frame to frame, at the seams and elsewhere, of render and edit; writes the
+    frames around every seam as a picture, and the clip."""
+    config = parse_config(ChainConfig, argv, description=ChainConfig.__doc__ or "")
+    run, out = Path(config.run), Path(config.out)
+    window = load_stage_clip(run / "clip_unrefined.safetensors").window
+    frames = window.render.shape[0]
+    spans = plan_windows(frames, config.editor.window_frames, config.editor.overlap_frames)
+    if len(spans) < 2:
+        raise InputError(run, f"a clip of {frames} frames", f"more than a window's {config.editor.window_frames}")
+    drive = run / "drive"
+    truth = torch.stack([load_truth(drive, config.shift_m, config.camera, t).color for t in range(frames)])
+    edited = editor_of(open_generator(config.weights), config.editor, choose_device("auto")).edit(window)
+    print(f"{frames} frames, windows {', '.join(f'{span.start}-{span.stop - 1}' for span in spans)}\n")
+    print("| clip | error at the seams | median elsewhere | worst / median |\n" + "|---" * 4 + "|")
+    for name, clip in (("render", window.render), ("edit", edited.edit), ("finished", edited.frames)):
+        print(_row(name, score_seams(clip, truth, spans)))
+    out.mkdir(parents=True, exist_ok=True)
+    for step in seam_steps(spans):
+        write_image(out / f"seam_{step:03d}.png", _around(step, edited.frames, truth))
+    write_video(out / "finished.mp4", edited.frames, FRAME_RATE_HZ)
+
+
+def _row(name: str, scores: SeamScores) -> str:
+    seams = ", ".join(f"{error:.5f}" for error in scores.at_seams)
+    return f"| {name} | {seams} | {scores.median_elsewhere:.5f} | {scores.worst_ratio:.3f} |"
+
+
+def _around(step: int, frames: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"]) -> Float[Tensor, "h2 w2 3"]:
+    """Two frames before and two after the seam, regenerated and true."""
+    shown = range(step - 1, step + 3)
+    panels = {f"frame {t}": frames[t : t + 1] for t in shown} | {f"truth {t}": truth[t : t + 1] for t in shown}
+    return side_by_side(panels, columns=len(shown))[0]

@@ -1,0 +1,98 @@
+"""What a fit holds in memory: per Gaussian, per pixel, and whether it grows with the drive."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import resource
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from faithfusion.config import parse_config
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.street.config import StreetConfig
+from faithfusion.street.writer import make_street
+from faithfusion.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class FitMemoryConfig:
+    """Peak memory and time per step of `fit_scene`, each fit in a process of its own.
+
+    Attributes:
+        drive: A drive to fit; empty makes the procedural street of `street`.
+        street: The street, as long as the largest of `num_frames`.
+        num_frames: Lengths of the drive that are compared.
+        steps: Descent steps of every fit.
+        ceilings: Numbers of Gaussians, from the start on, that are compared at the first length.
+        fit: The fit.
+    """
+
+    drive: str = ""
+    street: StreetConfig = field(default_factory=StreetConfig)
+    num_frames: tuple[int, ...] = (50, 200)
+    steps: int = 300
+    ceilings: tuple[int, ...] = ()
+    fit: FitConfig = field(default_factory=FitConfig)
+
+    def __post_init__(self) -> None:
+        if not self.num_frames or self.steps < 20:
+            raise InputError(
+                "bench.py memory", f"{len(self.num_frames)} lengths, {self.steps} steps", "1 and 20 of them"
+            )
+
+
+def bench_memory(argv: list[str]) -> None:
+    """Prints one row per fit: frames, Gaussians, peak resident memory, median seconds per step (all at full
+    resolution) in the first and in the last third."""
+    config = parse_config(FitMemoryConfig, argv, description=FitMemoryConfig.__doc__ or "")
+    with tempfile.TemporaryDirectory() as scratch:
+        drive = Path(config.drive) if config.drive else _make_drive(config, Path(scratch) / "drive")
+        print("| frames | ceiling | Gaussians | peak MiB | s / step, first third | last third |\n" + "|---" * 6 + "|")
+        usual = (config.fit.initialise.max_gaussians, config.fit.densify.max_gaussians)
+        plans = [(frames, *usual) for frames in config.num_frames]
+        plans += [(config.num_frames[0], ceiling, ceiling) for ceiling in config.ceilings]
+        for frames, start, ceiling in plans:
+            report = Path(scratch) / "report.json"
+            arguments = (str(drive), frames, start, ceiling, config, str(report))
+            process = multiprocessing.get_context("spawn").Process(target=_fit_once, args=arguments)
+            process.start()
+            process.join()
+            if process.exitcode != 0:
+                raise RuntimeError(f"the fit of {frames} frames ended with code {process.exitcode}")
+            row = json.loads(report.read_text())
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
+def _make_drive(config: FitMemoryConfig, out: Path) -> Path:
+    longest = max(config.num_frames)
+    make_street(dataclasses.replace(config.street, num_frames=longest, shifts_m=()), out)
+    return out
+
+
+def _fit_once(drive: str, num_frames: int, start: int, ceiling: int, config: FitMemoryConfig, report: str) -> None:
+    """Runs in its own process: peak memory is a property of a process."""
+    clip = read_clip(Path(drive), num_frames=num_frames)
+    densify = dataclasses.replace(config.fit.densify, max_gaussians=ceiling)
+    initialise = dataclasses.replace(config.fit.initialise, max_gaussians=start)
+    fit = dataclasses.replace(
+        config.fit, steps=config.steps, half_resolution_steps=0, densify=densify, initialise=initialise
+    )
+    scene, log = fit_scene(clip, split_clip(clip, SplitConfig()).train, fit)
+    third = config.steps // 3
+    first_s, last_s = median(log.step_seconds[1:third]), median(log.step_seconds[-third:])
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    row = [
+        f"{num_frames}",
+        f"{ceiling}",
+        f"{scene.gaussians.num}",
+        f"{peak_mib:.0f}",
+        f"{first_s:.3f}",
+        f"{last_s:.3f}",
+    ]
+    Path(report).write_text(json.dumps(row))

@@ -1,0 +1,77 @@
+"""An edited clip as what the scene is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.data.lidar import lidar_depth, load_points_world
+from faithfusion.distill.config import DistillConfig, MovingObjects, NovelDepth
+from faithfusion.distill.pixel_weight import edit_weight
+from faithfusion.fit.supervised_view import SupervisedView
+from faithfusion.render.view import node_coverage
+from faithfusion.types import Camera, DriveClip, GaussianScene, Window
+from faithfusion.video.editing.editor import EditedClip
+
+SURFACE_ALPHA = 0.9
+"""A pixel that Gaussians cover less shows no surface whose depth could be held."""
+
+
+def supervision(
+    scene: GaussianScene,
+    clip: DriveClip,
+    cameras: Sequence[Camera],
+    window: Window,
+    edited: EditedClip,
+    config: DistillConfig,
+    *,
+    recorded_sq_error: float | None = None,
+    published: Float[Tensor, "t h w"] | None = None,
+) -> list[SupervisedView]:
+    """The edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says; what that
+    kind needs beside it: see `weights.edit_weight`."""
+    weight = edit_weight(config.weight, window, edited, recorded_sq_error=recorded_sq_error, published=published)
+    weight = weight * distilled_share(scene, cameras, config.moving_objects)
+    return novel_views(cameras, edited, weight, novel_depth(config.novel_depth, clip, cameras, window), config)
+
+
+def novel_views(
+    cameras: Sequence[Camera],
+    edited: EditedClip,
+    weight: Float[Tensor, "t h w"],
+    depth_m: Sequence[Tensor | None],
+    config: DistillConfig,
+) -> list[SupervisedView]:
+    """The edited clip as supervision, weighted per pixel (`distill.pixel_weight`), with a depth in metres or none per
+    frame (`novel_depth`)."""
+    targets = edited.edit if config.target == "edit" else edited.frames
+    parts = zip(cameras, targets, weight, depth_m, strict=True)
+    return [
+        SupervisedView(camera, time, target, of_pixel, lidar_depth_m=depth)
+        for time, (camera, target, of_pixel, depth) in enumerate(parts)
+    ]
+
+
+def novel_depth(
+    kind: NovelDepth, clip: DriveClip, cameras: Sequence[Camera], window: Window
+) -> list[Float[Tensor, "h w"] | None]:
+    """Depth of every new view: none; of the LiDAR scan of its time stamp; or of the render before the distillation,
+    where Gaussians cover the pixel. 0 where it says nothing."""
+    if kind == "none":
+        return [None] * len(cameras)
+    if kind == "render":
+        return list(torch.where(window.eig.alpha > SURFACE_ALPHA, window.depth, 0.0))
+    scans = [load_points_world(clip, time) for time in range(len(cameras))]
+    return [lidar_depth(scan, at) if len(scan) else None for scan, at in zip(scans, cameras, strict=True)]
+
+
+def distilled_share(
+    scene: GaussianScene, cameras: Sequence[Camera], moving_objects: MovingObjects
+) -> Float[Tensor, "t h w"] | Float[Tensor, ""]:
+    """What of every pixel is distilled: without moving objects, unless they are to be distilled too."""
+    if moving_objects == "distil" or not scene.nodes:
+        return torch.ones(())
+    return 1.0 - torch.stack([node_coverage(scene, camera, t).cpu() for t, camera in enumerate(cameras)])

@@ -1,0 +1,1 @@
+"""Weights times editors on test streets: settings, rows, streets, intervals and the table."""

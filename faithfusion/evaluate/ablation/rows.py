@@ -1,0 +1,120 @@
+"""One row of the ablation on one street: distilled from the unrefined scene, scored against the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.distill.distil import distill, render_clip
+from faithfusion.distill.pixel_weight import RELATIVE, recorded_sq_error
+from faithfusion.distill.supervision import supervision
+from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
+from faithfusion.evaluate.ablation.files import read_json, write_json
+from faithfusion.evaluate.ablation.row_scores import score_clip, score_lane
+from faithfusion.evaluate.ablation.street import Street, published_of, shift_name, windows_of
+from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
+from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
+from faithfusion.scene.checkpoint import load_tensors
+from faithfusion.types import GaussianScene, Window
+from faithfusion.utils.media import write_image
+from faithfusion.video.editing.editor import EditedClip
+
+Clip = Float[Tensor, "t h w 3"]
+
+
+def score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
+    """Refines the scene as the row says, and writes its scores; with `pictures`, one strip per shift.
+
+    The scored video is what the row's editors made of the unrefined scene.
+    """
+    scene = street.known[0]
+    renders = {shift_m: window.render for shift_m, window in street.windows.items()}
+    if row != NO_REFINEMENT:
+        scene = refined_scene(street, row)
+        renders = {shift_m: render_clip(scene, cameras) for shift_m, cameras in street.cameras.items()}
+    scores = {shift_name(shift_m): score_clip(render, street.targets[shift_m]) for shift_m, render in renders.items()}
+    if pictures:
+        _draw(street, row, renders, pictures)
+    video = scores if row == NO_REFINEMENT else read_json(street.score_path(row.editors))
+    lane = score_lane(scene, street.fitted.split.held_out, street.config.camera)
+    write_json(street.score_path(row.key), {"video": video, "scene": scores, "lane": lane})
+
+
+def refined_scene(street: Street, row: Row) -> GaussianScene:
+    """The scene after the row's distillations, each from the edited clips of all shifts of its stage together."""
+    config = dataclasses.replace(street.config.refine, distill=street.config.distill_of(row))
+    recorded = ViewLoader(street.fitted.clip, street.fitted.split.recorded)
+    scene, views = street.known[0], {}
+    for number, stage in enumerate(street.config.stages_of(row)):
+        views |= _supervision(street, row, scene, stage.anew_m, is_unrefined=number == 0)
+        novel = [view for shift_m in stage.shifts_m for view in views[shift_m]]
+        # without a path of its own: every row draws the same views in the same order
+        scene = distill(scene, recorded, novel, config, None)
+    return scene
+
+
+def _supervision(
+    street: Street, row: Row, scene: GaussianScene, shifts_m: Sequence[float], *, is_unrefined: bool
+) -> dict[float, list[SupervisedView]]:
+    """The edited clips of a scene at some shifts with the row's weights."""
+    config, clip = street.config.distill_of(row), street.fitted.clip
+    stored_m = [at for at in shifts_m if is_unrefined and at in street.config.shifts_m]
+    new_m = [at for at in shifts_m if at not in stored_m]
+    clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, scene, new_m)
+    published, recorded = {}, None
+    if row.weight == "published":
+        published = _published(street, scene, stored_m, new_m)
+    if row.weight in RELATIVE:
+        loader = ViewLoader(clip, street.fitted.split.recorded)
+        recorded = street.recorded_sq_error if is_unrefined else recorded_sq_error(scene, loader)
+    views = {}
+    for at, (window, edited) in clips.items():
+        needed = {"recorded_sq_error": recorded, "published": published.get(at)}
+        cameras = shifted_cameras(clip, street.config.camera, at)
+        views[at] = supervision(scene, clip, cameras, window, edited, config, **needed)
+    return views
+
+
+def _stored_clips(street: Street, row: Row, shifts_m: Sequence[float]) -> dict[float, tuple[Window, EditedClip]]:
+    """What the unrefined scene shows and what the row's editors made of it."""
+    edits = street.edits(row.editors)
+    return {shift_m: (street.windows[shift_m], edits[shift_m]) for shift_m in shifts_m}
+
+
+def _new_clips(
+    street: Street, row: Row, scene: GaussianScene, shifts_m: Sequence[float]
+) -> dict[float, tuple[Window, EditedClip]]:
+    """What another scene shows, or the unrefined one elsewhere, edited."""
+    if not shifts_m:
+        return {}
+    editor = street.tools.editor(row.editors)
+    return {shift_m: (window, editor.edit(window)) for shift_m, window in windows_of(street, scene, shifts_m)}
+
+
+def _published(
+    street: Street, scene: GaussianScene, stored_m: Sequence[float], new_m: Sequence[float]
+) -> dict[float, Tensor]:
+    stored = load_tensors(street.published_path)[0] if stored_m else {}
+    known = {shift_m: stored[shift_name(shift_m)] for shift_m in stored_m}
+    return known | (published_of(street, scene, new_m) if new_m else {})
+
+
+def _draw(street: Street, row: Row, renders: Mapping[float, Clip], paths: Sequence[Path]) -> None:
+    """One strip per shift of the frame in the middle: before, EIG, repaired video, distilled scene, truth."""
+    edits = street.edits(row.editors)
+    for path, (shift_m, render) in zip(paths, renders.items(), strict=True):
+        window, middle = street.windows[shift_m], slice(len(render) // 2, len(render) // 2 + 1)
+        eig = colorize_eig(window.eig.eig_nats[middle], EIG_RANGE_NATS)
+        panels = {
+            "before": window.render[middle],
+            "EIG": with_color_bar(eig, EIG_RANGE_NATS),
+            "repaired video": edits[shift_m].frames[middle],
+            "distilled scene": render[middle],
+            "truth": street.targets[shift_m].truth[middle],
+        }
+        write_image(path, side_by_side(panels, columns=len(panels))[0])

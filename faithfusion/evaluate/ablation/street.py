@@ -1,0 +1,202 @@
+"""One street of the ablation, as far as it does not depend on the row: fitted, calibrated, rendered and edited."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from faithfusion.data.splits import every_nth_of_each_camera
+from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.distill.distil import settle
+from faithfusion.distill.pixel_weight import published_maps, recorded_sq_error
+from faithfusion.eig.assess import assess_scene, update_assessment
+from faithfusion.eig.calibrate import calibration_from_plain
+from faithfusion.evaluate.ablation.config import BLIND_FIXER, AblationConfig
+from faithfusion.evaluate.ablation.files import write_json
+from faithfusion.evaluate.ablation.row_scores import Target, make_target, score_clip
+from faithfusion.evaluate.street_scenes import FittedScene
+from faithfusion.fit.supervised_view import ViewLoader
+from faithfusion.pipeline.stage_files import (
+    StageClip,
+    edit_from_tensors,
+    edit_tensors,
+    load_stage_clip,
+    save_stage_clip,
+)
+from faithfusion.scene.checkpoint import load_scene, load_tensors, save_scene, save_tensors, scene_to
+from faithfusion.types import Camera, GaussianScene, Window
+from faithfusion.utils.device import choose_device
+from faithfusion.video.editing.chain import continued
+from faithfusion.video.editing.editor import EditedClip, Editor
+from faithfusion.window.warp import warp_source
+from faithfusion.window.window import window_of
+
+OpenEditor = Callable[[str], Editor]
+"""The editor of a name of `AblationConfig.edits`, as `AblationConfig.editor_of` says."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every street needs and is opened once: the editors by name, and the perceptual network if it is there."""
+
+    editor: OpenEditor
+    network: nn.Module | None
+
+
+@dataclass(frozen=True)
+class Street:
+    """A fitted street between its stages; what is large is read when it is asked for."""
+
+    config: AblationConfig
+    fitted: FittedScene
+    tools: Tools
+
+    @property
+    def known_path(self) -> Path:
+        """The calibrated, settled scene, from which every row starts."""
+        return self.fitted.folder / "known.safetensors"
+
+    def window_path(self, shift_m: float) -> Path:
+        """Render, EIG and recorded views at one shift, from the unrefined scene."""
+        return self.fitted.folder / f"window_{shift_m:+.2f}m.safetensors"
+
+    @property
+    def published_path(self) -> Path:
+        """The released code's gain of the windows."""
+        return self.fitted.folder / "published.safetensors"
+
+    def edit_path(self, editors: str, shift_m: float) -> Path:
+        """What an editor made of a window."""
+        return self.fitted.folder / f"edit_{editors}_{shift_m:+.2f}m.safetensors"
+
+    def score_path(self, name: str) -> Path:
+        """Scores of a row or of an editor's clips."""
+        return self.fitted.folder / f"scores_{name.replace('/', '_')}.json"
+
+    def picture_path(self, seed: int, shift_m: float) -> Path:
+        """Before, EIG, video, distilled, truth."""
+        return Path(self.config.out) / f"street_{seed:04d}_{shift_m:+g}m.png"
+
+    @cached_property
+    def known(self) -> tuple[GaussianScene, dict[str, Any]]:
+        """The scene every row starts from, and what is stored beside it."""
+        return load_scene(self.known_path, choose_device(self.config.refine.fit.device))
+
+    @cached_property
+    def cameras(self) -> Mapping[float, Sequence[Camera]]:
+        """The driven camera at every time stamp, by shift."""
+        clip, name = self.fitted.clip, self.config.camera
+        return {shift_m: shifted_cameras(clip, name, shift_m) for shift_m in self.config.shifts_m}
+
+    @cached_property
+    def windows(self) -> Mapping[float, Window]:
+        """By shift."""
+        return {shift_m: load_stage_clip(self.window_path(shift_m)).window for shift_m in self.config.shifts_m}
+
+    @cached_property
+    def targets(self) -> Mapping[float, Target]:
+        """By shift."""
+        rms = self.config.refine.editor.regenerate_rms
+        at = (self.fitted.clip, self.config.camera)
+        return {
+            shift_m: make_target(*at, shift_m, window, rms, self.tools.network, self.cameras[shift_m])
+            for shift_m, window in self.windows.items()
+        }
+
+    @cached_property
+    def recorded_sq_error(self) -> float:
+        """What the unrefined scene leaves in the recorded images."""
+        return recorded_sq_error(self.known[0], ViewLoader(self.fitted.clip, self.fitted.split.recorded))
+
+    def edits(self, editors: str) -> Mapping[float, EditedClip]:
+        """What an editor made, by shift."""
+        paths = {shift_m: self.edit_path(editors, shift_m) for shift_m in self.config.shifts_m}
+        return {shift_m: edit_from_tensors(load_tensors(path)[0]) for shift_m, path in paths.items()}
+
+
+def calibrate(street: Street) -> None:
+    """As `pipeline.refine` does it: calibrates on the withheld stretches, then fits those too."""
+    config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
+    informing = every_nth_of_each_camera(split.train, config.posterior_stride)
+    scene = scene_to(street.fitted.scene, choose_device(config.fit.device))
+    calibration = assess_scene(scene, clip, informing, split.calibration, config.eig).calibration
+    scene = settle(scene, clip, split, config)
+    save_scene(street.known_path, scene, {"clip": clip.name, "calibration": calibration.to_plain()})
+
+
+def render_windows(street: Street) -> None:
+    """Writes what the unrefined scene shows at every shift."""
+    for shift_m, window in windows_of(street, street.known[0], street.config.shifts_m):
+        save_stage_clip(street.window_path(shift_m), StageClip(shift_name(shift_m), window))
+
+
+def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) -> Iterator[tuple[float, Window]]:
+    """Shift and clip of a scene at each, with EIG and recorded views."""
+    config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
+    calibration = calibration_from_plain(street.known[1]["calibration"])
+    informing = every_nth_of_each_camera(split.recorded, config.posterior_stride)
+    assessment = update_assessment(scene, clip, informing, calibration, config.eig)
+    recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
+    for shift_m in shifts_m:
+        cameras = shifted_cameras(clip, street.config.camera, shift_m)
+        yield shift_m, window_of(scene, assessment, clip, cameras, recorded, config.eig)
+
+
+def map_published(street: Street) -> None:
+    """Writes the published gain of every window's pixels, from what informed the scene."""
+    maps = published_of(street, street.known[0], street.config.shifts_m)
+    save_tensors(street.published_path, {shift_name(shift_m): of_clip for shift_m, of_clip in maps.items()}, {})
+
+
+def published_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) -> dict[float, Tensor]:
+    """The published gain of a scene's clips [T, H, W] by shift."""
+    clip = street.fitted.clip
+    informing = every_nth_of_each_camera(street.fitted.split.recorded, street.config.refine.posterior_stride)
+    cameras = [camera for at in shifts_m for camera in shifted_cameras(clip, street.config.camera, at)]
+    times = list(range(clip.num_frames)) * len(shifts_m)
+    maps = published_maps(scene, clip, informing, cameras, times).split(clip.num_frames)
+    return dict(zip(shifts_m, maps, strict=True))
+
+
+def run_edits(street: Street, editors: str) -> None:
+    """Edits each shift as a stage of its own, then scores what came out."""
+    log, config = street.fitted.log, street.config.refine
+    for shift_m in street.config.shifts_m:
+        path = street.edit_path(editors, shift_m)
+
+        def edit(shift_m: float = shift_m, path: Path = path) -> None:
+            save_tensors(path, edit_tensors(_edit(street, editors, shift_m)), {})
+
+        log.run(f"edit, {editors}, {shift_m:+g} m", street.config.editor_of(editors), [path], edit)
+    path = street.score_path(editors)
+
+    def score() -> None:
+        scores = {
+            shift_name(at): score_clip(edit.frames, street.targets[at]) for at, edit in street.edits(editors).items()
+        }
+        write_json(path, scores)
+
+    log.run(f"scores, {editors}", config.editor.regenerate_rms, [path], score)
+
+
+def _edit(street: Street, editors: str, shift_m: float) -> EditedClip:
+    """What the editors make of one window. "both" goes on from what "video" has made, if that is there."""
+    window, open_editor, video = street.windows[shift_m], street.tools.editor, street.edit_path("video", shift_m)
+    if editors == BLIND_FIXER:
+        error = window.eig.expected_sq_error
+        eig = dataclasses.replace(window.eig, expected_sq_error=error.mean().expand_as(error))
+        return open_editor(BLIND_FIXER).edit(dataclasses.replace(window, eig=eig))
+    if editors == "both" and video.is_file():
+        return continued(edit_from_tensors(load_tensors(video)[0]), window, open_editor("fixer"))
+    return open_editor(editors).edit(window)
+
+
+def shift_name(shift_m: float) -> str:
+    """Key of a shift in results."""
+    return f"{shift_m:+.2f}"

@@ -1,0 +1,209 @@
+"""The table of an ablation from the results of its streets: means, intervals, paired differences."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from faithfusion.evaluate.ablation.config import NO_EIG, NO_REFINEMENT, Row
+from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
+from faithfusion.evaluate.metrics.metric_names import metric_name
+
+LANE = "lane"
+VIDEO_METRICS = (
+    "regenerated_mae",
+    "psnr_db",
+    "ssim",
+    "mobilenet_distance",
+    "regenerated_mobilenet_distance",
+    "flicker",
+    "artefact_flicker",
+    "psnr_to_render_lowest_eig_decile_db",
+)
+SCENE_METRICS = (
+    "psnr_db",
+    "ssim",
+    "regenerated_mae",
+    "regenerated_psnr_db",
+    "mobilenet_distance",
+    "regenerated_mobilenet_distance",
+    "flicker",
+    "artefact_flicker",
+    "psnr_to_render_lowest_eig_decile_db",
+)
+LANE_METRICS = ("psnr_db", "ssim", "psnr_db all cameras", "ssim all cameras")
+COMPARED = ("psnr_db", "regenerated_mae", "mobilenet_distance", "artefact_flicker", "psnr_db all cameras")
+"""Metrics whose paired differences are shown; dB as they are, the others in percent of what is compared with."""
+BASELINES = ("uniform", "published")
+OTHER_VIDEOS = (NO_REFINEMENT, NO_EIG)
+"""Rows whose clip differs for another reason than who edits."""
+
+Street = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where clips are scored: "video" or "scene" at a distance to both sides in metres, or the recorded lane."""
+
+    part: str
+    distance_m: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        if self.part == LANE:
+            return "Recorded lane, held-out frames"
+        what = {"video": "repaired video", "scene": "distilled scene"}[self.part]
+        return f"{self.distance_m:g} m to the side, {what}"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is scored there."""
+        return {"video": VIDEO_METRICS, "scene": SCENE_METRICS, LANE: LANE_METRICS}[self.part]
+
+
+def places(shifts_m: Iterable[float]) -> list[Place]:
+    """Video and scene by distance, nearest first; then the recorded lane."""
+    distances = sorted({abs(shift_m) for shift_m in shifts_m})
+    return [Place(part, at) for at in distances for part in ("video", "scene")] + [Place(LANE)]
+
+
+def values_of(streets: Sequence[Street], row: Row, place: Place, metric: str) -> list[float]:
+    """One value per street, the mean of both sides; NaN where it is missing or undefined."""
+    values = []
+    for street in streets:
+        scores = street["rows"][row.key][place.part]
+        sides = [scores] if place.part == LANE else _sides(scores, place.distance_m)
+        numbers = [_number(side.get(metric)) for side in sides]
+        values.append(sum(numbers) / len(numbers) if numbers else math.nan)
+    return values
+
+
+def _sides(scores: Mapping[str, Mapping[str, float]], distance_m: float) -> list[Mapping[str, float]]:
+    return [side for name, side in scores.items() if abs(abs(float(name)) - distance_m) < 0.005]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def baselines_of(row: Row, rows: Sequence[Row]) -> list[Row]:
+    """What a row is compared with: no refinement, no EIG, and the other weights with the same editors; another loop
+    with the usual one."""
+    if row.loop:
+        usual = dataclasses.replace(row, loop="")
+        return [NO_REFINEMENT, *([usual] if usual in rows else [])]
+    if row in (NO_REFINEMENT, NO_EIG):
+        return [NO_REFINEMENT] if row == NO_EIG else []
+    others = [dataclasses.replace(row, weight=weight) for weight in BASELINES if weight != row.weight]
+    others = [NO_EIG, *others] if row.editors == "fixer" else others
+    return [NO_REFINEMENT, *(other for other in others if other in rows)]
+
+
+def shown_rows(rows: Sequence[Row], place: Place) -> list[Row]:
+    """The rows that differ at a place: a repaired video does not depend on the weights of the distillation."""
+    if place.part != "video":
+        return list(rows)
+    return list({row.editors: row for row in reversed(rows)}.values())[::-1]
+
+
+def plain_table(streets: Sequence[Street], rows: Sequence[Row], shifts_m: Iterable[float]) -> dict[str, Any]:
+    """Everything as JSON data: {place: {row: {metric: mean and interval, "against": {row: {metric: difference}}}}}."""
+    return {place.title: {row.key: _plain_row(streets, rows, row, place) for row in rows} for place in places(shifts_m)}
+
+
+def _plain_row(streets: Sequence[Street], rows: Sequence[Row], row: Row, place: Place) -> dict[str, Any]:
+    means = {metric: mean_interval(values_of(streets, row, place, metric)) for metric in place.metrics}
+    plain: dict[str, Any] = {metric: _plain(interval) for metric, interval in means.items()}
+    plain["against"] = {
+        other.key: {metric: _plain(difference_of(streets, row, other, place, metric)) for metric in _compared(place)}
+        for other in baselines_of(row, rows)
+    }
+    return plain
+
+
+def _plain(interval: Interval) -> dict[str, float | int | None]:
+    return {name: value if math.isfinite(value) else None for name, value in vars(interval).items()}
+
+
+def _compared(place: Place) -> tuple[str, ...]:
+    return tuple(metric for metric in COMPARED if metric in place.metrics)
+
+
+def difference_of(streets: Sequence[Street], row: Row, other: Row, place: Place, metric: str) -> Interval:
+    """Paired difference of a row against another: dB, or percent of the other."""
+    values, others = (values_of(streets, which, place, metric) for which in (row, other))
+    return paired_interval(values, others, relative=not _in_db(metric))
+
+
+def _in_db(metric: str) -> bool:
+    return metric_name(metric).unit == "dB"
+
+
+def markdown(streets: Sequence[Street], rows: Sequence[Row], shifts_m: Iterable[float], intro: str) -> str:
+    """The whole page: per place the means, then the paired differences."""
+    parts = [f"# Ablation\n\n{intro}\n"]
+    for place in places(shifts_m):
+        parts += [f"## {place.title}\n", _means(streets, shown_rows(rows, place), place)]
+        parts += ["Paired differences:\n", _differences(streets, rows, place)]
+    return "\n".join(parts)
+
+
+def _means(streets: Sequence[Street], rows: Sequence[Row], place: Place) -> str:
+    metrics = [m for m in place.metrics if any(math.isfinite(v) for v in values_of(streets, rows[0], place, m))]
+    lines = [["weights", "editors", *(metric_name(metric).heading for metric in metrics)]]
+    for row in rows:
+        intervals = [mean_interval(values_of(streets, row, place, metric)) for metric in metrics]
+        cells = [_mean_cell(metric, interval) for metric, interval in zip(metrics, intervals, strict=True)]
+        lines.append([*_labels(row, place), *cells])
+    return _table(lines)
+
+
+def _mean_cell(metric: str, interval: Interval) -> str:
+    name = metric_name(metric)
+    shown = name.show(interval.mean)
+    return f"{shown} ± {name.show(interval.half)}" if math.isfinite(interval.half) and shown != "identical" else shown
+
+
+def _differences(streets: Sequence[Street], rows: Sequence[Row], place: Place) -> str:
+    metrics = [m for m in _compared(place) if any(math.isfinite(v) for v in values_of(streets, rows[0], place, m))]
+    head = ["weights", "editors", "against"]
+    for metric in metrics:
+        head += [f"{metric_name(metric).label} ({'dB' if _in_db(metric) else '%'})", "intervals"]
+    lines = [head]
+    for row in shown_rows(rows, place):
+        for other in baselines_of(row, rows):
+            if place.part == "video" and other not in OTHER_VIDEOS:
+                continue
+            cells = [cell for metric in metrics for cell in _difference_cells(streets, row, other, place, metric)]
+            lines.append([*_labels(row, place), _against(other), *cells])
+    return _table(lines)
+
+
+def _difference_cells(streets: Sequence[Street], row: Row, other: Row, place: Place, metric: str) -> tuple[str, str]:
+    difference = difference_of(streets, row, other, place, metric)
+    if difference.count == 0:
+        return "–", "–"
+    decimals = 2 if _in_db(metric) else 1
+    text = f"{difference.mean:+.{decimals}f}"
+    if difference.count > 1:
+        text += f" [{difference.low:+.{decimals}f}, {difference.high:+.{decimals}f}]"
+    both = [mean_interval(values_of(streets, which, place, metric)) for which in (row, other)]
+    return text, {None: "–", True: "overlap", False: "apart"}[overlap(*both)]
+
+
+def _labels(row: Row, place: Place) -> tuple[str, str]:
+    weight, editors = row.labels
+    return ("any" if place.part == "video" and row not in OTHER_VIDEOS else weight), editors
+
+
+def _against(other: Row) -> str:
+    return other.labels[0]
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] * 2 + ["---:"] * (len(lines[0]) - 2)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]]) + "\n"

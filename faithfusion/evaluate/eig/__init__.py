@@ -1,0 +1,1 @@
+"""How well EIG knows the true error beside the recorded path: benchmark, figures, curves of calibration."""

@@ -1,0 +1,1 @@
+"""What people look at: panels, charts, tables, and the page of a run."""

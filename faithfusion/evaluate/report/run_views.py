@@ -1,0 +1,139 @@
+"""The final clips of a run in one file, and what can be measured on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faithfusion.evaluate.metrics.flicker import warp_error
+from faithfusion.evaluate.metrics.image_scores import psnr_by_decile, score_region, score_video
+from faithfusion.evaluate.metrics.uncertainty import (
+    SKY_ALPHA,
+    covered_error_share,
+    reliability,
+    sparsification,
+    spearman,
+    subsample,
+)
+from faithfusion.scene.checkpoint import load_tensors, save_tensors
+from faithfusion.types import Camera, EigVolume
+from faithfusion.utils.image_math import psnr_db
+
+COLORS = ("before", "render", "edit", "after", "truth")
+
+
+@dataclass(frozen=True)
+class RunViews:
+    """The clip on the new path. `before`: the scene as fitted, to which `eig` and `depth` belong; `render`: the
+    scene in the last stage, from which the editor made the finished clip `edit`; `after`: the distilled scene.
+    `regenerate_rms`: expected RMS error, colours in [0, 1], above which a pixel counts as to be regenerated."""
+
+    before: Float[Tensor, "t h w 3"]
+    render: Float[Tensor, "t h w 3"]
+    edit: Float[Tensor, "t h w 3"]
+    after: Float[Tensor, "t h w 3"]
+    eig: EigVolume
+    depth: Float[Tensor, "t h w"]
+    truth: Float[Tensor, "t h w 3"] | None
+    regenerate_rms: float
+
+    @property
+    def region(self) -> Tensor:
+        """[T, H, W] bool: pixels that count as regenerated."""
+        return self.eig.expected_sq_error > self.regenerate_rms**2
+
+
+def save_views(path: Path, views: RunViews) -> None:
+    """Colours as bytes, the rest as float16."""
+    colors = {name: getattr(views, name) for name in COLORS}
+    tensors = {name: _bytes(value) for name, value in colors.items() if value is not None}
+    fields = {"eig_nats": views.eig.eig_nats, "alpha": views.eig.alpha, "depth": views.depth}
+    tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
+    tensors["expected_sq_error"] = views.eig.expected_sq_error.float()
+    save_tensors(path, tensors, {"regenerate_rms": views.regenerate_rms})
+
+
+def load_views(path: Path) -> RunViews:
+    """Inverse of `save_views`. InputError if the file is missing or damaged."""
+    tensors, header = load_tensors(path)
+    colors = {name: tensors[name].float() / 255.0 for name in COLORS if name in tensors}
+    eig = EigVolume(*(tensors[name].float() for name in ("eig_nats", "expected_sq_error", "alpha")))
+    return RunViews(
+        **{"truth": None, **colors}, eig=eig, depth=tensors["depth"].float(), regenerate_rms=header["regenerate_rms"]
+    )
+
+
+def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[str, float]]:
+    """Scores per clip (before, edit, after): faithfulness and flicker always, quality where there is truth."""
+    metrics: dict[str, dict[str, float]] = {}
+    known = lowest_decile(views.eig.eig_nats)
+    for name in ("before", "edit", "after"):
+        video = getattr(views, name)
+        row = {"flicker": warp_error(video, views.depth, cameras)}
+        if name != "before":
+            row["psnr_to_render_lowest_eig_decile_db"] = psnr_db(video, views.render, known)
+        if views.truth is not None:
+            row |= score_video(video, views.truth)
+            region = score_region(video, views.truth, views.region)
+            row |= {f"regenerated_{key}": value for key, value in region.items()}
+            row["kept_mae"] = score_region(video, views.truth, ~views.region)["mae"]
+        metrics[name] = row
+    return metrics
+
+
+def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
+    """EIG and accumulated alpha as predictors of the render's true absolute error; empty without truth."""
+    share = {"regenerated_share": float(views.region.float().mean())}
+    if views.truth is None:
+        return {"eig": share}
+    error = (views.before - views.truth).abs().mean(-1)
+    sky = views.eig.alpha < SKY_ALPHA
+    rows = {}
+    for name, score in (("eig", views.eig.eig_nats), ("alpha", 1.0 - views.eig.alpha)):
+        pairs = subsample(score.numpy(), error.numpy())
+        rows[name] = {"spearman": spearman(*pairs), "ause": sparsification(*pairs).ause}
+        if not sky.all():
+            solid = subsample(score[~sky].numpy(), error[~sky].numpy())
+            rows[name] |= {"spearman_without_sky": spearman(*solid), "ause_without_sky": sparsification(*solid).ause}
+    rows["eig"] |= share | {"covered_error_share": covered_error_share(error.numpy(), views.region.numpy())}
+    return rows
+
+
+def sparsification_curves(views: RunViews) -> dict[str, tuple[list[float], list[float]]]:
+    """Removed shares and remaining errors when the most uncertain pixels go first. Needs truth."""
+    error = (views.before - views.truth).abs().mean(-1)
+    pairs = subsample(views.eig.eig_nats.numpy(), error.numpy())
+    result = sparsification(*pairs)
+    share = result.removed_fraction.tolist()
+    return {"EIG": (share, result.curve.tolist()), "oracle": (share, result.oracle.tolist())}
+
+
+def error_reliability(views: RunViews) -> tuple[list[float], list[float]]:
+    """Predicted and actual RMS error in ten groups of equally many pixels, smallest prediction first. Needs truth."""
+    sq_error = (views.before - views.truth).square().mean(-1)
+    pairs = subsample(views.eig.expected_sq_error.numpy(), sq_error.numpy())
+    result = reliability(*pairs)
+    return result.predicted_rms.tolist(), result.actual_rms.tolist()
+
+
+def decile_curves(views: RunViews) -> dict[str, list[float]]:
+    """PSNR against truth of each clip in the ten deciles of EIG. Needs truth."""
+    clips = {name: getattr(views, name) for name in ("before", "edit", "after")}
+    return {name: list(psnr_by_decile(video, views.truth, views.eig.eig_nats).psnr_db) for name, video in clips.items()}
+
+
+def lowest_decile(eig_nats: Float[Tensor, "t h w"]) -> Bool[Tensor, "t h w"]:
+    """The tenth of a clip's pixels that is known best."""
+    count = eig_nats.numel() // 10
+    chosen = torch.zeros(eig_nats.numel(), dtype=torch.bool)
+    chosen[eig_nats.flatten().argsort(stable=True)[:count]] = True
+    return chosen.reshape(eig_nats.shape)
+
+
+def _bytes(colors: Tensor) -> Tensor:
+    return (colors.clamp(0, 1) * 255.0 + 0.5).to(torch.uint8)

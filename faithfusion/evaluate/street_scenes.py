@@ -1,0 +1,163 @@
+"""Fitted scenes with true images beside the recorded path, for measuring and for calibrating EIG."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faithfusion.config import to_plain
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.images import load_image
+from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
+from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
+from faithfusion.eig.config import EigConfig
+from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.scene.checkpoint import load_scene, save_scene
+from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.street.config import StreetConfig
+from faithfusion.street.truth import load_truth
+from faithfusion.street.writer import make_street
+from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.stages import StageLog
+
+SCENE = "scene.safetensors"
+
+
+@dataclass(frozen=True)
+class KnownTruthConfig:
+    """Scenes with truth.
+
+    Attributes:
+        out: folder of drives, scenes and results; a killed run continues there.
+        seeds: procedural streets.
+        shifts_m: metres to the left at which the true front view is compared.
+        stereo: drive in DriveStudio's layout: its first camera is fitted, its second is the truth; empty = none.
+        frame_stride: every how many time stamps one is compared.
+        posterior_stride: every how many training frames of a camera one enters the posterior.
+        street: the streets; seed and shifts are set per scene.
+        split: what is withheld from the fits.
+        fit: fits of the streets.
+        stereo_fit: fit of the stereo drive.
+        eig: expected information gain.
+    """
+
+    out: str = "output/bench_eig"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    shifts_m: tuple[float, ...] = (-6.0, -3.0, -1.5, 1.5, 3.0, 6.0)
+    stereo: str = ""
+    frame_stride: int = 6
+    posterior_stride: int = 2
+    street: StreetConfig = field(default_factory=StreetConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    stereo_fit: FitConfig = field(default_factory=FitConfig)
+    eig: EigConfig = field(default_factory=EigConfig)
+
+    def __post_init__(self) -> None:
+        if not self.shifts_m or 0.0 in self.shifts_m or self.frame_stride < 1 or self.posterior_stride < 1:
+            found = f"shifts_m = {self.shifts_m}, frame_stride = {self.frame_stride}"
+            raise InputError("known truth", found, "shifts other than 0 and positive strides")
+
+
+@dataclass(frozen=True)
+class TrueImage:
+    """What a camera beside the recorded path would have seen. `is_sky`: None where nothing says so."""
+
+    camera: Camera
+    time_index: int
+    distance_m: float  # from the recorded path
+    image: Float[Tensor, "h w 3"]
+    is_sky: Bool[Tensor, "h w"] | None
+
+
+@dataclass(frozen=True)
+class FittedScene:
+    """A scene fitted to the training frames of a clip. `truth`: by shift in metres, reads true images one by one."""
+
+    name: str
+    clip: DriveClip
+    split: Split
+    scene: GaussianScene
+    truth: Mapping[float, Callable[[], Iterator[TrueImage]]]
+    log: StageLog
+    folder: Path
+
+
+def fitted_street(config: KnownTruthConfig, seed: int) -> FittedScene:
+    """Makes and fits a procedural street, unless that was done before."""
+    folder = Path(config.out) / f"street_{seed}"
+    street = dataclasses.replace(config.street, seed=seed, shifts_m=config.shifts_m)
+    log = StageLog(folder)
+    log.run("street", street, [folder / "drive"], lambda: make_street(street, folder / "drive"))
+    clip = read_clip(folder / "drive")
+    times = range(config.frame_stride // 2, clip.num_frames, config.frame_stride)
+
+    def true_images(shift_m: float) -> Iterator[TrueImage]:
+        cameras = shifted_cameras(clip, street.truth_cameras[0], shift_m)
+        for t in times:
+            view = load_truth(clip.root, shift_m, street.truth_cameras[0], t)
+            yield TrueImage(cameras[t], t, distance_from_path_m(clip, cameras[t]), view.color, view.sky)
+
+    truth = {shift_m: (lambda shift_m=shift_m: true_images(shift_m)) for shift_m in config.shifts_m}
+    return _fitted(config, folder.name, clip, config.fit, truth, log, folder)
+
+
+def fitted_stereo(config: KnownTruthConfig) -> FittedScene:
+    """The first camera of a recorded drive is fitted; the second's images are the truth, at its own distance."""
+    both = read_clip(Path(config.stereo))
+    if len(both.camera_names) < 2:
+        raise InputError(config.stereo, f"cameras {both.camera_names}", "a second camera whose images are the truth")
+    fitted, other = both.camera_names[:2]
+    clip = read_clip(Path(config.stereo), camera_names=(fitted,))
+    folder = Path(config.out) / both.name
+
+    def true_images() -> Iterator[TrueImage]:
+        scene, _ = load_scene(folder / SCENE)
+        posed, driven = clip_as_fitted(both, scene), clip_as_fitted(clip, scene)
+        for t in range(config.frame_stride // 2, both.num_frames, config.frame_stride):
+            frame = posed.frame(t, other)
+            distance_m = distance_from_path_m(driven, frame.camera)
+            yield TrueImage(frame.camera, frame.time_index, distance_m, load_image(frame), None)
+
+    shift_m = _left_of(both, both.frame(0, fitted), both.frame(0, other))
+    return _fitted(config, both.name, clip, config.stereo_fit, {shift_m: true_images}, StageLog(folder), folder)
+
+
+def _left_of(clip: DriveClip, frame: Frame, other: Frame) -> float:
+    """Metres from one camera to another along the ego's left axis, to a centimetre."""
+    between = other.camera.world_from_camera[:3, 3] - frame.camera.world_from_camera[:3, 3]
+    return round(float(between @ clip.world_from_ego[frame.time_index][:3, 1]), 2)
+
+
+def _fitted(
+    config: KnownTruthConfig,
+    name: str,
+    clip: DriveClip,
+    fit: FitConfig,
+    truth: Mapping[float, Callable[[], Iterator[TrueImage]]],
+    log: StageLog,
+    folder: Path,
+) -> FittedScene:
+    split = split_clip(clip, config.split)
+    path, state = folder / SCENE, folder / "fit_state.safetensors"
+
+    def run_fit() -> None:
+        scene, _ = fit_scene(clip, split.train, fit, state_path=state)
+        save_scene(path, scene, {"clip": clip.name, "fit": to_plain(fit)})
+        state.unlink(missing_ok=True)
+
+    log.run("fit", (config.split, fit), [path], run_fit)
+    scene, _ = load_scene(path)
+    clip = clip_as_fitted(clip, scene)
+    return FittedScene(name, clip, split_clip(clip, config.split), scene, truth, log, folder)
+
+
+def informing_frames(fitted: FittedScene, config: KnownTruthConfig) -> Sequence[Frame]:
+    """The training frames that enter the posterior."""
+    return every_nth_of_each_camera(fitted.split.train, config.posterior_stride)

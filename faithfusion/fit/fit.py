@@ -1,0 +1,157 @@
+"""Fitting a scene to a recorded drive."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from faithfusion.config import config_hash
+from faithfusion.data.fingerprint import drive_fingerprint
+from faithfusion.fit.budget import affordable_gaussians
+from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
+from faithfusion.fit.recording import RecordingConfig, rig_of
+from faithfusion.fit.supervised_view import ViewLoader, to_device
+from faithfusion.scene.checkpoint import detach_scene, scene_to
+from faithfusion.scene.densify import DensifyConfig
+from faithfusion.scene.initialise import InitialiseConfig, ground_below, initialise_scene, lidar_of_drive
+from faithfusion.types import DriveClip, Frame, GaussianScene
+from faithfusion.utils.device import choose_device
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import say, track
+from faithfusion.utils.seed import make_generator
+
+MIN_EXTENT_M, MAX_EXTENT_M = 10.0, 30.0
+"""Extent of a drive that hardly moves, and of one that is long: a longer street is not a deeper one."""
+READERS_FOR_CUDA = 4
+"""Threads that read views ahead for a GPU, whose steps take less time than decoding a large picture; on a CPU a step
+takes far longer and threads would only compete with it."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a scene is fitted to a drive.
+
+    Attributes:
+        steps: Descent steps, one view each.
+        half_resolution_steps: Of these, the first ones that see images at half the resolution.
+        checkpoint_every: Steps between two checkpoints from which a killed run continues.
+        cache_mb: Memory for decoded views, megabytes; the others are read again when they are needed.
+        max_memory_gib: Ceiling on the memory of the fit, kept by fewer Gaussians (`fit.budget`); 0 sets none.
+        device: Where to fit: "auto" is CUDA if there is a device.
+        seed: Seed of the order of views.
+        initialise: The first Gaussians.
+        optimise: Learning rates and losses; `decay_steps` is set to `steps`.
+        densify: Density control.
+        recording: What is refined beside the Gaussians.
+    """
+
+    steps: int = 700
+    half_resolution_steps: int = 250
+    checkpoint_every: int = 250
+    cache_mb: int = 256
+    max_memory_gib: float = 0.0
+    device: str = "auto"
+    seed: int = 0
+    initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
+    optimise: OptimiserConfig = field(default_factory=OptimiserConfig)
+    densify: DensifyConfig = field(default_factory=DensifyConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.checkpoint_every < 1:
+            found = f"steps = {self.steps}, checkpoint_every = {self.checkpoint_every}"
+            raise InputError("fit", found, "positive numbers of steps")
+        if self.cache_mb < 0 or self.max_memory_gib < 0:
+            found = f"cache_mb = {self.cache_mb}, max_memory_gib = {self.max_memory_gib}"
+            raise InputError("fit", found, "no negative memory")
+
+
+@dataclass(frozen=True)
+class FitLog:
+    """Losses and seconds of every step since the fit was (re)started, and what it took in all."""
+
+    losses: tuple[dict[str, float], ...]
+    step_seconds: tuple[float, ...]
+    num_gaussians: int
+    seconds: float
+    resumed_at: int
+
+
+def fit_scene(
+    clip: DriveClip, train_frames: Sequence[Frame], config: FitConfig, *, state_path: Path | None = None
+) -> tuple[GaussianScene, FitLog]:
+    """Initialises a scene from the clip and fits it to `train_frames`.
+
+    With `state_path` the state is written there every `checkpoint_every` steps; a killed run continues from it and ends
+    with the same scene. The result lies on the CPU, without autograd history.
+    """
+    start_s = time.monotonic()
+    key = config_hash(config, clip.name, drive_fingerprint(clip, train_frames))
+    loader = ViewLoader(clip, train_frames, cache_mb=config.cache_mb)
+    optimiser = _start(clip, train_frames, within_memory(config, train_frames))
+    if state_path is not None and optimiser.resume(state_path, key):
+        say(f"{clip.name}: resumed at step {optimiser.num_steps}")
+    resumed_at = optimiser.num_steps
+    steps = range(resumed_at, config.steps)
+    requests = ((view_order(len(loader), step, config.seed), step < config.half_resolution_steps) for step in steps)
+    num_ahead = READERS_FOR_CUDA if optimiser.sky.device.type == "cuda" else 0
+    views = loader.stream(requests, num_ahead=num_ahead)
+    losses, ends_s = [], [time.monotonic()]
+    for step, view in zip(track(steps, f"fit {clip.name}"), views, strict=True):
+        losses.append(optimiser.step(to_device(view, optimiser.sky.device)))
+        if state_path is not None and (step + 1) % config.checkpoint_every == 0:
+            optimiser.save(state_path, key)
+        ends_s.append(time.monotonic())
+    scene = scene_to(detach_scene(optimiser.scene()), "cpu")
+    step_seconds = tuple(end - start for start, end in itertools.pairwise(ends_s))
+    return scene, FitLog(tuple(losses), step_seconds, scene.gaussians.num, time.monotonic() - start_s, resumed_at)
+
+
+def within_memory(config: FitConfig, train_frames: Sequence[Frame]) -> FitConfig:
+    """The configuration with as many Gaussians as `max_memory_gib` allows. Raises InputError if that is too little."""
+    if config.max_memory_gib == 0:
+        return config
+    pixels = max(frame.camera.width * frame.camera.height for frame in train_frames)
+    coefficients = (config.initialise.sh_degree + 1) ** 2
+    room = affordable_gaussians(config.max_memory_gib, pixels, config.cache_mb, coefficients)
+    if room >= max(config.densify.max_gaussians, config.initialise.max_gaussians):
+        return config
+    say(f"at most {room} Gaussians fit into {config.max_memory_gib:g} GiB")
+    initialise = dataclasses.replace(config.initialise, max_gaussians=min(config.initialise.max_gaussians, room))
+    densify = dataclasses.replace(config.densify, max_gaussians=min(config.densify.max_gaussians, room))
+    return dataclasses.replace(config, initialise=initialise, densify=densify)
+
+
+def _start(clip: DriveClip, train_frames: Sequence[Frame], config: FitConfig) -> SceneOptimiser:
+    lidar = lidar_of_drive(clip, train_frames, config.initialise)
+    ground = ground_below(lidar)
+    scene = initialise_scene(clip, train_frames, config.initialise, lidar=lidar, ground=ground)
+    return SceneOptimiser(
+        scene_to(scene, choose_device(config.device)),
+        dataclasses.replace(config.optimise, decay_steps=config.steps),
+        extent_m=drive_extent_m(train_frames),
+        densify=config.densify,
+        recording=config.recording,
+        rig=rig_of(clip),
+        ground=ground,
+    )
+
+
+def view_order(num_views: int, step: int, seed: int) -> int:
+    """The view of a step: every epoch is a permutation of its own, the same however often the fit was interrupted."""
+    epoch, place = divmod(step, num_views)
+    return int(torch.randperm(num_views, generator=make_generator(seed, "view order", epoch))[place])
+
+
+def drive_extent_m(frames: Sequence[Frame]) -> float:
+    """1.1 times the largest distance of a camera from the middle of all, as in 3DGS, within bounds; the scale of
+    position steps."""
+    centres = torch.stack([frame.camera.world_from_camera[:3, 3] for frame in frames])
+    extent_m = 1.1 * float((centres - centres.mean(0)).norm(dim=-1).max())
+    return min(max(extent_m, MIN_EXTENT_M), MAX_EXTENT_M)

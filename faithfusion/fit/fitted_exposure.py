@@ -1,0 +1,66 @@
+"""Exposure of the recorded pictures, fitted together with the Gaussians.
+
+One gain and offset per camera, linear between knots in time. Held together by a weak pull to 0, without which the
+scene's own colours would be free up to a common factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from faithfusion.fit.motion import make_knots
+from faithfusion.types import Exposure
+from faithfusion.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class ExposureConfig:
+    """How the exposure of pictures is fitted.
+
+    Attributes:
+        knot_frames: Time stamps between two knots.
+        gain_lr: Learning rate of the log of the gain; 0 takes all pictures as exposed alike.
+        offset_lr: Learning rate of the offset, in colour units.
+        prior_weight: Of the mean square of log gains and offsets in the loss.
+    """
+
+    knot_frames: int = 5
+    gain_lr: float = 1e-3
+    offset_lr: float = 0.0
+    prior_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.knot_frames < 1:
+            raise InputError("exposure.knot_frames", self.knot_frames, "at least one time stamp between knots")
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Learning rate of every parameter of `FittedExposure`."""
+        return {"exposure_gains": self.gain_lr, "exposure_offsets": self.offset_lr}
+
+
+class FittedExposure:
+    """Exposure of all pictures of a rig; `parameters` are what an optimiser steps."""
+
+    def __init__(
+        self, camera_names: Sequence[str], num_frames: int, config: ExposureConfig, device: torch.device | str = "cpu"
+    ) -> None:
+        self.camera_names, self.config = tuple(camera_names), config
+        self._knots = make_knots([torch.arange(num_frames)] * len(self.camera_names), config.knot_frames)
+        zeros = torch.zeros(self._knots.count, 3, device=device)
+        self.parameters = {"exposure_gains": Parameter(zeros), "exposure_offsets": Parameter(zeros.clone())}
+
+    def exposure(self) -> Exposure:
+        """The present exposure of every picture; differentiable in `parameters`."""
+        gains, offsets = (self._knots.at(value) for value in self.parameters.values())
+        shape = (len(self.camera_names), -1, 3)
+        return Exposure(self.camera_names, gains.reshape(shape), offsets.reshape(shape))
+
+    def prior_loss(self) -> Tensor:
+        """Weighted mean square of all log gains and offsets."""
+        return self.config.prior_weight * sum(value.square().mean() for value in self.parameters.values())

@@ -1,0 +1,245 @@
+"""A scene under optimisation: parameters, one Adam per group, density control, and exact save and resume."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import Parameter
+
+from faithfusion.fit.losses import ground_loss, inverse_depth_loss, photometric_loss, sky_alpha_loss
+from faithfusion.fit.recording import FittedRecording, RecordingConfig, Rig
+from faithfusion.fit.supervised_view import SupervisedView
+from faithfusion.render import Backend
+from faithfusion.render.view import render_view
+from faithfusion.scene.checkpoint import load_tensors, node_names, save_tensors, scene_from_tensors, scene_tensors
+from faithfusion.scene.densify import DensifyConfig, new_statistics, observe, refine
+from faithfusion.scene.ground import Ground
+from faithfusion.types import Gaussians, GaussianScene, Rendering, Sky
+from faithfusion.utils.progress import say
+from faithfusion.utils.seed import make_generator
+
+FIELDS = {
+    "means": "means",
+    "quats": "quats",
+    "scales": "log_scales",
+    "opacities": "opacity_logits",
+    "colors": "colors",
+}
+"""gsplat's parameter names and the fields of `Gaussians` they stand for."""
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Learning rates (Adam) and loss weights.
+
+    Attributes:
+        means_lr: Of the positions, as a share of the scene's extent.
+        means_lr_end: Share of `means_lr` left at the end of the decay.
+        warmup_steps: Steps over which all rates rise to their full value: Adam's first steps are as large where the
+            gradient is noise as where it says something, and undo part of a fit that is continued.
+        decay_steps: Steps over which the positions' rate decays exponentially; the others fall to `lr_end`.
+        lr_end: Share of the other rates left at the end of the decay.
+        quats_lr: Of the quaternions.
+        scales_lr: Of the log-scales.
+        opacities_lr: Of the opacity logits.
+        colors_lr: Of the harmonics of degree 0; higher ones get a twentieth.
+        sky_lr: Of the sky's texture.
+        ssim_weight: Share of 1 - SSIM in the photometric loss.
+        depth_weight: Of the LiDAR depth loss.
+        depth_scale_m: Where the depth loss bends from metres to ratios.
+        sky_weight: Of the loss that keeps Gaussians out of the sky.
+        ground_weight: Of the loss that keeps Gaussians near the ground flat and in it, per metre.
+        max_skipped: Steps in a row that may be skipped for a loss that is not finite.
+        seed: Seed of the places of split Gaussians.
+    """
+
+    means_lr: float = 3e-4
+    means_lr_end: float = 0.02
+    warmup_steps: int = 0
+    decay_steps: int = 700
+    lr_end: float = 0.2
+    quats_lr: float = 2e-3
+    scales_lr: float = 2e-2
+    opacities_lr: float = 1e-1
+    colors_lr: float = 2e-2
+    sky_lr: float = 1e-2
+    ssim_weight: float = 0.2
+    depth_weight: float = 0.1
+    depth_scale_m: float = 10.0
+    sky_weight: float = 0.05
+    ground_weight: float = 0.3
+    max_skipped: int = 20
+    seed: int = 0
+
+
+class SceneOptimiser:
+    """Fits a scene one view at a time; `scene()` is the present state, attached to the parameters.
+
+    With `recording` what is known about the recording (`rig`) is refined too; without, it stays what the scene brings.
+    `ground` is where the loss of `ground_weight` holds Gaussians.
+    """
+
+    def __init__(
+        self,
+        scene: GaussianScene,
+        config: OptimiserConfig,
+        *,
+        extent_m: float,
+        densify: DensifyConfig | None = None,
+        recording: RecordingConfig | None = None,
+        rig: Rig | None = None,
+        ground: Ground | None = None,
+        backend: Backend = "auto",
+    ) -> None:
+        self.config, self.densify, self.backend = config, densify, backend
+        self.num_steps = 0
+        self._skipped = 0
+        self._recording_config, self._rig = recording, rig
+        self._ground = None if ground is None else ground.to(scene.sky.texture.device)
+        self._scene_rates = {
+            "means": config.means_lr * extent_m,
+            "quats": config.quats_lr,
+            "scales": config.scales_lr,
+            "opacities": config.opacities_lr,
+            "colors": config.colors_lr,
+            "sky": config.sky_lr,
+        }
+        self._set_parameters(scene)
+
+    def _set_parameters(self, scene: GaussianScene) -> None:
+        self.params = {
+            name: Parameter(getattr(scene.gaussians, field).detach().clone()) for name, field in FIELDS.items()
+        }
+        self.sky = Parameter(scene.sky.texture.detach().clone())
+        self._base, self._recording = scene, None
+        self._rates, self._others = dict(self._scene_rates), {"sky": self.sky}
+        if self._recording_config is not None and self._rig is not None:
+            self._recording = FittedRecording(scene, self._recording_config, self._rig, self.sky.device)
+            self._rates |= self._recording.rates
+            self._others |= self._recording.parameters
+        self.optimizers = {
+            name: torch.optim.Adam([value], lr=self._rates[name], eps=1e-15, fused=True)
+            for name, value in {**self.params, **self._others}.items()
+        }
+        self._statistics = new_statistics(scene.node_ids)
+
+    def scene(self, time_index: int | None = None) -> GaussianScene:
+        """The scene as it is now; its tensors are the parameters themselves (`checkpoint.detach_scene` copies). With
+        `time_index` it is good for views of that time stamp only."""
+        scene = self._unrefined()
+        return scene if self._recording is None else self._recording.describe(scene, time_index)
+
+    def _unrefined(self) -> GaussianScene:
+        gaussians = Gaussians(**{field: self.params[name] for name, field in FIELDS.items()})
+        node_ids, sky = self._statistics["node_ids"], Sky(self.sky)
+        return dataclasses.replace(self._base, gaussians=gaussians, node_ids=node_ids, sky=sky)
+
+    def step(self, view: SupervisedView) -> dict[str, float]:
+        """One descent step on one view; the values of the losses. A step whose loss or gradient is not finite changes
+        nothing and returns no losses; FloatingPointError after `max_skipped` of them in a row."""
+        scene = self.scene(view.time_index)
+        camera = view.camera
+        if self._recording is not None and view.is_recorded:
+            camera = self._recording.camera(camera, view.time_index)
+        rendering = render_view(scene, camera, view.time_index, backend=self.backend)
+        if self.densify is not None:
+            rendering.projection.means2d.retain_grad()
+        losses = self._losses(scene, rendering, view)
+        total = torch.stack([*losses.values()]).sum()
+        if not self._is_sound(total, view):
+            return {}
+        total.backward()
+        if not self._is_sound(total, view):
+            return {}
+        if self.densify is not None:
+            projection = rendering.projection
+            observe(self._statistics, projection.means2d.grad, projection.radii, camera.width, camera.height)
+        self._descend()
+        self.num_steps += 1
+        if self.densify is not None and self.densify.is_due(self.num_steps):
+            generator = make_generator(self.config.seed, "refine", self.num_steps)
+            refine(self.params, self.optimizers, self._statistics, self.densify, generator)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _losses(self, scene: GaussianScene, rendering: Rendering, view: SupervisedView) -> dict[str, Tensor]:
+        losses = scene_losses(rendering, view, self.config)
+        if self._ground is not None and self.config.ground_weight > 0:
+            flat = ground_loss(scene.gaussians, scene.node_ids, self._ground)
+            losses["ground"] = self.config.ground_weight * flat
+        return losses if self._recording is None else losses | self._recording.prior_losses()
+
+    def _descend(self) -> None:
+        progress = min(self.num_steps / max(self.config.decay_steps, 1), 1.0)
+        warm = min((self.num_steps + 1) / max(self.config.warmup_steps, 1), 1.0)
+        for name, optimizer in self.optimizers.items():
+            end = self.config.means_lr_end if name == "means" else self.config.lr_end
+            optimizer.param_groups[0]["lr"] = self._rates[name] * warm * end**progress
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def _is_sound(self, total: Float[Tensor, ""], view: SupervisedView) -> bool:
+        bad = [] if bool(torch.isfinite(total)) else ["loss"]
+        for name, value in {**self.params, **self._others}.items():
+            if value.grad is not None and not bool(torch.isfinite(value.grad.sum())):
+                bad.append(f"gradient of {name}")
+        if not bad:
+            self._skipped = 0
+            return True
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        self._skipped += 1
+        say(f"step {self.num_steps}, time {view.time_index}: {' and '.join(bad)} not finite, step skipped")
+        if self._skipped > self.config.max_skipped:
+            raise FloatingPointError(f"{self._skipped} steps in a row were not finite; the last good state is kept")
+        return False
+
+    def save(self, path: Path, key: str) -> None:
+        """Everything a later `resume` needs, in one safetensors file; `key` names the run it belongs to."""
+        scene = self._unrefined()
+        tensors = {f"scene.{name}": tensor for name, tensor in scene_tensors(scene).items()}
+        tensors |= {f"other.{name}": value for name, value in self._others.items() if name != "sky"}
+        tensors |= {f"statistics.{name}": tensor for name, tensor in self._statistics.items()}
+        for name, optimizer in self.optimizers.items():
+            for entry, value in optimizer.state[optimizer.param_groups[0]["params"][0]].items():
+                tensors[f"adam.{name}.{entry}"] = value
+        save_tensors(path, tensors, {"key": key, "num_steps": self.num_steps, **node_names(scene)})
+
+    def resume(self, path: Path, key: str) -> bool:
+        """Continues from `save`, bit for bit; False if there is no such file or it belongs to another run."""
+        if not path.is_file():
+            return False
+        tensors, header = load_tensors(path)
+        if header.get("key") != key:
+            return False
+        tensors = {name: tensor.to(self.sky.device) for name, tensor in tensors.items()}
+        self._set_parameters(scene_from_tensors(path, _under("scene.", tensors), header))
+        for name, value in _under("other.", tensors).items():
+            self._others[name].data.copy_(value)
+        self._statistics = _under("statistics.", tensors)
+        for name, optimizer in self.optimizers.items():
+            state = _under(f"adam.{name}.", tensors)
+            if state:
+                optimizer.state[optimizer.param_groups[0]["params"][0]] = state
+        self.num_steps = int(header["num_steps"])
+        return True
+
+
+def scene_losses(rendering: Rendering, view: SupervisedView, config: OptimiserConfig) -> dict[str, Tensor]:
+    """The weighted terms of the objective for one rendered view."""
+    weight = view.pixel_weight
+    losses = {"photometric": photometric_loss(rendering.color, view.image, weight, config.ssim_weight)}
+    if view.lidar_depth_m is not None and config.depth_weight > 0:
+        depth = inverse_depth_loss(rendering.depth, view.lidar_depth_m, weight, config.depth_scale_m)
+        losses["depth"] = config.depth_weight * depth
+    if view.sky_mask is not None and config.sky_weight > 0:
+        losses["sky"] = config.sky_weight * sky_alpha_loss(rendering.alpha, view.sky_mask, weight)
+    return losses
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,87 @@
+"""The configuration of a whole refinement run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from faithfusion.data.splits import SplitConfig
+from faithfusion.data.trajectory_config import TrajectoryEntry, check_entries
+from faithfusion.distill.config import DistillConfig
+from faithfusion.eig.config import EigConfig
+from faithfusion.fit.fit import FitConfig
+from faithfusion.street.config import StreetConfig
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor import EditorConfig, EditorNames, EditorWeights
+from faithfusion.window.warp_config import WarpConfig
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """A drive in, a video along a new trajectory, an improved scene and a report out.
+
+    Attributes:
+        out: folder of the run; the same command continues there.
+        scene: folder of a drive in DriveStudio's layout; none makes the procedural street.
+        street: the procedural street, used without `scene`.
+        cameras: cameras to fit; empty takes all.
+        camera: camera whose clip is refined; empty takes the first.
+        trajectory: where to drive instead, entries that add up, such as [{shift_m: 3, over_m: [20, 50]}, {yaw_deg: 5}]
+            (docs/trajectories.md); none: a shift of the whole drive by distill.schedule.target_shift_m.
+        num_frames: time stamps to use from the start; 0 takes all.
+        split: which frames are kept back for calibration and evaluation.
+        weights: generator file of a training run; "wan-tiny" for the one that is shipped; or a YAML file that names
+            public weights (configs/generator).
+        public_weights: folder, file or hub id of the public weights below a generator file, if they do not lie where
+            they lay in training.
+        posterior_stride: every how many training frames of a camera one enters the EIG posterior (calibration makes up
+            for it).
+        settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
+        seed: seed of the run.
+        fit: reconstruction.
+        eig: expected information gain.
+        warp: recorded views brought into the new ones.
+        editors: what edits the rendered clips: the video model, the single-image fixer, or the fixer after the video
+            model.
+        fixer_weights: fixer file of faithfusion.training; "fixer-tiny" for the one that is shipped.
+        fixer_public_weights: as `public_weights`, for the fixer.
+        editor: video model, and where the render is left as it is.
+        distill: distillation.
+    """
+
+    out: str = "output/refine"
+    scene: str | None = None
+    street: StreetConfig = field(default_factory=StreetConfig)
+    cameras: tuple[str, ...] = ()
+    camera: str = ""
+    trajectory: tuple[TrajectoryEntry, ...] = ()
+    num_frames: int = 0
+    split: SplitConfig = field(default_factory=SplitConfig)
+    weights: str = "wan-tiny"
+    public_weights: str = ""
+    editors: EditorNames = "both"
+    fixer_weights: str = "fixer-tiny"
+    fixer_public_weights: str = ""
+    posterior_stride: int = 2
+    settle_steps: int = 100
+    seed: int = 0
+    fit: FitConfig = field(default_factory=FitConfig)
+    eig: EigConfig = field(default_factory=EigConfig)
+    warp: WarpConfig = field(default_factory=WarpConfig)
+    editor: EditorConfig = field(default_factory=EditorConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+
+    def __post_init__(self) -> None:
+        if self.posterior_stride < 1 or self.settle_steps < 0:
+            found = f"posterior_stride = {self.posterior_stride}, settle_steps = {self.settle_steps}"
+            raise InputError("configuration", found, "a stride of at least 1 and no negative number of steps")
+        check_entries(self.trajectory)
+
+    def editor_weights(self, use: EditorNames | None = None) -> EditorWeights:
+        """Where the weights of `use` lie; None: of `editors`."""
+        public = (self.public_weights, self.fixer_public_weights)
+        return EditorWeights(use or self.editors, self.weights, self.fixer_weights, *public)
+
+    @property
+    def trajectory_entries(self) -> tuple[TrajectoryEntry, ...]:
+        """The wanted trajectory; without one, the schedule's shift of the whole drive."""
+        return self.trajectory or (TrajectoryEntry(shift_m=self.distill.schedule.target_shift_m),)

@@ -1,0 +1,133 @@
+"""Latents and pooled EIG of every training window, encoded once per codec, plain and mirrored."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from faithfusion.config import config_hash
+from faithfusion.training.data import WindowRef
+from faithfusion.training.engine import Topology, wait_for_all
+from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import track
+from faithfusion.video.editing.encode import latent_conditions, to_video
+from faithfusion.video.model.conditioning import conditions_to_tensors
+from faithfusion.video.model.generator import Generator
+
+SIDES = ("plain", "mirrored")
+
+
+def cache_latents(windows: Sequence[WindowRef], folder: Path, generator: Generator, topology: Topology) -> list[Path]:
+    """One file per window under a folder named after codec and conditioning; those already there are kept.
+
+    Every process encodes its share and waits for the others. The generator is used where it is (on the device).
+    """
+    place = folder / f"latents_{_encoder_hash(generator)}"
+    return cache_windows(windows, place, lambda ref: encode_window(ref, generator), topology)
+
+
+def cache_windows(
+    windows: Sequence[WindowRef], place: Path, encode: Callable[[WindowRef], dict[str, Tensor]], topology: Topology
+) -> list[Path]:
+    """One file of named tensors per window in the folder `place`; those already there are kept.
+
+    Every process encodes its share and waits for the others.
+    """
+    files = [place / _file_name(ref) for ref in windows]
+    # shares do not depend on what is there already, because another process may have started writing
+    own = range(topology.rank, len(files), topology.world_size)
+    share = [number for number in own if not _is_whole(files[number])]
+    for number in track(share, place.name.split("_")[0]) if topology.is_first else share:
+        tensors = encode(windows[number])
+        with atomic_file(files[number]) as temporary:
+            save_file(tensors, temporary)
+    wait_for_all()
+    return files
+
+
+@torch.no_grad()
+def encode_window(ref: WindowRef, generator: Generator) -> dict[str, Tensor]:
+    """Truth latent and conditions of one window, plain and mirrored; phi and rays in float32, the rest in float16.
+
+    Raises InputError if the window has no true clip, or if its parts differ in size.
+    """
+    window = ref.read()
+    if window.truth is None:
+        raise InputError(ref.shard.path, f"window {ref.index} has no true clip", "training pairs with `truth`")
+    if window.truth.shape != window.render.shape:
+        found = f"window {ref.index}: true clip of {list(window.truth.shape)}"
+        raise InputError(ref.shard.path, found, f"{list(window.render.shape)} as the render")
+    tensors: dict[str, Tensor] = {}
+    for side, view in zip(SIDES, (window, mirrored(window)), strict=True):
+        encoded = conditions_to_tensors(latent_conditions(generator, [view]))
+        encoded["truth_latent"] = generator.codec.encode(to_video(view.truth[None]).to(generator.prompt.device))
+        tensors |= {f"{side}.{name}": _packed(name, value) for name, value in encoded.items()}
+    return tensors
+
+
+def mirrored(window: Window) -> Window:
+    """The window of a mirrored world: left and right exchanged in every image, the world's x axis reversed."""
+    eig = EigVolume(*(getattr(window.eig, field.name).flip(2) for field in dataclasses.fields(EigVolume)))
+    warped = window.warped
+    if warped is not None:
+        warped = WarpedViews(warped.colors.flip(3), warped.trust.flip(3))
+    return dataclasses.replace(
+        window,
+        render=window.render.flip(2),
+        eig=eig,
+        depth=window.depth.flip(2),
+        references=window.references.flip(2),
+        truth=None if window.truth is None else window.truth.flip(2),
+        poses=_mirrored_poses(window.poses, window.render.shape[2]),
+        reference_poses=_mirrored_poses(window.reference_poses, window.references.shape[2]),
+        warped=warped,
+    )
+
+
+def _mirrored_poses(poses: ViewPoses | None, width: int) -> ViewPoses | None:
+    """Reflects world and camera along their x axes: again rigid poses, with the principal point on the other side."""
+    if poses is None:
+        return None
+    reflection = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+    intrinsics = poses.intrinsics.clone()
+    intrinsics[:, 0, 2] = width - intrinsics[:, 0, 2]
+    intrinsics[:, 0, 1] = -intrinsics[:, 0, 1]  # skew
+    return ViewPoses(intrinsics, reflection @ poses.world_from_camera @ reflection)
+
+
+def _packed(name: str, values: Tensor) -> Tensor:
+    exact = name == "phi" or name.endswith("rays")
+    return values[0].to("cpu", torch.float32 if exact else torch.float16).contiguous()
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
+
+
+def _encoder_hash(generator: Generator) -> str:
+    config = generator.config
+    branch = [getattr(config.branch, name) for name in ("init", "references", "depth", "vace_reactive", "warped")]
+    parts = (config.codec, config.conditioning, *branch)
+    digest = hashlib.sha256(config_hash(*parts).encode())
+    for name, value in sorted(generator.codec.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _file_name(ref: WindowRef) -> str:
+    status = ref.shard.path.stat()
+    return f"{ref.shard.path.stem}_{config_hash(status.st_size, status.st_mtime_ns)[:8]}_{ref.index:03d}.safetensors"

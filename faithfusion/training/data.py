@@ -1,0 +1,243 @@
+"""Which windows are trained on, which of them a micro-batch takes, and the batches the methods get."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from safetensors import safe_open
+from torch import Tensor
+
+from faithfusion.clips.store import ShardFolder, WindowShard
+from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.seed import make_generator
+from faithfusion.video.fixer.fixer import FixerInputs
+from faithfusion.video.model.conditioning import (
+    LatentConditions,
+    conditions_from_tensors,
+    conditions_to_tensors,
+)
+from faithfusion.video.model.time_schedule import PATCH
+
+# cells per token and side of what is cut with a window, PATCH if not named; 0: not cut
+CELLS = {"phi": 1, "references.token_rays": 1, "references.latent": 0, "references.rays": 0}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is trained on.
+
+    Attributes:
+        train: Folder of shards to train on (`tools/make_pairs.py`).
+        validation: Folder of shards for validation; empty to hold out shards of `train`.
+        held_out_shards: How many of the last shards of `train` (by name) are kept for validation if `validation` is
+            empty. A shard is one drive and kind of pairs, those of one drive follow each other by name: hold out as
+            many as the last drive has, and nothing of it is trained on.
+        cache: Folder for latents, reused between runs; empty for `cache` in the run's folder.
+        horizontal_flip: Mirror every second sample at random.
+        micro_batch: Windows (or crops) per process and forward pass.
+        crop_tokens: Height and width in tokens of 16 pixels of the crops that the generator is trained on; 0 = whole.
+        whole_share: Share of micro-batches of whole windows if `crop_tokens` cuts, so that attention also learns the
+            distances between tokens that only occur there.
+    """
+
+    train: str = "data/pairs/train"
+    validation: str = ""
+    held_out_shards: int = 0
+    cache: str = ""
+    horizontal_flip: bool = True
+    micro_batch: int = 4
+    crop_tokens: tuple[int, int] = (0, 0)
+    whole_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.micro_batch < 1 or self.held_out_shards < 0:
+            found = f"micro_batch {self.micro_batch}, held_out_shards {self.held_out_shards}"
+            raise InputError("data", found, "micro_batch of at least 1 and held_out_shards of at least 0")
+
+
+@dataclass(frozen=True)
+class WindowRef:
+    """A window on disk."""
+
+    shard: WindowShard
+    index: int
+
+    def read(self) -> Window:
+        """The whole window."""
+        return self.shard[self.index]
+
+
+def training_windows(config: DataConfig) -> list[WindowRef]:
+    """All windows of the shards to train on.
+
+    Raises InputError for a missing or damaged shard and when the held-out shards leave none.
+    """
+    shards = ShardFolder(Path(config.train)).shards
+    kept = shards if config.validation else shards[: len(shards) - config.held_out_shards]
+    if not kept:
+        expected = f"more shards than data.held_out_shards = {config.held_out_shards}"
+        raise InputError(config.train, f"{len(shards)} shards", expected)
+    return _windows(kept)
+
+
+def validation_windows(config: DataConfig) -> list[WindowRef]:
+    """All windows kept for validation; none if neither `validation` nor `held_out_shards` is given."""
+    if config.validation:
+        return _windows(ShardFolder(Path(config.validation)).shards)
+    shards = ShardFolder(Path(config.train)).shards
+    return _windows(shards[len(shards) - config.held_out_shards :])
+
+
+def _windows(shards: Sequence[WindowShard]) -> list[WindowRef]:
+    return [WindowRef(shard, index) for shard in shards for index in range(len(shard))]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One sample of a micro-batch: which window, mirrored or not."""
+
+    item: int
+    flip: bool
+
+
+class Sampler:
+    """Shuffled epochs without state: sample `n` of the run is a function of (seed, n), so the step is the cursor."""
+
+    def __init__(self, num_items: int, micro_batch: int, *, seed: int, flip: bool) -> None:
+        self._num_items, self._micro_batch, self._seed, self._flip = num_items, micro_batch, seed, flip
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        return torch.randperm(self._num_items, generator=make_generator(self._seed, "order", epoch)).tolist()
+
+    def picks(self, micro_step: int, rank: int, world_size: int) -> list[Pick]:
+        """The samples of process `rank` in micro-batch `micro_step`; processes share an epoch without overlap."""
+        first = (micro_step * world_size + rank) * self._micro_batch
+        return [self._pick(number) for number in range(first, first + self._micro_batch)]
+
+    def _pick(self, number: int) -> Pick:
+        epoch, position = divmod(number, self._num_items)
+        chance = torch.rand((), generator=make_generator(self._seed, "flip", number))
+        return Pick(self._order(epoch)[position], self._flip and bool(chance < 0.5))
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Crops of clips for the codec, in [-1, 1]."""
+
+    video: Float[Tensor, "b 3 t h w"]
+
+    def to(self, device: torch.device) -> ClipBatch:
+        """The same batch on `device`."""
+        return ClipBatch(self.video.to(device))
+
+
+class ClipDataset:
+    """Random crops, in space and time, of true and rendered clips (half and half), read straight from the shards."""
+
+    def __init__(self, windows: Sequence[WindowRef], *, num_frames: int, height: int, width: int) -> None:
+        self._windows, self._size = list(windows), (num_frames, height, width)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> ClipBatch:
+        """One crop per pick; where and which of truth or render is drawn from `generator`."""
+        return ClipBatch(torch.stack([self._crop(pick, generator) for pick in picks]))
+
+    def _crop(self, pick: Pick, generator: torch.Generator) -> Float[Tensor, "3 t h w"]:
+        window = self._windows[pick.item]
+        rendered = torch.rand((), generator=generator) < 0.5 or not window.shard.has_truth(window.index)
+        full = window.shard.size(window.index)
+        part = [min(n, m) for n, m in zip(full, self._size, strict=True)]
+        start = [int(torch.rand((), generator=generator) * (n - m + 1)) for n, m in zip(full, part, strict=True)]
+        t, y, x = (slice(s, s + m) for s, m in zip(start, part, strict=True))
+        crop = window.shard.colors(window.index, "render" if rendered else "truth", (t, y, x))
+        video = rearrange(crop, "t h w c -> c t h w").float() / 127.5 - 1.0
+        return video.flip(-1) if pick.flip else video
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Windows in the codec's latent space: the truth, and what the generator is told, with phi from the window's own
+    calibrated EIG."""
+
+    truth_latent: Float[Tensor, "b c t h w"]
+    conditions: LatentConditions
+
+    def to(self, device: torch.device) -> LatentBatch:
+        """The same batch on `device`."""
+        tensors = conditions_to_tensors(self.conditions)
+        moved = conditions_from_tensors({name: value.to(device) for name, value in tensors.items()})
+        return LatentBatch(self.truth_latent.to(device), moved)
+
+
+@dataclass(frozen=True)
+class FixerBatch:
+    """Crops of single frames and what they should look like, colours in [0, 1]."""
+
+    inputs: FixerInputs
+    truth: Float[Tensor, "b 3 h w"]
+
+    def to(self, device: torch.device) -> FixerBatch:
+        """The same batch on `device`."""
+        moved = {f.name: getattr(self.inputs, f.name).to(device) for f in dataclasses.fields(FixerInputs)}
+        return FixerBatch(FixerInputs(**moved), self.truth.to(device))
+
+
+class LatentDataset:
+    """Cached latents of whole windows, mirrored ones cached too because the codec is not exactly mirror symmetric."""
+
+    def __init__(self, files: Sequence[Path], *, crop_tokens: tuple[int, int], whole_share: float) -> None:
+        self._files, self._crop_tokens, self._whole_share = list(files), crop_tokens, whole_share
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> LatentBatch:
+        """The windows of `picks`, whole or cut; which, and where, is drawn from `generator`.
+
+        Raises InputError for windows of different sizes in one micro-batch.
+        """
+        rows = [self._read(pick) for pick in picks]
+        if torch.rand((), generator=generator) >= self._whole_share:
+            rows = [cropped_latents(row, self._crop_tokens, generator) for row in rows]
+        sizes = {tuple(row["truth_latent"].shape) for row in rows}
+        if len(sizes) > 1:
+            raise InputError("data.train", f"latents of sizes {sorted(sizes)}", "one size, or data.micro_batch = 1")
+        tensors = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return LatentBatch(tensors.pop("truth_latent"), conditions_from_tensors(tensors))
+
+    def _read(self, pick: Pick) -> dict[str, Tensor]:
+        side = "mirrored." if pick.flip else "plain."
+        with safe_open(self._files[pick.item], framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(side)]  # noqa: SIM118
+            return {name.removeprefix(side): file.get_tensor(name).float() for name in names}
+
+
+def cropped_latents(
+    row: dict[str, Tensor], crop_tokens: tuple[int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """A random part of one window, cut between tokens in all its tensors alike; a size of 0 is the whole side.
+    References stay whole."""
+    regions = []
+    for full, wanted in zip(row["phi"].shape[-2:], crop_tokens, strict=True):
+        size = min(wanted, full) or full
+        start = int(torch.rand((), generator=generator) * (full - size + 1))
+        regions.append((start, start + size))
+    return {name: _cut(value, regions, CELLS.get(name, PATCH)) for name, value in row.items()}
+
+
+def _cut(value: Tensor, regions: Sequence[tuple[int, int]], cells: int) -> Tensor:
+    if cells == 0:
+        return value
+    (top, bottom), (left, right) = ((start * cells, stop * cells) for start, stop in regions)
+    return value[..., top:bottom, left:right]

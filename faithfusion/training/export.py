@@ -1,0 +1,163 @@
+"""A checkpoint of a run as one file with everything a sampler needs.
+
+python faithfusion.training/export.py --run RUN [--step N] [--out FILE]
+
+The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors (RUN/fixer.safetensors for
+the method "fixer") or FILE, whose header holds configuration, path, shift, error profile, the step list of distilled
+weights and where they came from. The end of a training run writes the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+from faithfusion.config import parse_config, to_plain
+from faithfusion.training.callbacks.checkpoint import WEIGHTS_FILE, checkpoint_of_step, read_state, require_whole
+from faithfusion.training.callbacks.ema import EMA_FILE, copy_weights
+from faithfusion.training.callbacks.validation import evenly_spaced, measured_profile, sampler_of
+from faithfusion.training.codec import measure_statistics
+from faithfusion.training.config import TrainConfig
+from faithfusion.training.data import WindowRef, training_windows, validation_windows
+from faithfusion.training.start import Model, place_for_sampling, starting_model
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import say
+from faithfusion.video.editing.composite import ErrorProfile
+from faithfusion.video.editing.encode import to_video
+from faithfusion.video.fixer.fixer import Fixer
+from faithfusion.video.fixer.fixer_file import save_fixer
+from faithfusion.video.model.paths import path_times
+from faithfusion.video.weights.generator_file import save_generator
+
+EXPORT_FILE = "generator.safetensors"
+FIXER_FILE = "fixer.safetensors"
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is exported.
+
+    Attributes:
+        run: Folder of the run.
+        step: Step of one of its checkpoints; 0 for the newest.
+        out: File to write; empty for `generator.safetensors` or `fixer.safetensors` in the run's folder.
+        weights: "ema": the moving average; "raw": the weights themselves.
+        dtype: Of matrices and kernels in the file; vectors are always float32.
+        device: Where the error profile is measured; "auto" is CUDA if there is a device.
+    """
+
+    run: str
+    step: int = 0
+    out: str = ""
+    weights: Literal["ema", "raw"] = "ema"
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights by parameter name and how they came to be: "ema" or "raw", after so many steps and minutes."""
+
+    weights: dict[str, Tensor]
+    kind: str
+    steps: int
+    minutes: float
+
+
+def main(argv: list[str]) -> None:
+    """Reads a run's configuration and checkpoint and writes the file."""
+    config = parse_config(ExportConfig, argv, description=__doc__)
+    run = Path(config.run)
+    if not (run / "config.yaml").is_file():
+        raise InputError(run, "no config.yaml" if run.is_dir() else "no such folder", "the folder of a training run")
+    training = parse_config(TrainConfig, ["--config", str(run / "config.yaml")])
+    checkpoint = checkpoint_of_step(run, config.step)
+    state = read_state(checkpoint)
+    require_whole(checkpoint, state["files"])
+    weights = load_file(checkpoint / (EMA_FILE if config.weights == "ema" else WEIGHTS_FILE))
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(automatic if config.device == "auto" else config.device)
+    model = starting_model(training).eval().requires_grad_(False)
+    trained = Trained(weights, config.weights, state["step"], state["elapsed_s"] / 60.0)
+    path = Path(config.out or run / export_file(training))
+    export(path, training, model, trained, device, dtype=config.dtype)
+
+
+def export_file(config: TrainConfig) -> str:
+    """What the end of a run writes into its folder."""
+    return FIXER_FILE if config.method == "fixer" else EXPORT_FILE
+
+
+def export(
+    path: Path,
+    config: TrainConfig,
+    model: Model,
+    trained: Trained,
+    device: torch.device,
+    *,
+    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+) -> None:
+    """Writes `model` with the trained weights, which it gets; called by the first process only.
+
+    A codec gets the statistics of its latents over training clips; a generator or fixer its error profile on held-out
+    windows, or on training windows where nothing is held out.
+    """
+    copy_weights(model, trained.weights)
+    place_for_sampling(model, config, device)
+    held_out, trained_on = validation_windows(config.data), training_windows(config.data)
+    profile = ErrorProfile()
+    if config.method == "codec":
+        refs = evenly_spaced(trained_on, config.codec.statistics_clips)
+        measure_statistics(model.codec, (_true_clip(ref).to(device) for ref in refs))
+    else:
+        refs = evenly_spaced(held_out or trained_on, config.validation.profile_windows)
+        profile = measured_profile(model, refs, sampler_of(config))
+    metadata = {
+        "steps": trained.steps,
+        "minutes": round(trained.minutes, 2),
+        "weights": trained.kind,
+        "training_windows": len(trained_on),
+        "profile_measured_on": "held-out windows" if held_out else "training windows",
+        **({} if isinstance(model, Fixer) else {"sampler": sampler_facts(config)}),
+        "faithfusion": version("faithfusion"),
+        "training": without_folders(to_plain(config)),
+    }
+    parameters = dict(model.named_parameters())
+    for name, weight in trained.weights.items():  # sampling may have rounded them
+        parameters[name].data = weight
+    save = save_fixer if isinstance(model, Fixer) else save_generator
+    save(path, model, profile, metadata, dtype=dtype)
+    say(f"wrote {path}")
+
+
+def sampler_facts(config: TrainConfig) -> dict[str, Any]:
+    """How the weights are to be sampled. Only those of a distilled generator name steps and times, which are part of
+    what it learned: for a token of phi = 1, descending."""
+    schedule = config.generator.schedule
+    facts: dict[str, Any] = {"path": schedule.path, "shift": schedule.shift, "min_time": schedule.min_time}
+    if config.method != "distribution_matching":
+        return facts
+    sampler = sampler_of(config)
+    times = path_times(schedule.path, sampler.steps, schedule, 1.0)[:-1]
+    return {**facts, "steps": sampler.steps, "renoise": sampler.renoise, "times": times}
+
+
+def without_folders(plain: Any) -> Any:
+    """The same settings with every path cut to its last name: a weights file tells nothing about the machine."""
+    if isinstance(plain, dict):
+        return {key: without_folders(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [without_folders(value) for value in plain]
+    return Path(plain).name if isinstance(plain, str) and "/" in plain else plain
+
+
+def _true_clip(ref: WindowRef) -> Float[Tensor, "3 t h w"]:
+    window = ref.read()
+    return to_video((window.render if window.truth is None else window.truth)[None])[0]

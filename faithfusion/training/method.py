@@ -1,0 +1,119 @@
+"""The methods by name: what each trains, in which order, and on which data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from faithfusion.config import config_hash
+from faithfusion.training.cache import cache_latents
+from faithfusion.training.codec import CodecMethod
+from faithfusion.training.config import TrainConfig
+from faithfusion.training.data import (
+    ClipBatch,
+    ClipDataset,
+    FixerBatch,
+    LatentBatch,
+    LatentDataset,
+    Pick,
+    WindowRef,
+    training_windows,
+)
+from faithfusion.training.distribution_matching import CRITIC, CriticRole, StudentRole, Trio
+from faithfusion.training.engine import Topology
+from faithfusion.training.fixer import FixerMethod
+from faithfusion.training.fixer_data import Before, FixerDataset, decode_windows
+from faithfusion.training.flow import FlowMethod
+from faithfusion.training.optimizer import STUDENT, Role
+from faithfusion.training.start import Model, twin_of
+from faithfusion.training.trained import register_trained
+from faithfusion.video.editing.editor import EditorConfig, EditorWeights
+from faithfusion.video.fixer.fixer import Fixer
+from faithfusion.video.model.generator import Generator
+from faithfusion.video.model.memory import move
+from faithfusion.video.open_editors import open_editor, open_editors
+
+
+class Dataset(Protocol):
+    """Batches by picks; `generator` drives augmentation."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> ClipBatch | LatentBatch | FixerBatch:
+        """The batch of `picks`, on the CPU."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is trained: the roles by name, and which of them are updated in one step, in this order. `networks`: every
+    model that a step runs, the student's first."""
+
+    roles: dict[str, Role]
+    networks: tuple[Model, ...]
+    updates: tuple[str, ...] = (STUDENT,)
+
+
+def build_method(config: TrainConfig, model: Model) -> Method:
+    """The roles of the configured method. What of `model` is not trained wants no gradient afterwards."""
+    if isinstance(model, Fixer):
+        return Method({STUDENT: Role(FixerMethod(config.fixer, model), config.optimizer)}, (model,))
+    if config.method == "codec":
+        return Method({STUDENT: Role(CodecMethod(config.codec, model), config.optimizer)}, (model,))
+    if config.method == "flow":
+        return Method({STUDENT: Role(FlowMethod(config.flow, model), config.optimizer)}, (model,))
+    return _distillation(config, model)
+
+
+def _distillation(config: TrainConfig, generator: Generator) -> Method:
+    """`generator` is the student; teacher and critic start as copies of what it trains and share the rest with it."""
+    settings, flow = config.distribution_matching, config.flow
+    register_trained(torch.nn.Module(), generator, flow.trainable)  # says what the copies share
+    trio = Trio(generator, twin_of(generator), twin_of(generator))
+    student, critic = StudentRole(settings, flow.phi, trio), CriticRole(settings, flow.phi, trio)
+    register_trained(student, generator, flow.trainable)
+    register_trained(critic, trio.critic, flow.trainable)
+    slower = dataclasses.replace(config.optimizer, learning_rate=settings.critic_learning_rate)
+    roles = {STUDENT: Role(student, config.optimizer), CRITIC: Role(critic, slower)}
+    return Method(roles, (generator, trio.teacher, trio.critic), (CRITIC,) * settings.critic_updates + (STUDENT,))
+
+
+def build_dataset(config: TrainConfig, model: Model, topology: Topology) -> Dataset:
+    """Opens what the method reads; latents are encoded and single frames decoded first, and clips of `fixer.after` made
+    (every process a part, then it waits for the others), with what that takes on the device for as long."""
+    windows = training_windows(config.data)
+    if isinstance(model, Fixer):
+        return _frames(config, windows, topology)
+    if config.method == "codec":
+        crop = config.codec
+        return ClipDataset(windows, num_frames=crop.crop_frames, height=crop.crop_height, width=crop.crop_width)
+    folder = _cache_folder(config)
+    model.prompt.data = model.prompt.data.to(topology.device)
+    move(model.codec, topology.device)
+    files = cache_latents(windows, folder, model, topology)
+    move(model.codec, torch.device("cpu"))
+    return LatentDataset(files, crop_tokens=config.data.crop_tokens, whole_share=config.data.whole_share)
+
+
+def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topology) -> FixerDataset:
+    settings, model = config.fixer, config.fixer.model
+    place = (windows, _cache_folder(config), model.num_views, topology, model.num_references)
+    files = decode_windows(*place)
+    if settings.after:
+        files += decode_windows(*place, before=_before(settings.after, topology))
+    images = {"num_views": model.num_views, "num_references": model.num_references}
+    return FixerDataset(files, height=settings.crop_height, width=settings.crop_width, **images)
+
+
+def _before(weights: str, topology: Topology) -> Before:
+    opened, config = open_editors(EditorWeights(use="video", video=weights, fixer="")), EditorConfig()
+    return Before(open_editor(opened, config, topology.device), config_hash(opened.identity, config))
+
+
+def _cache_folder(config: TrainConfig) -> Path:
+    return Path(config.data.cache or Path(config.run) / "cache")

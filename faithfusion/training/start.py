@@ -1,0 +1,163 @@
+"""The model a run starts from, where its parts lie, and the copy that validation and export use."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from faithfusion.training.ds_config import is_frozen_bf16
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.seed import make_generator
+from faithfusion.video.fixer.build import build_fixer
+from faithfusion.video.fixer.fixer import Fixer
+from faithfusion.video.fixer.fixer_file import load_fixer
+from faithfusion.video.model.generator import Generator
+from faithfusion.video.model.lora import add_lora, is_lora_name
+from faithfusion.video.model.memory import MemoryConfig, keeps_float32, move, set_tiles
+from faithfusion.video.weights.assemble import assemble_generator
+from faithfusion.video.weights.generator_file import load_generator
+from faithfusion.video.weights.open_generator import SHIPPED_WEIGHTS, weights_path
+
+if TYPE_CHECKING:  # the configuration imports the callbacks, which import this
+    from faithfusion.training.config import TrainConfig
+
+ARCHITECTURE = ("codec", "wan", "branch", "prompt_tokens", "prior", "signal_std")
+"""Fields of GeneratorConfig that weights cannot change; flow time, conditioning and attention may be trained anew."""
+
+Model = Generator | Fixer
+AnyModel = TypeVar("AnyModel", Generator, Fixer)
+
+
+def starting_model(config: TrainConfig) -> Model:
+    """`starting_generator` or `starting_fixer`, as the method wants."""
+    if config.method == "fixer":
+        return starting_fixer(config)
+    generator = starting_generator(config)
+    set_tiles(generator.codec, MemoryConfig(vae_tile_pixels=config.vae_tile_pixels))
+    return generator
+
+
+def starting_fixer(config: TrainConfig) -> Fixer:
+    """The weights of `init_from`, or random ones, on the public ones if it has any; on the CPU. Raises InputError for a
+    file of another architecture."""
+    wanted = config.fixer.model
+    if not config.init_from:
+        return build_fixer(wanted, make_generator(config.seed, "weights"))
+    fixer, _, _ = load_fixer(Path(config.init_from), wanted.sd_turbo.pretrained if wanted.sd_turbo else "")
+    _require_same(config.init_from, "fixer", fixer.config, wanted)
+    return fixer.train().requires_grad_(True)
+
+
+def require_video_model(config: TrainConfig) -> None:
+    """Raises InputError if the video model of `fixer.after` is not there."""
+    after = config.fixer.after
+    if config.method == "fixer" and after and not weights_path(after).is_file():
+        raise InputError(after, "no such file", f"weights of a video model, or {SHIPPED_WEIGHTS} (fixer.after)")
+
+
+def starting_generator(config: TrainConfig) -> Generator:
+    """The weights of `init_from`, or random ones on the public weights if given; with the codec of `codec_from`.
+
+    On the CPU in float32, with the configured low-rank updates. Raises InputError where a file does not have the
+    configured architecture.
+    """
+    random = make_generator(config.seed, "weights")
+    generator = _from_file(config, random) if config.init_from else assemble_generator(config.generator, random)
+    generator.config = config.generator
+    if config.codec_from:
+        loaded, _, _ = load_generator(Path(config.codec_from))
+        _require_same(config.codec_from, "codec", loaded.config.codec, config.generator.codec)
+        generator.codec.load_state_dict(loaded.codec.state_dict())
+    return generator
+
+
+def _from_file(config: TrainConfig, random: torch.Generator) -> Generator:
+    wanted = config.generator
+    generator, _, _ = load_generator(Path(config.init_from), pretrained=wanted.pretrained)
+    found = generator.config
+    for name in ARCHITECTURE:
+        _require_same(config.init_from, name, getattr(found, name), getattr(wanted, name))
+    if found.lora.rank:
+        _require_same(config.init_from, "lora", found.lora, wanted.lora)
+    else:
+        with torch.random.fork_rng(devices=[]):  # new updates draw from the global stream
+            torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+            add_lora(generator.backbone, wanted.lora)
+    if config.method == "distribution_matching":
+        for name in ("schedule", "conditioning", "attention"):
+            _require_same(config.init_from, name, getattr(found, name), getattr(wanted, name))
+    return generator
+
+
+def _require_same(path: str, part: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise InputError(path, f"{part} {found}", f"the architecture of the configuration, {expected}")
+
+
+def twin_of(model: AnyModel) -> AnyModel:
+    """A copy with its own trained weights; what is frozen is shared, so a large backbone is not held twice.
+
+    Call it after the method has set what is trained and before the engine may split the weights over processes.
+    """
+    shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
+    return copy.deepcopy(model, shared).eval().requires_grad_(False)
+
+
+def place_for_training(model: Model, config: TrainConfig, device: torch.device) -> None:
+    """Frozen weights of backbone and branch in their precision, everything that a training step needs on `device`.
+
+    The codec goes there only if it is trained; a step on cached latents does not need it.
+    """
+    if isinstance(model, Fixer):
+        set_precision(model.network, frozen_dtype(config, device), frozen_only=True)
+        model.to(device)
+        if config.gradient_checkpointing:
+            model.save_activation_memory()
+        return
+    for part in (model.backbone, model.branch):
+        set_precision(part, frozen_dtype(config, device), frozen_only=True)
+        move(part, device)
+        part.checkpoint_blocks = config.gradient_checkpointing
+    model.prompt.data = model.prompt.data.to(device)
+    if config.method == "codec":
+        move(model.codec, device)
+
+
+def frozen_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """Of the weights that are not trained."""
+    return torch.bfloat16 if is_frozen_bf16(config, device) else torch.float32
+
+
+def set_precision(part: torch.nn.Module, dtype: torch.dtype, *, frozen_only: bool = False) -> None:
+    """Weights to `dtype`, but for those that inference keeps in float32 as well (`video.model.memory`)."""
+    for name, parameter in part.named_parameters():
+        if frozen_only and parameter.requires_grad:
+            continue
+        parameter.data = parameter.data.to(torch.float32 if keeps_float32(name) else dtype)
+
+
+def place_for_sampling(twin: Model, config: TrainConfig, device: torch.device) -> None:
+    """Everything of a copy on `device`, in the precision in which it will be used."""
+    if isinstance(twin, Fixer):
+        twin.to(device)
+        return
+    move(twin, device)
+    for part in (twin.branch, twin.backbone):
+        set_precision(part, frozen_dtype(config, device))
+
+
+def park(twin: Model, device: torch.device) -> None:
+    """What a copy has of its own goes back to host memory, together with the codec; what it shares stays. A fixer is
+    small and stays."""
+    if device.type == "cpu" or isinstance(twin, Fixer):
+        return
+    waiting = torch.device("cpu")
+    move(twin.codec, waiting)
+    move(twin.branch, waiting)
+    for name, parameter in twin.backbone.named_parameters():
+        if is_lora_name(name):
+            parameter.data = parameter.data.to(waiting)
+    torch.cuda.empty_cache()

@@ -1,0 +1,168 @@
+"""Editors take the render of a clip with its EIG and return the clip to be shown and distilled."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.clips.windows import CHUNK_FRAMES, nearest_references, pad_window, plan_windows, slice_window
+from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.seed import make_generator
+from faithfusion.video.editing.composite import (
+    CompositeConfig,
+    ErrorProfile,
+    composite,
+    faithful_floor,
+    fused_error,
+    kalman_gain,
+)
+from faithfusion.video.editing.sample import SamplerConfig, sample
+from faithfusion.video.model.memory import MemoryConfig, at_work
+from faithfusion.video.model.time_schedule import PATCH
+from faithfusion.video.model.vae import DOWNSAMPLING
+
+if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+    from faithfusion.video.model.generator import Generator
+
+
+EditorNames = Literal["video", "fixer", "both"]
+
+
+@dataclass(frozen=True)
+class EditorWeights:
+    """Which editors, and where their weights lie (`pipeline.config`)."""
+
+    use: EditorNames
+    video: str
+    fixer: str
+    video_public: str = ""
+    fixer_public: str = ""
+
+
+@dataclass(frozen=True)
+class EditedClip:
+    """What an editor makes of a clip, colours in [0, 1]. `frames` = (1 - gain) render + gain edit."""
+
+    frames: Float[Tensor, "t h w 3"]  # the finished clip: the render where it is known, the edit where it is not
+    edit: Float[Tensor, "t h w 3"]  # the editor's own content everywhere
+    gain: Float[Tensor, "t h w"]  # Kalman gain of the edit
+    sq_error: Float[Tensor, "t h w"]  # expected of `frames`, per channel
+
+
+class Editor(Protocol):
+    """Anything that improves a rendered clip of any length and size."""
+
+    def edit(self, window: Window) -> EditedClip:
+        """The finished clip, the editor's own content and its weight."""
+        ...
+
+
+@dataclass(frozen=True)
+class EditorConfig:
+    """How a clip is edited.
+
+    Attributes:
+        sampler: sampler of the latents.
+        composite: where the render is left as it is.
+        window_frames: frames generated at once, 4k + 1; longer clips are chained.
+        overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
+        num_references: recorded views that a window may look at, the nearest ones (weights with `branch.references`).
+        regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
+        keep_detail: adds to the edit what the codec loses of the render and of the warped views, of each as far as
+            the edit agrees with it (`video.editing.detail`).
+        steady_frames: frames before and after over which the video model's edit of a surface is averaged
+            (`video.editing.steady`); 0: none.
+        fixer_steady_frames: the same of the single-image fixer's edit, which is sharper and loses more by it.
+        memory: where the weights are while a clip is generated.
+    """
+
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    window_frames: int = 17
+    overlap_frames: int = 1
+    num_references: int = 3
+    regenerate_rms: float = 0.04
+    keep_detail: bool = True
+    steady_frames: int = 2
+    fixer_steady_frames: int = 1
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+
+    def __post_init__(self) -> None:
+        for name, least in (("window_frames", 1 + CHUNK_FRAMES), ("overlap_frames", 1)):
+            if getattr(self, name) < least or getattr(self, name) % CHUNK_FRAMES != 1:
+                expected = f"4k + 1 frames ({least}, {least + CHUNK_FRAMES}, ..., 49, ...)"
+                raise InputError(f"editor.{name}", getattr(self, name), expected)
+        for name in ("steady_frames", "fixer_steady_frames"):
+            if getattr(self, name) < 0:
+                raise InputError(f"editor.{name}", getattr(self, name), "0 or a number of frames")
+        if self.overlap_frames >= self.window_frames:
+            raise InputError("editor.overlap_frames", self.overlap_frames, f"less than a window's {self.window_frames}")
+
+
+class VideoEditor:
+    """The generator as an editor, with its measured error profile."""
+
+    def __init__(self, generator: Generator, config: EditorConfig, profile: ErrorProfile) -> None:
+        self.generator, self.config, self.profile = generator, config, profile
+
+    def edit(self, window: Window) -> EditedClip:
+        """See `Editor.edit`. Known frames and the best known pixels are the render's own values."""
+        frames, height, width = window.render.shape[:3]
+        floor = faithful_floor(window.eig.expected_sq_error, self.config.composite)
+        padded = pad_window(window, PATCH * DOWNSAMPLING)
+        gain = kalman_gain(padded.eig.expected_sq_error, self.profile, floor)
+        gain = torch.where(padded.known[:, None, None], 0.0, gain)
+        result, content = padded.render.clone(), padded.render.clone()
+        done = 0
+        for span in plan_windows(padded.render.shape[0], self.config.window_frames, self.config.overlap_frames):
+            piece = nearest_references(slice_window(padded, span), self.config.num_references)
+            piece = _with_history(piece, result[span.start : done])
+            edit = self.generate(piece, name=str(span.start))
+            fused = composite(piece.render, edit, gain[span.start : span.stop])
+            result[span.start : span.stop] = _ramp(result[span.start : done], fused)
+            content[span.start : span.stop] = _ramp(content[span.start : done], edit)
+            done = span.stop
+        error = fused_error(padded.eig.expected_sq_error, self.profile, gain)
+        return EditedClip(*(values[:frames, :height, :width] for values in (result, content, gain, error)))
+
+    def generate(self, window: Window, name: str = "0") -> Float[Tensor, "t h w 3"]:
+        """The generator's own frames for one window (4k + 1 frames, sides multiples of 16), before the composite.
+
+        `name` names the noise's random stream. The error profile is measured on these frames.
+        """
+        from faithfusion.video.editing.detail import detail_sources, with_detail
+        from faithfusion.video.editing.encode import latent_conditions, to_frames
+
+        generator, sampler = self.generator, self.config.sampler
+        place = (self.config.memory, generator.prompt.device)
+        with torch.no_grad():
+            with at_work(generator.codec, *place):
+                conditions = latent_conditions(generator, [window])
+            with at_work(generator.backbone, *place), at_work(generator.branch, *place):
+                latents = sample(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
+            with at_work(generator.codec, *place):
+                edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
+                if self.config.keep_detail:
+                    edit = with_detail(edit, detail_sources(generator, window, conditions))
+        return edit.clamp(0.0, 1.0)
+
+
+def _with_history(piece: Window, history: Float[Tensor, "o h w 3"]) -> Window:
+    """The window with its first frames replaced by the finished frames of the previous one, marked as known."""
+    overlap = history.shape[0]
+    known = piece.known.clone()
+    known[:overlap] = True
+    return dataclasses.replace(piece, render=torch.cat([history, piece.render[overlap:]]), known=known)
+
+
+def _ramp(history: Float[Tensor, "o h w 3"], fused: Float[Tensor, "t h w 3"]) -> Float[Tensor, "t h w 3"]:
+    """Cross-fades linearly from the previous window's frames to this one's over the overlap."""
+    overlap = history.shape[0]
+    weight = (torch.arange(1, overlap + 1, device=fused.device) / (overlap + 1)).reshape(-1, 1, 1, 1)
+    return torch.cat([torch.lerp(history, fused[:overlap], weight), fused[overlap:]])

@@ -1,0 +1,154 @@
+"""Few Euler steps along a path on which EIG sets every token's noise; what is certain is not computed again."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.utils.errors import InputError
+from faithfusion.video.model.conditioning import LatentConditions
+from faithfusion.video.model.paths import advance, path_phi, path_state, path_times, predict_x0, rounded_phi
+from faithfusion.video.model.time_schedule import PathName, flow_state, per_sample
+
+if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+    from faithfusion.video.model.generator import Generator
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """The sampler.
+
+    Attributes:
+        path: `video.model.paths`; none: the one that the weights were trained for. "hold" works with any weights.
+        steps: evaluations for a token of phi = 1; those above the clip's largest phi are skipped.
+        sparse: computes tokens with phi = 0 once and keeps their keys and values (bridge and per_token). Exact for
+            `attention: prefix`; else an approximation, in which they do not look at the others.
+        renoise: goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
+            were trained.
+        guidance: classifier-free guidance towards the prompt and away from the negative one of the prompt file, at
+            twice the cost; 1: none.
+        seed: seed of the noise.
+    """
+
+    path: PathName | None = None
+    steps: int = 4
+    sparse: bool = False
+    renoise: bool = False
+    guidance: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError("sampler.steps", self.steps, "at least 1")
+        if self.sparse and self.path == "hold":
+            raise InputError("sampler.sparse", True, "path bridge or per_token: under hold every token's time changes")
+
+
+def check_sampler(generator: Generator, config: SamplerConfig) -> None:
+    """Raises InputError for what these weights cannot do: sparse sampling on the path hold, guidance without a negative
+    prompt."""
+    if config.sparse and (config.path or generator.config.schedule.path) == "hold":
+        raise InputError("sampler.sparse", True, "weights trained for bridge or per_token, these are for hold")
+    if config.guidance != 1.0 and generator.negative_prompt is None:
+        expected = "1, or a prompt file with a negative prompt (tools/encode_prompt.py)"
+        raise InputError("sampler.guidance", config.guidance, expected)
+
+
+@torch.no_grad()
+def sample(
+    generator: Generator, conditions: LatentConditions, config: SamplerConfig, random: torch.Generator
+) -> Float[Tensor, "b c t h w"]:
+    """Regenerated latents: tokens with phi = 0 are the render's own, bit for bit.
+
+    Raises InputError where `check_sampler` does.
+    """
+    check_sampler(generator, config)
+    path = config.path or generator.config.schedule.path
+    if config.sparse:
+        samples = [_sample(generator, one, config, path, random) for one in _singles(conditions)]
+        return torch.cat(samples)
+    return _sample(generator, conditions, config, path, random)
+
+
+def _sample(
+    generator: Generator, conditions: LatentConditions, config: SamplerConfig, path: PathName, random: torch.Generator
+) -> Float[Tensor, "b c t h w"]:
+    render, phi = conditions.render_latent, conditions.phi
+    largest = float(phi.max() if path == "hold" else rounded_phi(phi).max())
+    times = path_times(path, config.steps, generator.config.schedule, largest)
+    noise = _noise_like(render, random)
+    if not times:
+        return render
+    ask = _Ask(generator, generator.prepare(conditions), config, path)
+    now = torch.full((render.shape[0],), times[0], device=render.device)
+    x = path_state(path, render, render, noise, now, phi).x_t
+    for next_time in times[1:]:
+        x, noise = _step(ask, x, now, next_time, noise, random)
+        now = torch.full_like(now, next_time)
+    return x
+
+
+class _Ask:
+    """The guided velocity of one clip, with what does not change from step to step."""
+
+    def __init__(
+        self, generator: Generator, conditions: LatentConditions, config: SamplerConfig, path: PathName
+    ) -> None:
+        self.generator, self.conditions, self.config, self.path = generator, conditions, config, path
+        self._prompts = [None]
+        if config.guidance != 1.0:
+            self._prompts.append(generator.negative_prompt)
+        self._memories = [generator.remember_context(conditions, p) if config.sparse else None for p in self._prompts]
+
+    def velocity(self, x: Float[Tensor, "b c t h w"], now: Float[Tensor, " b"]) -> Float[Tensor, "b c t h w"]:
+        """Away from the negative prompt's velocity by `guidance` (Ho and Salimans 2022)."""
+        wanted, *unwanted = (
+            self.generator.velocity(x, now, self.conditions, path=self.path, memory=memory, prompt=prompt)
+            for prompt, memory in zip(self._prompts, self._memories, strict=True)
+        )
+        return torch.lerp(unwanted[0], wanted, self.config.guidance) if unwanted else wanted
+
+
+def _step(
+    ask: _Ask,
+    x: Float[Tensor, "b c t h w"],
+    now: Float[Tensor, " b"],
+    next_time: float,
+    noise: Float[Tensor, "b c t h w"],
+    random: torch.Generator,
+) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b c t h w"]]:
+    """The state at `next_time` and the noise in it."""
+    path, render, phi = ask.path, ask.conditions.render_latent, ask.conditions.phi
+    then, velocity = torch.full_like(now, next_time), ask.velocity(x, now)
+    if next_time > 0.0 and ask.config.renoise:
+        clean = predict_x0(path, x, velocity, now, phi)
+        noise = _noise_like(render, random)
+        moved = path_state(path, clean, render, noise, then, phi).x_t
+    else:
+        moved = advance(path, x, velocity, now, then, phi)
+    cells = path_phi(path, phi)
+    if path == "hold":  # not yet released: the render, re-noised
+        return torch.where(cells >= per_sample(now, x), moved, flow_state(render, noise, then)), noise
+    return torch.where(cells > 0.0, moved, render), noise
+
+
+def _noise_like(latents: Tensor, random: torch.Generator) -> Tensor:
+    return torch.randn(latents.shape, generator=random, device=random.device, dtype=latents.dtype).to(latents.device)
+
+
+def _singles(conditions: LatentConditions) -> list[LatentConditions]:
+    """A batch as conditions of one clip each."""
+    count = conditions.phi.shape[0]
+    return [_one(conditions, index) for index in range(count)]
+
+
+def _one(value: object, index: int) -> object:
+    """Clip `index` of tensors, and of dataclasses of them."""
+    if value is None or isinstance(value, Tensor):
+        return value if value is None else value[index : index + 1]
+    return dataclasses.replace(value, **{f.name: _one(getattr(value, f.name), index) for f in fields(value)})

@@ -1,0 +1,132 @@
+"""The single-image fixer: one image in, one image out, one evaluation of a network.
+
+The role is that of Difix3D+ (Wu et al. 2025): after the video model, single frames are polished with the help of
+recorded views. This is what both kinds have in common: their inputs, and what training and storing ask of them. Kinds:
+`fixer_pixels` (small, trained from random weights) and `fixer_sd_turbo` (on public weights); `fixer_build` makes them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faithfusion.clips.windows import padded_side, reflected_indices
+from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
+from faithfusion.video.fixer.fixer_config import FixerConfig
+
+LOOK_AHEAD_M = 10.0
+"""Two cameras are as near as the points that lie so far ahead of them: place and direction count."""
+
+
+@dataclass(frozen=True)
+class FixerInputs:
+    """A batch of frames as the fixer reads them, colours in [0, 1]; any number of views and of references."""
+
+    render: Float[Tensor, "b 3 h w"]
+    views: Float[Tensor, "b n 3 h w"]
+    trust: Float[Tensor, "b n h w"]  # in [0, 1]
+    expected_sq_error: Float[Tensor, "b h w"]  # calibrated, of the render, colours in [0, 1]
+    alpha: Float[Tensor, "b h w"]
+    depth_m: Float[Tensor, "b h w"]  # 0 where nothing was rendered
+    references: Float[Tensor, "b r 3 h w"]  # recorded views as they are, the best first
+
+
+class Fixer(nn.Module, ABC):
+    """What every kind of fixer is: a module from `FixerInputs` to frames. `network` holds all that is ever trained;
+    `public` tells the public weights below it from all others, by part (empty without)."""
+
+    network: nn.Module
+    public: dict[str, str]
+
+    def __init__(self, config: FixerConfig) -> None:
+        super().__init__()
+        self.config, self.public = config, {}
+
+    @abstractmethod
+    def forward(self, inputs: FixerInputs) -> Float[Tensor, "b 3 h w"]:
+        """The better frames, about in [0, 1] but not clamped."""
+
+    def register_trained(self, owner: nn.Module) -> None:
+        """Makes what is trained a submodule of `owner`, under the fixer's own parameter names; nothing else of the
+        fixer wants gradients from now on."""
+        owner.network = self.requires_grad_(True).network
+
+    def stored_names(self) -> list[str]:
+        """Names of the tensors that a weights file holds: all but the public ones."""
+        return list(self.state_dict())
+
+    def save_activation_memory(self) -> None:
+        """Recomputes activations in the backward pass."""
+        self.network.enable_gradient_checkpointing()
+
+
+def own_views(inputs: FixerInputs, count: int) -> tuple[Float[Tensor, "b n 3 h w"], Float[Tensor, "b n h w"]]:
+    """`count` warped views and their trust. Where one is not trusted, the render's colour: what lies there is never
+    read."""
+    views, trust = inputs.views[:, :count], inputs.trust[:, :count]
+    missing = count - views.shape[1]
+    if missing:
+        trust = F.pad(trust, (0, 0, 0, 0, 0, missing))
+        views = F.pad(views, (0, 0, 0, 0, 0, 0, 0, missing))
+    return torch.where(trust[:, :, None] > 0.0, views, inputs.render[:, None]), trust
+
+
+def padded_to(values: Float[Tensor, "... h w"], multiple: int) -> Float[Tensor, "... hp wp"]:
+    """Sides brought to multiples of `multiple` by reflection, below and to the right."""
+    height, width = values.shape[-2:]
+    rows = reflected_indices(height, padded_side(height, multiple))
+    columns = reflected_indices(width, padded_side(width, multiple))
+    if len(rows) != height:
+        values = values[..., rows.to(values.device), :]
+    return values if len(columns) == width else values[..., columns.to(values.device)]
+
+
+def fixer_inputs(window: Window, num_references: int = 0) -> FixerInputs:
+    """All frames of a window as a batch, each with its nearest references, as many as wanted and there.
+
+    Raises InputError if its parts differ in size.
+    """
+    size = tuple(window.render.shape[:3])
+    parts = {"expected_sq_error": window.eig.expected_sq_error, "alpha": window.eig.alpha, "depth": window.depth}
+    if window.warped is not None:
+        parts["warped.trust"] = window.warped.trust
+    for name, values in parts.items():
+        if tuple(values.shape[-3:]) != size:
+            raise InputError(f"window: {name} (frames, height, width)", tuple(values.shape), f"{size} as the render")
+    render = rearrange(window.render.float(), "t h w c -> t c h w")
+    if window.warped is None:
+        views, trust = render[:, None][:, :0], render[:, :0]
+    else:
+        views = rearrange(window.warped.colors.float(), "n t h w c -> t n c h w")
+        trust = rearrange(window.warped.trust.float(), "n t h w -> t n h w")
+    volumes = (window.eig.expected_sq_error.float(), window.eig.alpha.float(), window.depth.float())
+    return FixerInputs(render, views, trust, *volumes, _references(window, num_references))
+
+
+def nearest_per_frame(window: Window, count: int) -> Int[Tensor, "t r"]:
+    """For each frame the references whose cameras are nearest, nearest first; without poses the first ones."""
+    frames, there = len(window.render), len(window.references)
+    if window.poses is None or window.reference_poses is None:
+        return torch.arange(there)[:count].expand(frames, -1)
+    points = [
+        (p.world_from_camera[:, :3, 3] + LOOK_AHEAD_M * p.world_from_camera[:, :3, 2]).double()
+        for p in (window.poses, window.reference_poses)
+    ]
+    return torch.cdist(*points).argsort(dim=1, stable=True)[:, :count]
+
+
+def _references(window: Window, count: int) -> Float[Tensor, "t r 3 h w"]:
+    frames, *size = window.render.shape[:3]
+    if not count:
+        return torch.zeros(frames, 0, 3, *size)
+    images = rearrange(window.references.float(), "r h w c -> r c h w")
+    if len(images) and list(images.shape[-2:]) != size:
+        images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+    return images[nearest_per_frame(window, count)]

@@ -1,0 +1,86 @@
+"""What fixes a single-image fixer; stored with its weights.
+
+A field that a stored configuration lacks, because it is younger, has its default: defaults mean "as before".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from faithfusion.utils.errors import InputError
+from faithfusion.video.model.conditioning import ConditioningConfig
+from faithfusion.video.model.lora import LoraConfig
+
+HEAD_DIM = 16  # channels of one attention head
+
+
+@dataclass(frozen=True)
+class SdTurboConfig:
+    """A one-step latent model on public weights of SD-Turbo's class (`fixer_sd_turbo`).
+
+    Attributes:
+        pretrained: folder in diffusers' layout or hub id (owner/name[@revision]) of U-Net, VAE, scheduler and, where
+            no weights file of ours is opened, text encoder.
+        timestep: of the one step, below the scheduler's number of training steps; the render's latent is taken for a
+            sample of that time.
+        num_references: recorded views, as they are, whose tokens every self-attention of the U-Net sees too; 0 = none.
+        trainable: "unet": all of the U-Net; "unet_lora": low-rank updates and the added input channels. The VAE is
+            never trained.
+        lora: the low-rank updates, only for "unet_lora".
+        prompt: encoded once; the embedding is stored in our weights file.
+    """
+
+    pretrained: str = "stabilityai/sd-turbo"
+    timestep: int = 199
+    num_references: int = 0
+    trainable: Literal["unet", "unet_lora"] = "unet"
+    lora: LoraConfig = field(default_factory=lambda: LoraConfig(rank=16))
+    prompt: str = ""
+
+    def __post_init__(self) -> None:
+        if self.timestep < 0 or self.num_references < 0:
+            found = f"timestep {self.timestep}, num_references {self.num_references}"
+            raise InputError("fixer.sd_turbo", found, "both at least 0")
+        if self.trainable == "unet_lora" and not self.lora.rank:
+            raise InputError("fixer.sd_turbo.lora.rank", 0, "at least 1 with trainable unet_lora")
+
+
+@dataclass(frozen=True)
+class FixerConfig:
+    """Everything that fixes the fixer's architecture and what its inputs mean.
+
+    Attributes:
+        num_views: warped views it reads; missing ones count as untrusted, more are left out.
+        unshuffle: pixels along each side of a cell of the U-Net's finest level.
+        channels: width of each level of the U-Net, multiples of 8, each half as fine as the one before.
+        layers_per_level: residual blocks on the way down; one more on the way up.
+        attention: self-attention at the coarsest level.
+        near_depth_m: depth that is given to the network as 1; nearer is cut off, infinity is 0.
+        conditioning: expected error to phi.
+        sd_turbo: if given, the model is one on public latent weights, and of the above only num_views and conditioning
+            mean something; None: the small U-Net in pixels. (None is also what a checkpoint holds that was written
+            before this field, so such a run continues.)
+    """
+
+    num_views: int = 2
+    unshuffle: int = 2
+    channels: tuple[int, ...] = (32, 48, 72, 96)
+    layers_per_level: int = 1
+    attention: bool = True
+    near_depth_m: float = 4.0
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
+    sd_turbo: SdTurboConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_views < 0 or self.unshuffle < 1 or self.layers_per_level < 1 or self.near_depth_m <= 0:
+            raise InputError("fixer", self, "num_views of at least 0, everything else positive")
+        if not self.channels or any(width < 8 or width % 8 for width in self.channels):
+            raise InputError("fixer.channels", self.channels, "positive multiples of 8, one per level")
+        if self.attention and self.channels[-1] < HEAD_DIM:
+            raise InputError("fixer.channels", self.channels, f"at least {HEAD_DIM} in the last level, for attention")
+
+    @property
+    def num_references(self) -> int:
+        """Recorded views, as they are, that the model reads beside a frame."""
+        return self.sd_turbo.num_references if self.sd_turbo else 0

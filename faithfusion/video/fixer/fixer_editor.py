@@ -1,0 +1,76 @@
+"""The fixer as an editor: frame by frame, then the same composite with the Kalman gain as the video model's."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.composite import (
+    CompositeConfig,
+    ErrorProfile,
+    composite,
+    faithful_floor,
+    fused_error,
+    kalman_gain,
+)
+from faithfusion.video.editing.editor import EditedClip
+
+if TYPE_CHECKING:  # it imports diffusers, which takes seconds
+    from faithfusion.video.fixer.fixer import Fixer
+
+
+@dataclass(frozen=True)
+class FixerEditorConfig:
+    """How a clip is fixed.
+
+    Attributes:
+        composite: where the clip is left as it is.
+        frames_at_once: frames per evaluation of the network, for memory only.
+    """
+
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    frames_at_once: int = 4
+
+    def __post_init__(self) -> None:
+        if self.frames_at_once < 1:
+            raise InputError("fixer.frames_at_once", self.frames_at_once, "at least 1")
+
+
+class FixerEditor:
+    """A fixer with its measured error profile. Frames do not see each other."""
+
+    def __init__(self, fixer: Fixer, config: FixerEditorConfig, profile: ErrorProfile) -> None:
+        self.fixer, self.config, self.profile = fixer, config, profile
+
+    def edit(self, window: Window) -> EditedClip:
+        """See `Editor.edit`; any length and size. Known frames and the best known pixels are the render's own values.
+
+        Raises InputError if the parts of the window differ in size.
+        """
+        edit, error = self.generate(window), window.eig.expected_sq_error
+        gain = kalman_gain(error, self.profile, faithful_floor(error, self.config.composite))
+        gain = torch.where(window.known[:, None, None], 0.0, gain)
+        left = fused_error(error, self.profile, gain)
+        return EditedClip(composite(window.render, edit, gain), edit, gain, left)
+
+    @torch.no_grad()
+    def generate(self, window: Window) -> Float[Tensor, "t h w 3"]:
+        """The fixer's own frames, before the composite; known frames are the render's. The error profile is measured
+        on these frames."""
+        from faithfusion.video.fixer.fixer import fixer_inputs
+
+        device = next(self.fixer.parameters()).device
+        inputs = fixer_inputs(window, self.fixer.config.num_references)
+        edit = window.render.clone()
+        for frames in (~window.known).nonzero()[:, 0].split(self.config.frames_at_once):
+            rows = {f.name: getattr(inputs, f.name)[frames].to(device) for f in dataclasses.fields(inputs)}
+            fixed = self.fixer(dataclasses.replace(inputs, **rows)).clamp(0.0, 1.0)
+            edit[frames] = fixed.permute(0, 2, 3, 1).to(edit)
+        return edit

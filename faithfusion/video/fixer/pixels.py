@@ -1,0 +1,83 @@
+"""The small fixer: one evaluation of a U-Net in pixels, trained from random weights.
+
+The views come already warped (`types.WarpedViews`), and the network first says how far each of them, or the render, is
+to be copied:
+
+    result = sum_i softmax(logits + log trust)_i source_i + residual ,   sources: render (trust 1), warped views
+
+so that sharp texture need not pass through the network, and no latent codec is in the way. A view without trust has no
+weight. At step 0 the residual is 0 and the render's weight at least START_WEIGHT.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DModel
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faithfusion.video.fixer.fixer import Fixer, FixerInputs, own_views, padded_to
+from faithfusion.video.fixer.fixer_config import HEAD_DIM, FixerConfig
+from faithfusion.video.model.conditioning import noise_level
+from faithfusion.video.model.mixture import mixture, start_logit
+
+COLORS = 3
+
+
+class PixelFixer(Fixer):
+    """The network and the mixture of its sources."""
+
+    def __init__(self, config: FixerConfig) -> None:
+        super().__init__(config)
+        cell = config.unshuffle**2
+        self.network = UNet2DModel(
+            in_channels=cell * (COLORS + (COLORS + 1) * config.num_views + 3),
+            out_channels=cell * (1 + config.num_views + COLORS),
+            block_out_channels=config.channels,
+            layers_per_block=config.layers_per_level,
+            down_block_types=_levels(config, "DownBlock2D"),
+            up_block_types=_levels(config, "UpBlock2D")[::-1],
+            add_attention=config.attention,
+            attention_head_dim=HEAD_DIM,
+            norm_num_groups=8,
+        )
+        self._start_at_the_render()
+
+    @property
+    def side_multiple(self) -> int:
+        """What the sides of the image are padded to, in pixels."""
+        return self.config.unshuffle * 2 ** (len(self.config.channels) - 1)
+
+    def forward(self, inputs: FixerInputs) -> Float[Tensor, "b 3 h w"]:
+        """The better frames, about in [0, 1] but not clamped; any size. References are not read."""
+        height, width = inputs.render.shape[-2:]
+        views, trust = own_views(inputs, self.config.num_views)
+        features = padded_to(self._features(inputs, views, trust), self.side_multiple)
+        cells = F.pixel_unshuffle(features, self.config.unshuffle)
+        output = F.pixel_shuffle(self.network(cells, 0).sample.float(), self.config.unshuffle)[..., :height, :width]
+        logits, residual = output.split([1 + self.config.num_views, COLORS], dim=1)
+        # the residual is in the network's units, colours in [-1, 1]
+        return mixture(inputs.render, views, trust, logits) + 0.5 * residual
+
+    def _features(self, inputs: FixerInputs, views: Tensor, trust: Tensor) -> Float[Tensor, "b c h w"]:
+        phi = noise_level(inputs.expected_sq_error, self.config.conditioning)
+        nearness = torch.where(inputs.depth_m > 0.0, self.config.near_depth_m / inputs.depth_m.clamp_min(0.01), 0.0)
+        maps = torch.stack([phi, inputs.alpha, nearness.clamp_max(1.0)], dim=1)
+        colors = torch.cat([inputs.render, rearrange(views, "b n c h w -> b (n c) h w")], dim=1)
+        return torch.cat([2.0 * colors - 1.0, trust, maps], dim=1)
+
+    @torch.no_grad()
+    def _start_at_the_render(self) -> None:
+        views, last = self.config.num_views, self.network.conv_out
+        bias = torch.zeros(1 + views + COLORS)
+        if views:
+            bias[0] = start_logit(views)
+        nn.init.zeros_(last.weight)
+        last.bias.copy_(repeat(bias, "c -> (c cell)", cell=self.config.unshuffle**2))
+
+
+def _levels(config: FixerConfig, kind: str) -> tuple[str, ...]:
+    """The library's names of the levels, finest first."""
+    return (*(kind for _ in config.channels[1:]), f"Attn{kind}" if config.attention else kind)

@@ -1,0 +1,167 @@
+"""From an EIG volume to what the generator reads: an EIG block per latent cell and a noise level phi per token.
+
+Everything is pooled over the frames of a VAE chunk ({0}, {1..4}, {5..8}, ...), never sampled in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faithfusion.clips.windows import CHUNK_FRAMES
+from faithfusion.types import EigVolume, Window
+from faithfusion.video.model.time_schedule import PATCH
+from faithfusion.video.model.vae import DOWNSAMPLING
+
+if TYPE_CHECKING:  # they import diffusers, which takes seconds
+    from faithfusion.video.model.attention import KeysValues
+    from faithfusion.video.model.reference_attention import ReferenceViews
+
+EIG_CHANNELS = DOWNSAMPLING**2 + 4  # unshuffled maximum, mean, maximum, fraction above the threshold, coverage
+
+
+@dataclass(frozen=True)
+class ConditioningConfig:
+    """How calibrated error becomes noise.
+
+    Attributes:
+        noise_over_error: k in phi = k r / (1 + k r), r the expected RMS error of the render in [-1, 1] units, less
+            that of `certain_rms`.
+        token_quantile: quantile of the error over a token's pixels and frames that sets its phi (1 = maximum); one
+            frame of four alone is a quarter of a token, so any value above 0.75 notices it.
+        marked_rms: expected RMS error, colours in [0, 1], above which a pixel counts in the channel "fraction above";
+            fixed by training (what is reported as regenerated is `EditorConfig.regenerate_rms`). VACE's mask too.
+        certain_rms: expected RMS error, colours in [0, 1], up to which phi is 0: the render is kept as it is, and with
+            `sampler.sparse` costs nothing.
+    """
+
+    noise_over_error: float = 5.0
+    token_quantile: float = 0.95
+    marked_rms: float = 0.1
+    certain_rms: float = 0.0
+
+
+@dataclass(frozen=True)
+class LatentConditions:
+    """What the generator is told about a batch of windows."""
+
+    render_latent: Float[Tensor, "b c t h w"]
+    eig_block: Float[Tensor, "b e t h w"]
+    phi: Float[Tensor, "b t th tw"]  # noise level of every token, 0 = certain, 1 = unknown
+    vace: Float[Tensor, "b v t h w"] | None = None  # VACE's own context
+    inverse_depth: Float[Tensor, "b 1 t h w"] | None = None
+    warped: Float[Tensor, "b v t h w"] | None = None  # latents of the warped views, each with its pooled trust
+    references: ReferenceViews | None = None
+    reference_keys: Sequence[KeysValues] | None = None  # of `references`, if computed once for many steps
+
+
+def conditions_to_tensors(conditions: LatentConditions) -> dict[str, Tensor]:
+    """The tensors by name, "references.latent" and so on for nested ones; without what is None."""
+    plain = {f.name: getattr(conditions, f.name) for f in fields(conditions) if f.name != "reference_keys"}
+    views = plain.pop("references")
+    if views is not None:
+        plain |= {f"references.{f.name}": getattr(views, f.name) for f in fields(views)}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def conditions_from_tensors(tensors: Mapping[str, Tensor]) -> LatentConditions:
+    """Inverse of `conditions_to_tensors`."""
+    plain = {name: value for name, value in tensors.items() if not name.startswith("references.")}
+    nested = {name.removeprefix("references."): tensors[name] for name in tensors.keys() - plain.keys()}
+    if nested:
+        from faithfusion.video.model.reference_attention import ReferenceViews
+
+        return LatentConditions(**plain, references=ReferenceViews(**nested))
+    return LatentConditions(**plain)
+
+
+def noise_level(expected_sq_error: Float[Tensor, "*shape"], config: ConditioningConfig) -> Float[Tensor, "*shape"]:
+    """phi in [0, 1) from the calibrated squared error V (colours in [0, 1]); 0 up to `certain_rms`, then strictly
+    monotone."""
+    rms = (expected_sq_error.clamp_min(0.0).sqrt() - config.certain_rms).clamp_min(0.0)
+    scaled = config.noise_over_error * 2.0 * rms  # 2: from [0, 1] to [-1, 1]
+    return scaled / (1.0 + scaled)
+
+
+def rms_error(phi: Float[Tensor, "*shape"], config: ConditioningConfig) -> Float[Tensor, "*shape"]:
+    """Inverse of `noise_level` as an RMS error in [-1, 1] units; infinite at phi = 1."""
+    return phi / (config.noise_over_error * (1.0 - phi)) + 2.0 * config.certain_rms
+
+
+def pool_eig(
+    volume: EigVolume, known: Bool[Tensor, " t"], config: ConditioningConfig
+) -> tuple[Float[Tensor, "e k h8 w8"], Float[Tensor, "k th tw"]]:
+    """EIG block [68, T', H/8, W/8] and phi [T', H/16, W/16] of one window; known frames count as certain."""
+    error = torch.where(known[:, None, None], 0.0, volume.expected_sq_error.float())
+    level = chunk_frames(noise_level(error, config))
+    cells = {"p": DOWNSAMPLING, "q": DOWNSAMPLING}
+    channels = [
+        rearrange(level.amax(1), "k (h p) (w q) -> (p q) k h w", **cells),
+        reduce(level, "k f (h p) (w q) -> 1 k h w", "mean", **cells),
+        reduce(level, "k f (h p) (w q) -> 1 k h w", "max", **cells),
+        reduce((chunk_frames(error) > config.marked_rms**2).float(), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
+        reduce(chunk_frames(volume.alpha.float()), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
+    ]
+    side = PATCH * DOWNSAMPLING
+    tokens = rearrange(level, "k f (h p) (w q) -> k h w (f p q)", p=side, q=side)
+    rank = max(1, round(config.token_quantile * tokens.shape[-1]))
+    return torch.cat(channels), tokens.kthvalue(rank, dim=-1).values
+
+
+def chunk_frames(values: Float[Tensor, "t h w"]) -> Float[Tensor, "k f h w"]:
+    """Frames by VAE chunk; frame 0 is repeated to fill its own."""
+    filled = torch.cat([values[:1].expand(CHUNK_FRAMES - 1, -1, -1), values])
+    return rearrange(filled, "(k f) h w -> k f h w", f=CHUNK_FRAMES)
+
+
+def pool_depth(depth_m: Float[Tensor, "t h w"]) -> Float[Tensor, "1 k h8 w8"]:
+    """Mean inverse depth (1 / m) per latent cell and VAE chunk; 0 where nothing was rendered."""
+    inverse = torch.where(depth_m > 0.0, 1.0 / depth_m.clamp_min(0.1), 0.0)
+    return reduce(chunk_frames(inverse), "k f (h p) (w q) -> 1 k h w", "mean", p=DOWNSAMPLING, q=DOWNSAMPLING)
+
+
+def warped_channels(latent_channels: int) -> int:
+    """Channels of one warped view: its latent, mean and smallest trust."""
+    return latent_channels + 2
+
+
+def split_warped(
+    warped: Float[Tensor, "b v t h w"], count: int
+) -> tuple[Float[Tensor, "b n c t h w"], Float[Tensor, "b n t h w"]]:
+    """Latents and mean trust of the `count` warped views in `LatentConditions.warped`."""
+    views = warped.unflatten(1, (count, -1))
+    return views[:, :, : -warped_channels(0)], views[:, :, -warped_channels(0)]
+
+
+def pool_trust(trust: Float[Tensor, "t h w"]) -> Float[Tensor, "2 k h8 w8"]:
+    """Mean and smallest trust in a warped view per latent cell and VAE chunk."""
+    chunks = chunk_frames(trust.float())
+    pooled = [
+        reduce(chunks, "k f (h p) (w q) -> 1 k h w", how, p=DOWNSAMPLING, q=DOWNSAMPLING) for how in ("mean", "min")
+    ]
+    return torch.cat(pooled)
+
+
+def regenerate_mask(window: Window, config: ConditioningConfig) -> Bool[Tensor, "t h w"]:
+    """Pixels that VACE is told to regenerate: expected error above `marked_rms`, in frames that are not known."""
+    return (window.eig.expected_sq_error > config.marked_rms**2) & ~window.known[:, None, None]
+
+
+def vace_channels(latent_channels: int) -> int:
+    """Channels of VACE's context: inactive and reactive latents, and the unshuffled mask."""
+    return 2 * latent_channels + DOWNSAMPLING**2
+
+
+def vace_mask(mask: Bool[Tensor, "t h w"]) -> Float[Tensor, "64 k h8 w8"]:
+    """VACE's mask channels (1 = regenerate): 8 x 8 pixels unshuffled, the maximum over the frames of a VAE chunk.
+
+    VACE itself samples one frame per chunk, not always one of that chunk, so a mask that moves loses pixels.
+    """
+    chunks = chunk_frames(mask.float()).amax(1)
+    return rearrange(chunks, "k (h p) (w q) -> (p q) k h w", p=DOWNSAMPLING, q=DOWNSAMPLING)

@@ -1,0 +1,121 @@
+"""A generator in one safetensors file: weights, configuration, error profile and metadata, read back strictly.
+
+A generator built on public weights (`GeneratorConfig.pretrained`) leaves those where they are: its file holds what was
+trained and the prompt embedding, and the fingerprints of the public weights, without which it cannot be read.
+
+Configurations grow. A field that a file lacks because it is younger than the file has its default, so the default of a
+new field must mean "as before"; one that has always been there must be there, and an unknown one is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import save_file
+
+from faithfusion.config import to_plain
+from faithfusion.utils.atomic import atomic_file
+from faithfusion.video.editing.composite import ErrorProfile
+from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.model.generator import Generator, GeneratorConfig, PretrainedConfig
+from faithfusion.video.model.lora import is_lora_name
+from faithfusion.video.weights.assemble import assemble_generator
+from faithfusion.video.weights.pretrained import fingerprint
+from faithfusion.video.weights.stored import (
+    PROFILE_FIELDS,
+    FileFormat,
+    load_exactly,
+    read_stored,
+    read_strictly,
+    require_same_public,
+    stored_value,
+)
+
+FORMAT = FileFormat("faithfusion.generator", 1, "generator weights")
+FIRST_FIELDS = {  # of GeneratorConfig, in every file ever written
+    "codec": ("name", "latent_channels"),
+    "codec.tiny": ("width_quarter", "width_eighth", "width_chunk", "blocks_quarter", "blocks_eighth", "blocks_chunk"),
+    "codec.wan": ("base_dim", "dim_mult", "num_res_blocks"),
+    "wan": ("num_layers", "num_heads", "head_dim", "ffn_dim", "text_dim", "freq_dim", "rope_max_len"),
+    "branch": ("num_blocks",),
+    "conditioning": ("noise_over_error", "token_quantile", "marked_rms"),
+    "schedule": ("shift", "min_time"),
+}
+FIRST_SCALARS = ("prompt_tokens", "prior", "signal_std")
+
+
+def save_generator(
+    path: Path,
+    generator: Generator,
+    profile: ErrorProfile,
+    metadata: dict[str, Any],
+    *,
+    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+) -> None:
+    """Writes the generator whole or not at all; vectors (norms, biases, statistics) stay in float32."""
+    state = generator.state_dict()
+    tensors = {name: stored_value(state[name], dtype) for name in stored_names(generator.config, state)}
+    header = {
+        **FORMAT.header,
+        "config": json.dumps(to_plain(generator.config)),
+        "profile": json.dumps(to_plain(profile)),
+        "metadata": json.dumps(metadata),
+        "public": json.dumps(public_fingerprints(generator)),
+    }
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def load_generator(
+    path: Path, pretrained: PretrainedConfig | None = None
+) -> tuple[Generator, ErrorProfile, dict[str, Any]]:
+    """A generator in evaluation mode on the CPU, its error profile and metadata. It is float32, but for public weights,
+    which have the precision of their files.
+
+    `pretrained`: where the public weights lie here, if not where the header says. Raises InputError for a missing or
+    truncated file, another format, an unknown or incomplete configuration, tensors that are missing, unexpected or of
+    the wrong shape, and public weights other than those that it was trained on.
+    """
+    header, tensors = read_stored(path, FORMAT)
+    always = [f"{part}.{name}" for part, names in FIRST_FIELDS.items() for name in names]
+    config = read_strictly(GeneratorConfig, header["config"], path, [*always, *FIRST_SCALARS])
+    if pretrained is not None:
+        config = dataclasses.replace(config, pretrained=pretrained)
+    profile = read_strictly(ErrorProfile, header["profile"], path, PROFILE_FIELDS)
+    without_prompt = dataclasses.replace(config.pretrained, prompt="")  # the embedding is in this file
+    generator = assemble_generator(dataclasses.replace(config, pretrained=without_prompt))
+    generator.config = config
+    sources = {"model": config.pretrained.model, "codec": config.pretrained.codec_source}
+    require_same_public(path, json.loads(header.get("public", "{}")), public_fingerprints(generator), sources)
+    expected = stored_names(config, generator.state_dict())
+    load_exactly(path, generator, tensors, expected)
+    return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
+
+
+def stored_names(config: GeneratorConfig, names: Iterable[str]) -> list[str]:
+    """Those of a generator's tensors that its weights file holds: all but the public ones."""
+    outside = ["backbone."] * bool(config.pretrained.model) + ["codec."] * bool(config.pretrained.codec_source)
+    return [name for name in names if is_lora_name(name) or not name.startswith(tuple(outside))]
+
+
+def public_fingerprints(generator: Generator) -> dict[str, str]:
+    """What identifies the public parts of a generator, "model" and "codec"; empty if it has none."""
+    public, parts = generator.config.pretrained, {}
+    if public.model:
+        backbone = generator.backbone.state_dict()
+        plain = {name.replace(".base_layer.", "."): value for name, value in backbone.items() if not is_lora_name(name)}
+        parts["model"] = fingerprint(plain)
+    if public.codec_source:
+        parts["codec"] = fingerprint(generator.codec.state_dict())
+    return parts
+
+
+def stored_sampler(metadata: dict[str, Any], otherwise: SamplerConfig) -> SamplerConfig:
+    """The sampler that weights were distilled for (`sampler` in their metadata); `otherwise` for all others."""
+    found = metadata.get("sampler", {})
+    changes = {name: found[name] for name in ("steps", "renoise") if name in found}
+    return dataclasses.replace(otherwise, **changes)

@@ -1,0 +1,72 @@
+"""A generator by name: the one that is shipped, a weights file, or public weights described in a YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from faithfusion.config import config_hash, parse_config
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.composite import ErrorProfile
+from faithfusion.video.editing.editor import EditorConfig, VideoEditor
+from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.model.generator import Generator, GeneratorConfig, PretrainedConfig
+from faithfusion.video.model.memory import apply_memory
+from faithfusion.video.weights.assemble import assemble_generator
+from faithfusion.video.weights.generator_file import load_generator, stored_sampler
+from faithfusion.video.weights.stored import shipped_file
+
+SHIPPED_WEIGHTS = "wan-tiny"
+CONFIG_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class OpenedGenerator:
+    """A generator, its error profile, the sampler it asks for, and what tells it from all others."""
+
+    generator: Generator
+    profile: ErrorProfile
+    sampler: SamplerConfig
+    identity: str
+
+
+def open_generator(weights: str, public: str = "") -> OpenedGenerator:
+    """`weights`: "wan-tiny"; a file of a training run; or a YAML file of a `GeneratorConfig` that names public weights
+    (configs/generator), whose error profile is the constant one, because nobody measured it. `public`: where the public
+    weights below a training run's file lie here, if not where they lay in training.
+
+    Raises InputError for a missing or foreign file and for weights that do not fit.
+    """
+    if Path(weights).suffix not in CONFIG_SUFFIXES:
+        path = weights_path(weights)
+        generator, profile, metadata = load_generator(path, PretrainedConfig(model=public) if public else None)
+        sampler = stored_sampler(metadata, SamplerConfig())
+        return OpenedGenerator(generator, profile, sampler, hashlib.sha256(path.read_bytes()).hexdigest())
+    config = parse_config(GeneratorConfig, ["--config", weights])
+    if not config.pretrained.model:
+        raise InputError(weights, "no pretrained.model", "a file, folder or hub id of public weights")
+    generator = assemble_generator(config).eval().requires_grad_(False)
+    prompt = Path(config.pretrained.prompt)
+    told = hashlib.sha256(prompt.read_bytes()).hexdigest() if prompt.is_file() else ""
+    return OpenedGenerator(generator, ErrorProfile(), SamplerConfig(), config_hash(config, told))
+
+
+def editor_of(opened: OpenedGenerator, config: EditorConfig, device: torch.device | str) -> VideoEditor:
+    """The generator on `device` as an editor. Few-step weights bring their own sampler, unless one is configured."""
+    config = dataclasses.replace(config, sampler=sampler_of(opened, config))
+    apply_memory(opened.generator, config.memory, device)
+    return VideoEditor(opened.generator, config, opened.profile)
+
+
+def sampler_of(opened: OpenedGenerator, config: EditorConfig) -> SamplerConfig:
+    """The configured sampler, or else that of the weights."""
+    return opened.sampler if config.sampler == SamplerConfig() else config.sampler
+
+
+def weights_path(name: str) -> Path:
+    """A generator file, or the one shipped with the package."""
+    return shipped_file("wan_tiny.safetensors") if name == SHIPPED_WEIGHTS else Path(name)

@@ -1,0 +1,209 @@
+"""Recorded views brought into a new one: sharp, true texture where a render is smeared.
+
+Image-based rendering on the scene's own geometry (Buehler et al. 2001, "Unstructured lumigraph rendering"): every pixel
+of the new view looks its surface up in the recorded views that are near, and keeps those that show the same surface, in
+the order of the angle between the rays and of the resolution.
+
+Lane markings need one thing more. From one lane, Gaussians of a marking may float above the road and still look right,
+and their depth carries the marking astray at a shift. LiDAR knows the road, so depth near the ground is that of the
+ground.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faithfusion.eig.assess import training_view
+from faithfusion.render.exposure import exposure_of
+from faithfusion.render.reproject import FAR_M, pixel_rays, sight, world_points
+from faithfusion.render.view import node_coverage, render_view
+from faithfusion.scene.ground import Ground, ground_at
+from faithfusion.scene.initialise import InitialiseConfig, ground_below, lidar_of_drive
+from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, WarpedViews, Window
+from faithfusion.utils.progress import track
+from faithfusion.window.framing import Framing, framed_to
+from faithfusion.window.references import METRES_PER_TIME_STAMP
+from faithfusion.window.warp_config import WarpConfig
+
+GROUND_ITERATIONS = 6
+MIN_DESCENT = 0.005
+"""Rays flatter than this (fall per metre of depth) meet the ground too far away to say where."""
+MAX_GROUND_DEPTH_M = 200.0
+MOVING_COVERAGE = 0.5
+CACHE_MB = 512
+"""Of recorded views kept for the next new view: neighbours look at nearly the same ones."""
+BYTES_PER_PIXEL = 4 * (3 + 1) + 1
+
+
+@dataclass(frozen=True)
+class RecordedView:
+    """What a recorded frame shows: colours without exposure, pixels that show the world, depth in metres (0: sky)."""
+
+    camera: Camera
+    image: Float[Tensor, "h w 3"]
+    is_valid: Bool[Tensor, "h w"]
+    depth_m: Float[Tensor, "h w"]
+
+
+class WarpSource:
+    """The recorded views of a scene, read and rendered when they are asked for; the most recent stay in memory. The
+    scene may lie on a GPU; views are on the CPU."""
+
+    def __init__(
+        self,
+        scene: GaussianScene,
+        clip: DriveClip,
+        frames: Sequence[Frame],
+        ground: Ground | None,
+        config: WarpConfig,
+        downscale: int = 1,
+    ) -> None:
+        self.scene, self.frames, self.ground, self.config = scene, frames, ground, config
+        pixels = max((frame.camera.width * frame.camera.height for frame in frames), default=1) // downscale**2
+        max_kept = max(config.num_candidates, CACHE_MB * 1_000_000 // (max(pixels, 1) * BYTES_PER_PIXEL))
+
+        @functools.lru_cache(maxsize=max_kept)
+        def view(index: int) -> RecordedView:
+            return self._read(clip, frames[index], downscale)
+
+        self.view = view  # what frame `index` shows
+
+    def _read(self, clip: DriveClip, frame: Frame, downscale: int) -> RecordedView:
+        recorded = training_view(clip, frame)
+        framing = _whole(frame.camera, downscale)
+        camera, image = framing.camera(frame.camera), framing.image(recorded.image)
+        exposure = self.exposure(frame.camera, frame.time_index)
+        if exposure is not None:
+            image = (image - exposure[1]) / exposure[0]
+        depth = render_view(self.scene, camera.to(self.scene.gaussians.means.device), frame.time_index).depth.cpu()
+        return RecordedView(camera, image, framing.mask(recorded.mask), self.settle(depth, camera))
+
+    def exposure(self, camera: Camera, time: int) -> tuple[Tensor, Tensor] | None:
+        """(gain [3], offset [3]) of a camera's picture; None if the scene does not know it."""
+        exposure = exposure_of(self.scene.exposure, camera, time)
+        return None if exposure is None else (exposure[0].cpu(), exposure[1].cpu())
+
+    def moving(self, camera: Camera, time: int) -> Bool[Tensor, "h w"]:
+        """Pixels of a new view that show moving objects."""
+        if not self.scene.nodes:
+            return torch.zeros(camera.height, camera.width, dtype=torch.bool)
+        device = self.scene.gaussians.means.device
+        return node_coverage(self.scene, camera.to(device), time).cpu() > MOVING_COVERAGE
+
+    def nearest(self, camera: Camera, time: int) -> list[int]:
+        """The candidates for a new view, nearest first."""
+        centre = camera.world_from_camera[:3, 3]
+
+        def distance(index: int) -> float:
+            frame = self.frames[index]
+            apart_m = float((frame.camera.world_from_camera[:3, 3] - centre).norm())
+            return apart_m + METRES_PER_TIME_STAMP * abs(frame.time_index - time)
+
+        return sorted(range(len(self.frames)), key=distance)[: self.config.num_candidates]
+
+    def settle(self, depth_m: Float[Tensor, "h w"], camera: Camera) -> Float[Tensor, "h w"]:
+        """Depth in which what lies near the ground, or below it, lies in it."""
+        return depth_m if self.ground is None else on_ground(depth_m, camera, self.ground, self.config.above_ground_m)
+
+
+def warp_source(
+    scene: GaussianScene,
+    clip: DriveClip,
+    frames: Sequence[Frame],
+    initialise: InitialiseConfig,
+    config: WarpConfig,
+    downscale: int = 1,
+) -> WarpSource:
+    """The views of recorded `frames` and the ground under them; pictures are read and rendered when they are needed."""
+    ground = ground_below(lidar_of_drive(clip, frames, initialise)) if config.num_views else None
+    return WarpSource(scene, clip, frames, ground, config, downscale)
+
+
+def _whole(camera: Camera, downscale: int) -> Framing:
+    return framed_to(camera, downscale, camera.height // downscale, camera.width // downscale)
+
+
+def on_ground(depth_m: Float[Tensor, "h w"], camera: Camera, ground: Ground, above_m: float) -> Float[Tensor, "h w"]:
+    """The depth with pixels whose surface is at most `above_m` above the ground, or below it, moved along their rays
+    into the ground; where that is known."""
+    rays, centre = pixel_rays(camera), camera.world_from_camera[:3, 3]
+    fall = -rays[..., 2]
+    height_m, _, known = ground_at(ground, (centre + depth_m[..., None] * rays).flatten(0, 1))
+    near = (known & (height_m < above_m)).reshape(depth_m.shape) & (depth_m > 0.0) & (fall > MIN_DESCENT)
+    settled = depth_m
+    for _ in range(GROUND_ITERATIONS):  # Newton, with the slope of flat ground: a road's is small
+        height_m, _, known = ground_at(ground, (centre + settled[..., None] * rays).flatten(0, 1))
+        settled = settled + height_m.reshape(depth_m.shape) / fall.clamp_min(MIN_DESCENT)
+    near &= known.reshape(depth_m.shape) & (settled > 0.0) & (settled < MAX_GROUND_DEPTH_M)
+    return torch.where(near, settled, depth_m)
+
+
+@torch.no_grad()
+def warped_views(
+    source: WarpSource, window: Window, cameras: Sequence[Camera], times: Sequence[int]
+) -> WarpedViews | None:
+    """The `num_views` best recorded views of every pixel of a rendered window; None if none are wanted."""
+    if source.config.num_views == 0:
+        return None
+    frames = []
+    for number, (camera, time) in enumerate(track(list(zip(cameras, times, strict=True)), "warp recorded views")):
+        depth = source.settle(window.depth[number], camera)
+        frames.append(_warp_frame(source, (camera, time), window.render[number], depth))
+    colors, trust = (torch.stack(parts, dim=1) for parts in zip(*frames, strict=True))
+    return WarpedViews(colors, trust)
+
+
+def _warp_frame(
+    source: WarpSource,
+    place: tuple[Camera, int],
+    render: Float[Tensor, "h w 3"],
+    depth_m: Float[Tensor, "h w"],
+) -> tuple[Float[Tensor, "n h w 3"], Float[Tensor, "n h w"]]:
+    """The best views of one frame, the best first. What moves is looked up at its own time stamp only."""
+    camera, time = place
+    points = world_points(depth_m, camera)
+    exposure, moving = source.exposure(camera, time), source.moving(camera, time)
+    colors, costs, trusts = [], [], []
+    for index in source.nearest(camera, time):
+        color, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3], source.config)
+        if source.frames[index].time_index != time:
+            trust = torch.where(moving, 0.0, trust)
+        colors.append(color if exposure is None else color * exposure[0] + exposure[1])
+        costs.append(torch.where(trust > 0.0, cost, torch.inf))
+        trusts.append(trust)
+    for _ in range(source.config.num_views - len(colors)):
+        colors.append(render)
+        costs.append(torch.full_like(depth_m, torch.inf))
+        trusts.append(torch.zeros_like(depth_m))
+    best = torch.stack(costs).argsort(dim=0, stable=True)[: source.config.num_views]
+    trust = torch.stack(trusts).gather(0, best)
+    color = torch.stack(colors).gather(0, best[..., None].expand(-1, -1, -1, 3))
+    color = torch.where(trust[..., None] > 0.0, color.clamp(0.0, 1.0), render)
+    return color, trust
+
+
+def look_up(
+    view: RecordedView, points: Float[Tensor, "h w 3"], centre: Float[Tensor, 3], config: WarpConfig
+) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """World points, seen from `centre`, in one recorded view: their colour there, what speaks against that view
+    (radians: angle between the rays and `coarser_weight` per lost resolution), and trust in [0, 1]: 0 where the view
+    does not show the point, falling with the cost and with the disagreement in depth."""
+    sighting = sight(points, view.camera)
+    # inverse depth is linear in the picture on any plane
+    planes = torch.stack([1.0 / torch.where(view.depth_m > 0.0, view.depth_m, FAR_M), view.is_valid.float()], dim=-1)
+    inverse_depth, is_valid = sighting.sample(planes).unbind(-1)
+    apart = (sighting.z_m * inverse_depth - 1.0).abs() / config.depth_tolerance
+    shown = sighting.is_inside & (is_valid > 0.99) & (apart < 1.0)
+    from_new, from_old = points - centre, points - view.camera.world_from_camera[:3, 3]
+    near, far = from_new.norm(dim=-1), from_old.norm(dim=-1)
+    cosine = (from_new * from_old).sum(-1) / (near * far).clamp_min(1e-6)
+    cost = torch.acos(cosine.clamp(-1.0, 1.0))
+    cost = cost + config.coarser_weight * (far / near.clamp_min(1e-6) - 1.0).clamp_min(0.0)
+    trust = torch.exp(-2.0 * cost) * (1.0 - apart.square())
+    return sighting.sample(view.image, "bicubic"), cost, torch.where(shown, trust.clamp(0.0, 1.0), 0.0)

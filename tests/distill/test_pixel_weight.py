@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_clip import write_tiny_clip
+from tiny_generator import tiny_window
+
+from faithfusion.data.drivestudio import read_clip
+from faithfusion.distill.pixel_weight import edit_weight, recorded_sq_error
+from faithfusion.eig.published import bin_weight
+from faithfusion.fit.supervised_view import ViewLoader
+from faithfusion.render.view import render_view
+from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor import EditedClip
+
+
+def edited_of(window) -> EditedClip:
+    gain = torch.rand(window.render.shape[:3])
+    return EditedClip(window.render, window.render, gain, gain)
+
+
+def test_kalman_is_the_editors_gain_and_uniform_is_one() -> None:
+    window = tiny_window()
+    edited = edited_of(window)
+    assert torch.equal(edit_weight("kalman", window, edited), edited.gain)
+    assert torch.equal(edit_weight("uniform", window, edited), torch.ones_like(edited.gain))
+
+
+def test_likelihood_is_what_the_edit_adds_times_the_ratio_of_scales() -> None:
+    window = tiny_window()
+    gain, error = torch.rand(2, *window.render.shape[:3])
+    edited = EditedClip(window.render, window.render, gain, 0.01 * error)
+    weight = edit_weight("likelihood", window, edited, recorded_sq_error=0.004)
+    t, y, x = 3, 5, 11
+    assert float(weight[t, y, x]) == pytest.approx(
+        float(gain[t, y, x]) * min(1.0, (0.4 / float(error[t, y, x])) ** 0.5)
+    )
+    level = edit_weight("level", window, edited, recorded_sq_error=0.004)
+    torch.testing.assert_close(level, weight.mean().expand_as(weight))
+    exact = EditedClip(window.render, window.render, gain, 0.0 * error)
+    torch.testing.assert_close(edit_weight("likelihood", window, exact, recorded_sq_error=0.004), gain)
+    with pytest.raises(InputError, match="recorded images"):
+        edit_weight("likelihood", window, edited)
+
+
+def test_error_of_the_recorded_images_by_hand(tmp_path: Path) -> None:
+    clip = read_clip(write_tiny_clip(tmp_path / "clip", num_frames=5))
+    scene = initialise_scene(clip, clip.frames, InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4))
+    recorded = ViewLoader(clip, clip.frames[:3])
+    total, count = 0.0, 0.0
+    for view in (recorded.view(index) for index in range(3)):
+        color = render_view(scene, view.camera, view.time_index).color.clamp(0, 1)
+        fitted = view.pixel_weight > 0
+        total += float((color - view.image)[fitted].square().mean(-1).sum())
+        count += int(fitted.sum())
+    assert recorded_sq_error(scene, recorded) == pytest.approx(total / count, rel=1e-5)
+    with pytest.raises(InputError, match="no recorded pixels"):
+        recorded_sq_error(scene, ViewLoader(clip, []))
+
+
+def test_plain_eig_is_normalised_by_the_clip() -> None:
+    window = tiny_window()
+    weight = edit_weight("eig", window, edited_of(window))
+    full = window.eig.eig_nats.flatten().quantile(0.99)
+    torch.testing.assert_close(weight, (window.eig.eig_nats / full).clamp(max=1.0))
+    assert weight.max() == 1.0 and weight.min() < 0.01
+
+
+def test_bins_are_those_of_the_released_code() -> None:
+    gain = torch.tensor([0.0, 0.049, 0.05, 0.19, 0.2, 0.99, 1.0, 100.0])
+    torch.testing.assert_close(bin_weight(gain), torch.tensor([0.1, 0.1, 0.3, 0.3, 0.7, 0.7, 1.0, 1.0]))
+    window = tiny_window()
+    maps = torch.rand(window.render.shape[:3])
+    assert torch.equal(edit_weight("published", window, edited_of(window), published=maps), bin_weight(maps))
+    with pytest.raises(InputError, match="published gain"):
+        edit_weight("published", window, edited_of(window))

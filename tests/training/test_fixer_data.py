@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from tiny_fixer import warped_window, write_warped_pairs
+from tiny_generator import tiny_window
+from tiny_training import fixed_generator
+
+from faithfusion.clips.store import write_shard
+from faithfusion.training.data import DataConfig, Pick, WindowRef, training_windows
+from faithfusion.training.engine import Topology, start_processes
+from faithfusion.training.fixer_data import BYTES, HALVES, Before, FixerDataset, decode_windows
+from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor import EditedClip
+from faithfusion.video.fixer.fixer import fixer_inputs
+
+
+@pytest.fixture(scope="module")
+def topology() -> Topology:
+    return start_processes()
+
+
+@pytest.fixture
+def windows(tmp_path: Path) -> list[WindowRef]:
+    return training_windows(DataConfig(train=str(write_warped_pairs(tmp_path / "pairs", 1))))
+
+
+def test_a_whole_frame_is_what_the_shard_holds(windows: list[WindowRef], tmp_path: Path, topology: Topology) -> None:
+    files = decode_windows(windows, tmp_path / "cache", 2, topology)
+    batch = FixerDataset(files, height=99, width=99, num_views=2).batch([Pick(1, False)], fixed_generator())
+    window = windows[1].read()
+    expected, truth = fixer_inputs(window), window.truth.permute(0, 3, 1, 2)
+    frames = [t for t in range(5) if torch.equal(truth[t], batch.truth[0])]
+    assert len(frames) == 1
+    for field in dataclasses.fields(expected):
+        assert torch.equal(getattr(batch.inputs, field.name)[0], getattr(expected, field.name)[frames[0]]), field.name
+
+
+def test_crops_are_cut_alike_mirrored_and_drawn_from_the_generator(
+    windows: list[WindowRef], tmp_path: Path, topology: Topology
+) -> None:
+    files = decode_windows(windows, tmp_path / "cache", 2, topology)
+    dataset = FixerDataset(files, height=16, width=24, num_views=2)
+    picks = [Pick(0, False), Pick(1, True)] * 8
+    batch = dataset.batch(picks, fixed_generator(3))
+    assert torch.equal(dataset.batch(picks, fixed_generator(3)).truth, batch.truth), "resuming repeats it"
+    assert not torch.equal(dataset.batch(picks, fixed_generator(4)).truth, batch.truth)
+    places = set()
+    for row, pick in enumerate(picks):
+        window = windows[pick.item].read()
+        whole = fixer_inputs(window)
+        whole_truth = window.truth.permute(0, 3, 1, 2)
+        seen = batch.truth[row].flip(-1) if pick.flip else batch.truth[row]
+        found = [
+            (t, y, x)
+            for t in range(5)
+            for y in range(17)
+            for x in range(25)
+            if torch.equal(whole_truth[t, :, y : y + 16, x : x + 24], seen)
+        ]
+        assert len(found) == 1
+        t, y, x = found[0]
+        for field in dataclasses.fields(whole):
+            crop = getattr(batch.inputs, field.name)[row]
+            expected = getattr(whole, field.name)[t, ..., y : y + 16, x : x + 24]
+            assert torch.equal(crop.flip(-1) if pick.flip else crop, expected), field.name
+        places.add(found[0])
+    assert len(places) > 8 and len({t for t, _, _ in places}) > 2
+
+
+def test_windows_without_views_get_untrusted_ones(tmp_path: Path, topology: Topology) -> None:
+    write_shard(tmp_path / "pairs/old.safetensors", [tiny_window(), warped_window()])
+    refs = training_windows(DataConfig(train=str(tmp_path / "pairs")))
+    files = decode_windows(refs, tmp_path / "cache", 2, topology)
+    picks = [Pick(0, False), Pick(1, False)]
+    batch = FixerDataset(files, height=16, width=16, num_views=2).batch(picks, fixed_generator())
+    assert not batch.inputs.trust[0].any() and batch.inputs.trust[1].any()
+
+
+def test_decoded_windows_are_kept(windows: list[WindowRef], tmp_path: Path, topology: Topology) -> None:
+    files = decode_windows(windows, tmp_path / "cache", 2, topology)
+    times = [path.stat().st_mtime_ns for path in files]
+    assert [path.stat().st_mtime_ns for path in decode_windows(windows, tmp_path / "cache", 2, topology)] == times
+    fewer = decode_windows(windows, tmp_path / "cache", 1, topology)
+    assert not set(fewer) & set(files)
+
+
+class HalfWay:
+    """An editor that goes half of the way to the truth in the upper half of the image."""
+
+    def edit(self, window: Window) -> EditedClip:
+        gain = torch.zeros(window.render.shape[:3])
+        gain[:, : gain.shape[1] // 2] = 0.5
+        frames = torch.lerp(window.render, window.truth, gain[..., None])
+        return EditedClip(frames, window.truth, gain, (1.0 - gain).square() * window.eig.expected_sq_error)
+
+
+def test_clips_of_the_video_model_stand_for_the_render(
+    windows: list[WindowRef], tmp_path: Path, topology: Topology
+) -> None:
+    plain = decode_windows(windows, tmp_path / "cache", 2, topology)
+    files = decode_windows(windows, tmp_path / "cache", 2, topology, before=Before(HalfWay(), "half way"))
+    assert not set(plain) & set(files)
+    other = decode_windows(windows, tmp_path / "cache", 2, topology, before=Before(HalfWay(), "another"))
+    assert not set(files) & set(other), "clips of other weights are other files"
+    window = windows[0].read()
+    edited = HalfWay().edit(window)
+    with safe_open(files[0], framework="pt") as file, safe_open(plain[0], framework="pt") as as_rendered:
+        colors, volumes = file.get_tensor(BYTES), file.get_tensor(HALVES)
+        expected = (255.0 * edited.frames).round().to(torch.uint8).permute(0, 3, 1, 2)
+        assert torch.equal(colors[:, :3], expected)
+        assert torch.equal(colors[:, 3:], as_rendered.get_tensor(BYTES)[:, 3:])
+        assert torch.equal(volumes[:, 0], edited.sq_error.half())
+        assert torch.equal(volumes[:, 1:], as_rendered.get_tensor(HALVES)[:, 1:])
+
+
+def test_windows_that_cannot_be_trained_on_are_refused(tmp_path: Path, topology: Topology) -> None:
+    write_shard(tmp_path / "a/blind.safetensors", [dataclasses.replace(tiny_window(), truth=None)])
+    with pytest.raises(InputError, match="no true clip"):
+        decode_windows(training_windows(DataConfig(train=str(tmp_path / "a"))), tmp_path / "cache", 2, topology)
+    write_shard(tmp_path / "b/mixed.safetensors", [warped_window(), warped_window(5, 48, 48)])
+    files = decode_windows(training_windows(DataConfig(train=str(tmp_path / "b"))), tmp_path / "cache", 2, topology)
+    dataset = FixerDataset(files, height=99, width=99, num_views=2)
+    with pytest.raises(InputError, match="one size, or smaller crops"):
+        dataset.batch([Pick(0, False), Pick(1, False)], fixed_generator())
