@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import SplitConfig
 from faithfusion.eig.assess import assessment_facts
 from faithfusion.eig.calibrate import street_curves
@@ -41,7 +41,7 @@ FIT = FitConfig(
 def write_tiny_run(folder: Path) -> Path:
     """Writes drive/, config.yaml, scene_calibrated (before, darker) and scene_stage_1.safetensors (after)."""
     make_street(STREET, folder / "drive")
-    clip = read_clip(folder / "drive")
+    clip = read_drive(folder / "drive")
     scene, _ = fit_scene(clip, clip.frames, FIT)
     metadata = {"clip": clip.name, **assessment_facts(clip, SPLIT, 2, street_curves(EigConfig()).beside)}
     save_scene(folder / "scene_calibrated.safetensors", darker(scene), metadata)

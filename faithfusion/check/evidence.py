@@ -17,7 +17,7 @@ from faithfusion.check.findings import Limits
 from faithfusion.check.ground import Ground, find_ground
 from faithfusion.check.scan_match import match_scans
 from faithfusion.data.calibration import invert_rigid
-from faithfusion.data.drivestudio import clip_from_dataset_world
+from faithfusion.data.drive_reader import clip_from_dataset_world
 from faithfusion.data.lidar import load_points_world
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError

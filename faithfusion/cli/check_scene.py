@@ -28,11 +28,11 @@ def main(argv: list[str]) -> None:
 
     from faithfusion.check.page import write_check
     from faithfusion.check.run import check_clip
-    from faithfusion.data.drivestudio import read_clip
+    from faithfusion.data.drive_reader import read_drive
     from faithfusion.utils.atomic import require_writable
 
     try:
-        clip = read_clip(options.path, camera_names=options.cameras, layout=options.layout)
+        clip = read_drive(options.path, camera_names=options.cameras, layout=options.layout)
         result = check_clip(clip)
     except InputError as error:
         print(f"broken: {error}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from faithfusion.data.camera_drive import drive_cameras
 from faithfusion.data.camera_files import write_cameras_json
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.posed_camera import move_cameras
 from faithfusion.scene.checkpoint import load_scene
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--camera", default="", help="camera of the drive (default: the first)")
     options = parser.parse_args(argv)
     scene, _ = load_scene(options.scene_checkpoint)
-    clip = read_clip(options.clip) if options.clip else None
+    clip = read_drive(options.clip) if options.clip else None
     if options.time < 0 or (clip is not None and options.time >= clip.num_frames):
         raise InputError("--time", options.time, "a time stamp of the drive")
     require_writable(options.out.parent)

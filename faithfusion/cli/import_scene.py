@@ -16,7 +16,7 @@ from pathlib import Path
 
 from faithfusion.data.camera_drive import find_images, level_world, plan_drive, write_camera_drive
 from faithfusion.data.camera_files import read_cameras
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.posed_camera import match_cameras
 from faithfusion.evaluate.report.import_check import check_import
 from faithfusion.render.sky_estimate import sky_behind
@@ -84,7 +84,7 @@ def import_file(options: argparse.Namespace) -> tuple[GaussianScene, DriveClip |
         return scene, None, line, metadata
     require_writable(options.out)
     write_camera_drive(options.out / "drive", drive, cameras, images)
-    clip = read_clip(options.out / "drive")
+    clip = read_drive(options.out / "drive")
     if options.sky_from_images:
         scene = dataclasses.replace(scene, sky=sky_behind(scene.gaussians, clip.frames, SKY_HEIGHT))
     return scene, clip, line, metadata
@@ -92,6 +92,6 @@ def import_file(options: argparse.Namespace) -> tuple[GaussianScene, DriveClip |
 
 def import_model(options: argparse.Namespace) -> tuple[GaussianScene, DriveClip | None, str, dict]:
     """A trained model of DriveStudio, in the world of its drive if that is given."""
-    clip, run = read_clip(options.clip) if options.clip else None, read_training_run(options.drivestudio)
+    clip, run = read_drive(options.clip) if options.clip else None, read_training_run(options.drivestudio)
     imported = import_drivestudio(options.drivestudio, world_from_model=model_world(run, clip), run=run)
     return imported.scene, clip, describe(imported), {"left_out": list(imported.notes)}

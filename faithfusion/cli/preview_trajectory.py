@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path, path_cameras
 from faithfusion.data.path_hits import path_hits, warning_line
 from faithfusion.data.trajectory_config import TrajectoryEntry
@@ -50,7 +50,7 @@ class PreviewConfig:
 
 def main(argv: list[str]) -> None:
     config = parse_config(PreviewConfig, argv, description=__doc__)
-    clip = read_clip(Path(config.scene), num_frames=config.num_frames or None)
+    clip = read_drive(Path(config.scene), num_frames=config.num_frames or None)
     path = clip_path(clip, config.trajectory)
     camera_name = config.camera or clip.camera_names[0]
     path_cameras(clip, camera_name, path)  # an unknown camera is refused before anything is written

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from faithfusion.config import parse_config, to_plain
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.images import load_image
 from faithfusion.data.splits import SplitConfig, every_nth_of_each_camera, split_clip
@@ -55,9 +55,9 @@ def main(argv: list[str]) -> None:
     if options.posterior_stride < 1:
         raise InputError("--posterior_stride", options.posterior_stride, "at least 1")
     split_config = SplitConfig(options.held_out_every, options.stretch_frames)
-    clip = read_clip(options.scene, camera_names=options.cameras)
+    clip = read_drive(options.scene, camera_names=options.cameras)
     split = split_clip(clip, split_config)
-    read_clip(options.scene)  # all cameras are scored
+    read_drive(options.scene)  # all cameras are scored
     require_writable(options.out)
     with atomic_file(options.out / "config.yaml") as temporary:  # where the viewer finds the drive
         temporary.write_text(yaml.safe_dump({"out": str(options.out), "scene": str(options.scene.resolve())}))
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> None:
     log.run("calibrate", (eig, options.posterior_stride), [path], calibrate)
     scene, metadata = load_scene(path, device)
     export_ply(options.out / "scene.ply", gaussians_at(scene, 0))
-    held_out = split_clip(clip_as_fitted(read_clip(options.scene), scene), split_config).held_out
+    held_out = split_clip(clip_as_fitted(read_drive(options.scene), scene), split_config).held_out
     scores = score_frames(scene, held_out)
     metrics = {"held_out": scores, "gaussians": scene.gaussians.num, "fit_seconds": metadata["fit_seconds"]}
     with atomic_file(options.out / "metrics.json") as temporary:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path, path_cameras
 from faithfusion.data.splits import SplitConfig
 from faithfusion.data.trajectories import distance_from_path_m
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
     config = parse_config(RenderEigConfig, argv, description=__doc__)
     out = Path(config.out)
     scene, metadata = load_scene(Path(config.scene_checkpoint), choose_device("auto"))
-    clip = clip_as_fitted(read_clip(Path(config.clip)), scene)
+    clip = clip_as_fitted(read_drive(Path(config.clip)), scene)
     names = (config.camera,) if config.camera else clip.camera_names
     shift = (TrajectoryEntry(shift_m=config.shift_m),) if config.shift_m else ()
     cameras = path_cameras(clip, names[0], clip_path(clip, config.trajectory or shift))

@@ -1,4 +1,4 @@
-"""Writes a drive in the layout `read_clip` reads without being told (DriveStudio's Waymo layout, docs/data.md).
+"""Writes a drive in the layout `read_drive` reads without being told (DriveStudio's Waymo layout, docs/data.md).
 
 One frame at a time, so a long drive never lies in memory. Call `make_folders` and `write_rig` once, `write_frame` per
 time stamp, `write_tracks` and, if masks are wanted, `box_masks.write_dynamic_masks` at the end;

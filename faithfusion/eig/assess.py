@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from faithfusion.config import to_plain
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.movers import uncarried_movers
 from faithfusion.data.splits import SplitConfig, every_nth_of_each_camera, split_clip
@@ -113,7 +113,7 @@ def fitted_clip(clip: DriveClip, metadata: dict[str, Any]) -> DriveClip:
     plan = metadata.get("assessed_on")
     if plan is None:
         return clip
-    return read_clip(clip.root, camera_names=tuple(plan["cameras"]), num_frames=plan["num_frames"])
+    return read_drive(clip.root, camera_names=tuple(plan["cameras"]), num_frames=plan["num_frames"])
 
 
 def reassess_scene(

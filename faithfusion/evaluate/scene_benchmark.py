@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.surface_scores import score_regions
@@ -75,7 +75,7 @@ def _score_variant(
     config: SceneBenchmarkConfig, street: StreetConfig, drive: Path, fit: FitConfig, folder: Path
 ) -> dict[str, float]:
     log, path, scores = StageLog(folder), folder / "scene.safetensors", folder / "scores.json"
-    clip = read_clip(drive)
+    clip = read_drive(drive)
     split = split_clip(clip, config.split)
 
     def reconstruct() -> None:

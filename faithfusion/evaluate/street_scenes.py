@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from faithfusion.config import to_plain
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
 from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
@@ -95,7 +95,7 @@ def fitted_street(config: KnownTruthConfig, seed: int) -> FittedScene:
     street = dataclasses.replace(config.street, seed=seed, shifts_m=config.shifts_m)
     log = StageLog(folder)
     log.run("street", street, [folder / "drive"], lambda: make_street(street, folder / "drive"))
-    clip = read_clip(folder / "drive")
+    clip = read_drive(folder / "drive")
     times = range(config.frame_stride // 2, clip.num_frames, config.frame_stride)
 
     def true_images(shift_m: float) -> Iterator[TrueImage]:
@@ -110,11 +110,11 @@ def fitted_street(config: KnownTruthConfig, seed: int) -> FittedScene:
 
 def fitted_stereo(config: KnownTruthConfig) -> FittedScene:
     """The first camera of a recorded drive is fitted; the second's images are the truth, at its own distance."""
-    both = read_clip(Path(config.stereo))
+    both = read_drive(Path(config.stereo))
     if len(both.camera_names) < 2:
         raise InputError(config.stereo, f"cameras {both.camera_names}", "a second camera whose images are the truth")
     fitted, other = both.camera_names[:2]
-    clip = read_clip(Path(config.stereo), camera_names=(fitted,))
+    clip = read_drive(Path(config.stereo), camera_names=(fitted,))
     folder = Path(config.out) / both.name
 
     def true_images() -> Iterator[TrueImage]:

@@ -12,7 +12,7 @@ import torch
 
 from faithfusion.clips.store import CutSequence
 from faithfusion.clips.windows import Span, training_spans
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.pairs.config import PairsConfig, WithheldConfig
@@ -45,7 +45,7 @@ def street_sequences(seed: int, config: PairsConfig, workspace: Path, facts: dic
     drive = workspace / f"street_{seed:04d}"
     street = dataclasses.replace(config.street, seed=seed, shifts_m=shifts_m)
     make_street(street, drive)
-    clip = read_clip(drive)
+    clip = read_drive(drive)
     split = split_clip(clip, config.split)
     fitted = fit_drive(clip, split.train, split.calibration, steps, config, workspace / "fit.safetensors")
     facts |= {"seed": seed, "shifts_m": shifts_m, "fit_steps": steps, "sequences": []}
@@ -74,8 +74,8 @@ def cross_camera_sequences(
     """A drive fitted on some of its cameras and rendered at others, whose recorded frames are the truth. Targets of
     which the fit saw too little are named in `facts` and left out."""
     facts |= {"drive": root.name, "fits": [], "sequences": [], "skipped": []}
-    for number, (fit_cameras, targets) in enumerate(camera_pairs(read_clip(root), config)):
-        clip = read_clip(root, camera_names=fit_cameras, num_frames=config.num_frames or None)
+    for number, (fit_cameras, targets) in enumerate(camera_pairs(read_drive(root), config)):
+        clip = read_drive(root, camera_names=fit_cameras, num_frames=config.num_frames or None)
         split = split_clip(clip, config.split)
         steps = _draw(config.fit_steps, make_generator(config.seed, "pairs", root.name, number))
         state = workspace / f"fit_{number}.safetensors"
@@ -83,7 +83,7 @@ def cross_camera_sequences(
         facts["fits"].append({"cameras": fit_cameras, "steps": steps})
         own = sum(coverage(fitted.scene, fitted.clip, name) for name in fit_cameras) / len(fit_cameras)
         for name in targets:
-            other = read_clip(root, camera_names=[name], num_frames=clip.num_frames)
+            other = read_drive(root, camera_names=[name], num_frames=clip.num_frames)
             other = clip_as_fitted(other, fitted.scene)
             seen = coverage(fitted.scene, other, name) / max(own, 1e-6)
             what = {"fit": number, "camera": name, "coverage": round(seen, 3)}
@@ -119,7 +119,7 @@ def withheld_sequences(
 ) -> Iterator[CutSequence]:
     """A drive fitted at some of its time stamps; the recorded frames of the others are the truth."""
     facts |= {"drive": root.name, "fits": [], "sequences": []}
-    clip = read_clip(root, camera_names=config.withheld.cameras or None, num_frames=config.num_frames or None)
+    clip = read_drive(root, camera_names=config.withheld.cameras or None, num_frames=config.num_frames or None)
     for number, plan in enumerate(sparse_fits(clip, config)):
         state = workspace / f"fit_{number}.safetensors"
         fitted = fit_drive(clip, plan.train, plan.calibration, plan.steps, config, state)

@@ -16,7 +16,7 @@ from faithfusion.clips.manifest import ListedShard, read_manifest, write_manifes
 from faithfusion.clips.store import CutSequence, read_shard, write_shard
 from faithfusion.clips.windows import training_spans
 from faithfusion.config import config_hash
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import split_clip
 from faithfusion.pairs.config import PairsConfig, shard_options
 from faithfusion.pairs.kinds import (
@@ -113,12 +113,12 @@ def check_inputs(config: PairsConfig, plans: Sequence[PlannedShard]) -> None:
         training_spans(config.street.num_frames, config.window_frames, config.overlap_frames)
         return
     for plan in track(plans, "check drives"):
-        clip = read_clip(plan.root, num_frames=config.num_frames or None)
+        clip = read_drive(plan.root, num_frames=config.num_frames or None)
         if config.kind == "cross_camera":
             wanted = {name for fit, targets in camera_pairs(clip, config) for name in (*fit, *targets)}
         else:
             wanted = set(config.withheld.cameras or clip.camera_names)
-        clip = read_clip(plan.root, num_frames=config.num_frames or None, camera_names=sorted(wanted))
+        clip = read_drive(plan.root, num_frames=config.num_frames or None, camera_names=sorted(wanted))
         if config.kind == "withheld":
             sparse_fits(clip, config)
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from faithfusion.data.calibration import invert_rigid
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.new_path import NewPath, clip_path, lay_out, path_cameras
 from faithfusion.data.path_hits import PathHit, path_hits, warning_line
@@ -85,7 +85,7 @@ def _check_drive(config: RefineConfig) -> None:
         _require_window(config, config.num_frames or config.street.num_frames)
         lay_out(config.trajectory_entries, *street_drive(config))
         return
-    clip = read_clip(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
+    clip = read_drive(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
     require_camera(config, clip.camera_names)
     split_clip(clip, config.split)
     _require_window(config, clip.num_frames)
@@ -118,7 +118,7 @@ def open_drive(config: RefineConfig, log: StageLog) -> DriveClip:
     if config.scene is None:
         street = street_config(config)
         log.run("street", street, [root], lambda: make_street(street, root))
-    return read_clip(root, camera_names=config.cameras or None, num_frames=config.num_frames or None)
+    return read_drive(root, camera_names=config.cameras or None, num_frames=config.num_frames or None)
 
 
 def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | None = None) -> RefineRun:
@@ -188,7 +188,7 @@ def _other_cameras(clip: DriveClip, fitted: GaussianScene) -> tuple[Frame, ...]:
     """Frames of the drive's cameras that the run did not use, at its time stamps, posed as the fit refined it; none,
     and a line that says so, if they cannot be read: perhaps that is why they are not used."""
     try:
-        whole = clip_as_fitted(read_clip(clip.root, num_frames=clip.num_frames), fitted)
+        whole = clip_as_fitted(read_drive(clip.root, num_frames=clip.num_frames), fitted)
     except InputError as error:
         say(f"cameras that were not used are not compared: {error}")
         return ()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import SplitConfig
 from faithfusion.eig.assess import fitted_clip
 from faithfusion.eig.config import EigConfig
@@ -58,7 +58,7 @@ def open_run(
     config = _read_config(path / "config.yaml") if path.is_dir() else {}
     files = scene_files(path)
     root = clip_root or _drive_of(path, config)
-    clip = read_clip(root, num_frames=config.get("num_frames") or None)
+    clip = read_drive(root, num_frames=config.get("num_frames") or None)
     versions = {name: _open_version(file, clip, device) for name, file in files.items()}
     clip = clip_as_fitted(clip, next(iter(versions.values())).scene)
     camera_name = config.get("camera") or (config.get("cameras") or [""])[0]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from faithfusion.check.findings import Level, Limits
 from faithfusion.check.run import CheckResult, check_clip
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_scene.py"
 FEW = Limits(num_samples=3)  # the faults are plain, fewer samples find them as well
@@ -31,7 +31,7 @@ def drive(sound_drive: Path, tmp_path: Path) -> Path:
 
 
 def check(root: Path, limits: Limits = FEW) -> CheckResult:
-    return check_clip(read_clip(root), limits)
+    return check_clip(read_drive(root), limits)
 
 
 def test_a_sound_street_passes(sound_drive: Path) -> None:
@@ -76,7 +76,7 @@ def test_inverted_sky_is_found_without_lidar(drive: Path) -> None:
 
 
 def test_one_frame_is_checked_as_far_as_it_goes(sound_drive: Path) -> None:
-    result = check_clip(read_clip(sound_drive, num_frames=1), FEW)
+    result = check_clip(read_drive(sound_drive, num_frames=1), FEW)
     assert not result.is_broken
     assert any(f.level is Level.NOTE and "one frame only" in f.text for f in result.findings)
 

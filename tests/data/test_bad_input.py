@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
 from faithfusion.utils.errors import InputError
 
@@ -96,33 +96,33 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_damage_is_refused_in_one_line(tmp_path: Path, case: str) -> None:
     root = write_tiny_clip(tmp_path / "drive")
     damage, message = DAMAGE[case]
-    read_clip(root)
+    read_drive(root)
     damage(root)
     with pytest.raises(InputError, match=message) as caught:
-        read_clip(root)
+        read_drive(root)
     assert "\n" not in str(caught.value) and "; expected " in str(caught.value)
 
 
 def test_unknown_camera_and_windows_longer_than_the_clip(tmp_path: Path) -> None:
     root = write_tiny_clip(tmp_path / "drive", optional=False)
     with pytest.raises(InputError, match="no camera '5'; expected one of 0, 1"):
-        read_clip(root, camera_names=["0", "5"])
+        read_drive(root, camera_names=["0", "5"])
     with pytest.raises(InputError, match="each once"):
-        read_clip(root, camera_names=["0", "0"])
+        read_drive(root, camera_names=["0", "0"])
     for count in (7, 0, -1):
         with pytest.raises(InputError, match=f"num_frames = {count}; expected 1 to 6"):
-            read_clip(root, num_frames=count)
+            read_drive(root, num_frames=count)
 
 
 def test_damage_outside_the_chosen_window_does_not_matter(tmp_path: Path) -> None:
     root = write_tiny_clip(tmp_path / "drive")
     _cut(root / "images" / "005_0.jpg")
     _cut(root / "images" / "001_1.jpg")
-    assert read_clip(root, camera_names=["0"], num_frames=4).num_frames == 4
+    assert read_drive(root, camera_names=["0"], num_frames=4).num_frames == 4
 
 
 def test_an_image_exchanged_after_reading_is_refused(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "drive", optional=False))
+    clip = read_drive(write_tiny_clip(tmp_path / "drive", optional=False))
     _resize(clip.frames[0].image_path)
     with pytest.raises(InputError, match="size 16x12; expected 32x24"):
         load_image(clip.frames[0])

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from faithfusion.data.box_masks import Lens, box_pixels, pinhole_rays, read_lens, write_dynamic_masks
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import BoxTrack, RigCamera, make_folders, write_frame, write_rig, write_tracks
-from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_dynamic_mask
 from faithfusion.data.instances import leaves_its_place
 from faithfusion.data.lens import distort_pixels
@@ -101,7 +101,7 @@ def test_written_masks_hold_moving_objects_by_kind(tmp_path: Path) -> None:
     assert masks["vehicle"][:, : WIDTH // 2].any() and not masks["vehicle"][:, WIDTH // 2 :].any()  # it is on the left
     assert masks["human"][:, WIDTH // 2 :].any() and not masks["human"][:, : WIDTH // 2].any()
     assert not masks["all"][24:34, 38:44].any()  # the parked one ahead
-    assert load_dynamic_mask(read_clip(tmp_path).frames[2]).any()
+    assert load_dynamic_mask(read_drive(tmp_path).frames[2]).any()
 
 
 def test_the_pose_of_the_image_counts_where_it_is_known(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from faithfusion.data.camera_drive import (
     plan_drive,
     write_camera_drive,
 )
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.posed_camera import PosedCamera, move_cameras
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.utils.errors import InputError
@@ -41,7 +41,7 @@ def test_drive_reads_back_with_the_poses_of_the_file(tmp_path: Path, scale: floa
     drive = plan_drive(cameras, scale=scale)
     images = find_images(tmp_path / "in", cameras)
     write_camera_drive(tmp_path / "drive", drive, cameras, images)
-    clip = read_clip(tmp_path / "drive")
+    clip = read_drive(tmp_path / "drive")
     assert clip.num_frames == len(cameras) and clip.camera_names == ("0",)
     for frame, camera, source in zip(clip.frames, cameras, images, strict=True):
         expected = drive.drive_from_file.move_pose(camera.world_from_camera)
@@ -64,7 +64,7 @@ def test_world_is_level_and_shifts_stay_level(tmp_path: Path) -> None:
     np.testing.assert_allclose(drive.world_from_ego[:, :3, 2], [[0, 0, 1]] * len(cameras), atol=1e-12)
     write_images(tmp_path / "in", cameras)
     write_camera_drive(tmp_path / "drive", drive, cameras, find_images(tmp_path / "in", cameras))
-    clip = read_clip(tmp_path / "drive")
+    clip = read_drive(tmp_path / "drive")
     for frame, moved in zip(clip.frames, shifted_cameras(clip, "0", 2.0), strict=True):
         offset = (moved.world_from_camera - frame.camera.world_from_camera)[:3, 3].numpy()
         right = frame.camera.world_from_camera[:3, 0].numpy()

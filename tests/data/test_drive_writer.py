@@ -1,4 +1,4 @@
-"""What the writer writes, `read_clip` reads back: poses, calibration, boxes, points and pixels."""
+"""What the writer writes, `read_drive` reads back: poses, calibration, boxes, points and pixels."""
 
 import dataclasses
 import io
@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_clip import ego_pose
 
 from faithfusion.data.calibration import read_intrinsics
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import (
     BoxTrack,
     RigCamera,
@@ -21,7 +22,6 @@ from faithfusion.data.drive_writer import (
     write_rig,
     write_tracks,
 )
-from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.images import load_image
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.lidar import load_points_world
@@ -79,7 +79,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
     for t in range(NUM_FRAMES):
         write_frame(root, t, ego_pose(t), {"0": _encoded(t, "PNG"), "1": _picture(t)}, _scan(t) if t != 1 else None)
     write_tracks(root, [TRACK], NUM_FRAMES)
-    return read_clip(root)
+    return read_drive(root)
 
 
 def test_poses_come_back(clip: DriveClip) -> None:
@@ -140,7 +140,7 @@ def test_the_pose_of_an_image_comes_back(tmp_path: Path) -> None:
     write_rig(tmp_path, CAMERAS)
     moment = ego_pose(0) @ _pose(0.4, 0.0, 0.0)
     write_frame(tmp_path, 0, ego_pose(0), {"0": _picture(0), "1": _picture(0)}, image_poses={"1": moment})
-    clip = read_clip(tmp_path)
+    clip = read_drive(tmp_path)
     for camera, ego in zip(CAMERAS, (ego_pose(0), moment), strict=True):
         expected = np.linalg.inv(ego_pose(0)) @ ego @ camera.ego_from_camera @ OPENCV2DATASET
         np.testing.assert_allclose(clip.frame(0, camera.name).camera.world_from_camera, expected, atol=1e-5)

@@ -15,7 +15,7 @@ import torch
 from made_up_kitti import NUM_FRAMES, MadeUp, write_kitti, write_tracklet
 from PIL import Image
 
-from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
+from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask, load_image
 from faithfusion.data.kitti.oxts import EARTH_RADIUS_M, read_times_s, world_from_imu
 from faithfusion.data.kitti.prepare import KittiConfig, prepare_kitti
@@ -40,7 +40,7 @@ def drive(raw: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(drive: Path) -> DriveClip:
-    return read_clip(drive)
+    return read_drive(drive)
 
 
 def velo_from_imu() -> np.ndarray:
@@ -123,7 +123,7 @@ def test_tracklets_become_boxes_with_their_origin_at_the_centre(raw: MadeUp, cli
 def test_a_window_of_another_camera_made_smaller(raw: MadeUp, tmp_path: Path) -> None:
     out = tmp_path / "part"
     prepare_kitti(raw.source, out, KittiConfig(cameras=(1,), start=1, frames=2, scale=0.5))
-    part = read_clip(out)
+    part = read_drive(out)
     camera = part.frame(0, "0").camera
     assert (part.num_frames, camera.width, camera.height) == (2, truth.WIDTH // 2, truth.HEIGHT // 2)
     expected = [truth.K[0, 0] / 2, truth.K[1, 1] / 2, (truth.K[0, 2] + 0.5) / 2, (truth.K[1, 2] + 0.5) / 2]
@@ -134,7 +134,7 @@ def test_a_window_of_another_camera_made_smaller(raw: MadeUp, tmp_path: Path) ->
     image = load_image(part.frame(0, "0")).numpy()
     assert np.corrcoef(image.mean(-1).ravel(), mean.ravel())[0, 1] > 0.85  # noise
     assert part.tracks[0].time_indices.tolist() == [0, 1]
-    whole = read_clip(tmp_path / "part")
+    whole = read_drive(tmp_path / "part")
     assert torch.allclose(whole.world_from_ego[0], torch.eye(4), atol=1e-6)
 
 
@@ -151,7 +151,7 @@ def test_missing_and_broken_scans_are_named_and_left_out(tmp_path: Path, capsys:
     path.write_bytes(path.read_bytes()[:-7])
     prepare_kitti(raw.source, tmp_path / "drive", KittiConfig())
     assert "no whole LiDAR scan at 2 frames: 1, 3" in capsys.readouterr().err
-    clip = read_clip(tmp_path / "drive")
+    clip = read_drive(tmp_path / "drive")
     assert [path is not None for path in clip.lidar_paths] == [True, False, True, False]
     assert "lidar (2 of 4)" in clip.missing
 
@@ -160,7 +160,7 @@ def test_without_tracklets_there_are_no_boxes(raw: MadeUp, tmp_path: Path) -> No
     root = Path(shutil.copytree(raw.source.parent, tmp_path / truth.DATE))
     (root / truth.DRIVE / "tracklet_labels.xml").unlink()
     prepare_kitti(root / truth.DRIVE, tmp_path / "drive", KittiConfig())
-    assert {"boxes", "dynamic masks"} <= set(read_clip(tmp_path / "drive").missing)
+    assert {"boxes", "dynamic masks"} <= set(read_drive(tmp_path / "drive").missing)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_class_names(kind: str, expected: str, raw: MadeUp, tmp_path: Path) -> N
     root = Path(shutil.copytree(raw.source.parent, tmp_path / truth.DATE))
     write_tracklet(root / truth.DRIVE, kind, 0, [raw.box], raw.box_size)
     prepare_kitti(root / truth.DRIVE, tmp_path / "drive", KittiConfig(masks=False))
-    assert [track.class_name for track in read_clip(tmp_path / "drive").tracks] == [expected]
+    assert [track.class_name for track in read_drive(tmp_path / "drive").tracks] == [expected]
 
 
 def test_the_same_again_is_left_and_another_refused(raw: MadeUp, drive: Path) -> None:
@@ -262,6 +262,6 @@ def test_the_command_writes_a_drive(raw: MadeUp, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads((out / "layout.json").read_text())["layout"] == "waymo"
-    assert read_clip(out).num_frames == 2
+    assert read_drive(out).num_frames == 2
     refused = subprocess.run([*command[:-1], "99"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1

@@ -19,7 +19,7 @@ from made_up_layouts import (
 from PIL import Image
 from tiny_clip import ego_pose, write_tiny_clip
 
-from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
+from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask
 from faithfusion.data.layout_evidence import find_layout
 from faithfusion.data.layouts import LAYOUTS
@@ -31,7 +31,7 @@ from faithfusion.utils.errors import InputError
 
 @pytest.fixture(scope="module", params=list(FACTS))
 def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
-    return read_clip(write_as(request.param, tmp_path_factory.mktemp("drives") / request.param))
+    return read_drive(write_as(request.param, tmp_path_factory.mktemp("drives") / request.param))
 
 
 def _truth_from_clip(clip: DriveClip) -> np.ndarray:
@@ -88,14 +88,14 @@ def test_the_world_moves_as_the_clip_says(clip: DriveClip) -> None:
 def test_a_marker_and_an_argument_decide(tmp_path: Path) -> None:
     root = write_as("argoverse", tmp_path / "drive")
     (root / "layout.json").write_text('{"layout": "kitti", "frame_rate_hz": 20}')
-    clip = read_clip(root)
+    clip = read_drive(root)
     assert (clip.layout, clip.frame_rate_hz) == ("kitti", 20.0)
-    assert read_clip(root, layout="argoverse").layout == "argoverse"
+    assert read_drive(root, layout="argoverse").layout == "argoverse"
 
 
 def test_without_lidar_and_boxes_the_shapes_of_pictures_tell(tmp_path: Path) -> None:
     for name in FACTS:
-        assert read_clip(write_as(name, tmp_path / name, optional=False)).layout == name
+        assert read_drive(write_as(name, tmp_path / name, optional=False)).layout == name
 
 
 def _crop_all(root: Path) -> None:
@@ -109,12 +109,12 @@ def test_an_ambiguous_folder_is_refused_with_the_choices(tmp_path: Path) -> None
     with pytest.raises(
         InputError, match="fits the layouts kitti and argoverse and nuplan; expected a layout.json"
     ) as e:
-        read_clip(root)
+        read_drive(root)
     assert "\n" not in str(e.value)
     scans = write_as("kitti", tmp_path / "scans")
     _crop_all(scans)
     with pytest.raises(InputError, match="fits the layouts kitti and argoverse; .* NAME one of kitti, argoverse"):
-        read_clip(scans)
+        read_drive(scans)
 
 
 def test_a_folder_that_fits_no_layout_is_refused(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_folder_that_fits_no_layout_is_refused(tmp_path: Path) -> None:
     for path in (root / "extrinsics").iterdir():
         np.savetxt(path, rigid(np.eye(3), np.zeros(3)))
     with pytest.raises(InputError, match="fits no known layout: extrinsics per frame with flu axes, 6 cameras"):
-        read_clip(root)
+        read_drive(root)
 
 
 def test_a_camera_that_looks_down_leaves_the_axes_to_the_others(tmp_path: Path) -> None:
@@ -147,25 +147,25 @@ def test_bad_markers_are_refused(tmp_path: Path, case: str) -> None:
     root = write_tiny_clip(tmp_path / "drive", optional=False)
     (root / "layout.json").write_text(text)
     with pytest.raises(InputError, match=f"layout.json: .*{message}"):
-        read_clip(root)
+        read_drive(root)
 
 
 def test_parts_of_a_layout_that_are_missing_are_named(tmp_path: Path) -> None:
     root = write_as("nuscenes", tmp_path / "drive")
     with pytest.raises(InputError, match="layout 'av2'"):
-        read_clip(root, layout="av2")
+        read_drive(root, layout="av2")
     with pytest.raises(InputError, match="ego_pose: no such folder"):
-        read_clip(root, layout="pandaset")
+        read_drive(root, layout="pandaset")
     (root / "lidar_pose" / "002.txt").unlink()
     with pytest.raises(InputError, match="lidar_pose/002.txt: no such file"):
-        read_clip(root)
+        read_drive(root)
     shutil.rmtree(root / "lidar_pose")
     with pytest.raises(InputError, match="lidar_pose/000.txt: no such file"):
-        read_clip(root)
+        read_drive(root)
     (root / "extrinsics" / "003_1.txt").unlink()
     shutil.rmtree(root / "lidar")
     with pytest.raises(InputError, match="extrinsics/003_1.txt: no such file"):
-        read_clip(root)
+        read_drive(root)
 
 
 def test_a_scan_of_another_row_size_is_named(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_scan_of_another_row_size_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"001.bin: 28 bytes; expected a positive multiple of 20 \(float32 rows of 5\)"
     ):
-        read_clip(root, layout="pandaset")
+        read_drive(root, layout="pandaset")
 
 
 def test_fine_masks_come_before_coarse_ones(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_fine_masks_come_before_coarse_ones(tmp_path: Path) -> None:
     (root / "fine_dynamic_masks" / "all").mkdir(parents=True)
     for path in (root / "dynamic_masks" / "all").iterdir():
         Image.new("L", (32, 24), 255).save(root / "fine_dynamic_masks" / "all" / path.name)
-    assert load_dynamic_mask(read_clip(root).frames[0]).all()
+    assert load_dynamic_mask(read_drive(root).frames[0]).all()
 
 
 def test_the_table_names_every_camera_once() -> None:

@@ -8,7 +8,7 @@ import torch
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data import lens
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image, load_valid_mask
 from faithfusion.data.lens import distort_pixels, largest_r2, make_lens_map, remap, undistort_pixels
 
@@ -65,8 +65,8 @@ def test_a_lens_that_sees_everything_has_no_mask_and_no_limit() -> None:
 
 
 def test_frames_of_a_wide_lens_have_a_mask_and_others_none(tmp_path: Path) -> None:
-    wide = read_clip(write_tiny_clip(tmp_path / "wide", optional=False, distortion=(0.4, 0.0, 0.0, 0.0, 0.0)))
-    straight = read_clip(write_tiny_clip(tmp_path / "straight", optional=False))
+    wide = read_drive(write_tiny_clip(tmp_path / "wide", optional=False, distortion=(0.4, 0.0, 0.0, 0.0, 0.0)))
+    straight = read_drive(write_tiny_clip(tmp_path / "straight", optional=False))
     seen = load_valid_mask(wide.frames[0])
     assert seen.shape == (24, 32) and seen[12, 16] and not seen[0, 0]
     assert load_valid_mask(straight.frames[0]) is None
@@ -80,7 +80,7 @@ def test_the_map_is_computed_once_per_camera_and_anew_for_a_new_file(tmp_path: P
         return make_lens_map(*args)
 
     monkeypatch.setattr(lens, "make_lens_map", counted)
-    clip = read_clip(write_tiny_clip(tmp_path / "bent", distortion=(-0.3, 0.0, 0.0, 0.0, 0.0)))
+    clip = read_drive(write_tiny_clip(tmp_path / "bent", distortion=(-0.3, 0.0, 0.0, 0.0, 0.0)))
     before = [load_image(frame) for frame in clip.frames][0]
     assert len(calls) == 2  # two cameras, six frames
     path = clip.root / "intrinsics" / "0.txt"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lidar import lidar_depth, load_points_world, project_points
 from faithfusion.types import Camera
 
@@ -59,7 +59,7 @@ def test_scan_points_come_in_the_world_without_lost_beams(tmp_path: Path) -> Non
     rows[7, 4] = np.nan
     rows.tofile(root / "lidar" / "002.bin")
     (root / "lidar" / "003.bin").unlink()
-    clip = read_clip(root)
+    clip = read_drive(root)
     points = load_points_world(clip, 2)
     expected = clip.world_from_ego[2].numpy() @ np.append(rows[0, 3:6], 1.0)
     assert points.shape == (199, 3)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_clip import ego_pose, write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path, driven_m, lay_out, path_cameras
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.data.trajectory_config import TrajectoryEntry
@@ -24,7 +24,7 @@ NUM_FRAMES = 8
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
     """1 m driven per time stamp, turning by 0.02 rad, far from the origin of the drive's own world."""
-    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("p") / "tiny", num_frames=NUM_FRAMES, optional=False))
+    return read_drive(write_tiny_clip(tmp_path_factory.mktemp("p") / "tiny", num_frames=NUM_FRAMES, optional=False))
 
 
 def turn_z(degrees: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path
 from faithfusion.data.path_hits import PathHit, outlines_overlap, path_hits, warning_line
 from faithfusion.data.trajectory_config import TrajectoryEntry
@@ -33,7 +33,7 @@ def drive(root: Path, points_world: np.ndarray) -> DriveClip:
         rows = np.zeros((len(near), SCAN_COLUMNS), np.float32)
         rows[:, 3:6] = near - [t, 0.0, 0.0]
         rows.tofile(root / "lidar" / f"{t:03d}.bin")
-    return read_clip(root)
+    return read_drive(root)
 
 
 def block(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], step: float = 0.25) -> np.ndarray:

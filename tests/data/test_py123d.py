@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lens import distort_pixels
 from faithfusion.data.lidar import load_points_world, project_points
 from faithfusion.data.py123d.cameras import make_camera, rectifying_map, resample
@@ -67,7 +67,7 @@ def clip(log: Path, tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
     result = prepare(log, out)
     assert result.returncode == 0, result.stderr
     assert "1 iterations without an image of every camera were left out" in result.stderr
-    return read_clip(out)
+    return read_drive(out)
 
 
 def world_from_ego(time_s: float) -> np.ndarray:
@@ -145,7 +145,7 @@ def test_a_fisheye_becomes_a_pinhole(log: Path, tmp_path: Path, truth: dict[str,
     out = tmp_path / "wide"
     result = prepare(log, out, "--cameras", "ftcam_f0", "--frames", "2", "--fov_deg", "80")
     assert result.returncode == 0, result.stderr
-    clip = read_clip(out)
+    clip = read_drive(out)
     camera = clip.frame(0, "0").camera
     focal = 0.5 * made_up.FISHEYE_WIDTH / np.tan(np.radians(40.0))
     assert float(camera.intrinsics[0, 0]) == pytest.approx(focal, rel=1e-5) and camera.width == made_up.FISHEYE_WIDTH

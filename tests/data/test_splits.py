@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
@@ -15,7 +15,7 @@ from faithfusion.utils.errors import InputError
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
     folder: Path = tmp_path_factory.mktemp("splits")
-    return read_clip(write_tiny_clip(folder / "long", num_frames=26, optional=False))
+    return read_drive(write_tiny_clip(folder / "long", num_frames=26, optional=False))
 
 
 def places(frames: tuple[Frame, ...]) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.trajectories import (
     distance_from_path_m,
     distance_to_line_m,
@@ -20,7 +20,7 @@ from faithfusion.utils.errors import InputError
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
-    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("drive") / "tiny", optional=False))
+    return read_drive(write_tiny_clip(tmp_path_factory.mktemp("drive") / "tiny", optional=False))
 
 
 def test_shift_is_to_the_left_of_the_ego_at_each_time(clip: DriveClip) -> None:
@@ -67,7 +67,7 @@ def test_unknown_camera_is_refused(clip: DriveClip) -> None:
 
 
 def test_distance_from_the_path_ignores_progress_along_it(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "drive", num_frames=6, camera_names=("0",), optional=False))
+    clip = read_drive(write_tiny_clip(tmp_path / "drive", num_frames=6, camera_names=("0",), optional=False))
     for shift_m in (0.0, 1.5, -3.0):
         for camera in shifted_cameras(clip, "0", shift_m)[1:-1]:
             assert distance_from_path_m(clip, camera) == pytest.approx(abs(shift_m), abs=0.06)  # the path bends

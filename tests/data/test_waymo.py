@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from made_up_waymo import DRIVING, NUM_FRAMES, PARKED, PINHOLES, SEGMENT, SKY, write_segment
 
 from faithfusion.data.calibration import read_intrinsics
-from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
+from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.lens import make_lens_map, remap
 from faithfusion.data.waymo.config import WaymoConfig
@@ -38,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def clip(data: Path) -> DriveClip:
     prepare_segment(data, data.parent / "drive", CONFIG)
-    return read_clip(data.parent / "drive")
+    return read_drive(data.parent / "drive")
 
 
 def _rows(clip: DriveClip, t: int, laser: int) -> np.ndarray:
@@ -159,7 +159,7 @@ def test_masks_cover_the_sky_and_what_moves(clip: DriveClip, data: Path, tmp_pat
     prepare_segment(data, tmp_path / "synced", WaymoConfig(cameras=(0,), synced_boxes=True, lidar="none"))
     synced = np.asarray(Image.open(tmp_path / "synced/dynamic_masks/all/000_0.png").convert("L")) > 0
     assert _overlap(synced, driving) > 0.94  # labels stand upright in the tilted vehicle: a row of pixels
-    assert read_clip(tmp_path / "synced").lidar_paths == (None, None)
+    assert read_drive(tmp_path / "synced").lidar_paths == (None, None)
 
 
 def test_returns_lasers_frames_and_poses_can_be_chosen(data: Path, clip: DriveClip, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_returns_lasers_frames_and_poses_can_be_chosen(data: Path, clip: DriveCl
         cameras=(0,), start=1, frames=1, lidar="top", second_return=True, image_poses=False, masks=False
     )
     prepare_segment(data, tmp_path / "chosen", config, segment=SEGMENT)
-    chosen = read_clip(tmp_path / "chosen")
+    chosen = read_drive(tmp_path / "chosen")
     rows = np.fromfile(chosen.lidar_paths[0], "<f4").reshape(-1, 14)
     _, surface, _ = truth.top_scan(SECONDS[1])
     behind = (truth.top_scan(SECONDS[1], boxes=False)[0] > 0) & np.isin(surface, [PARKED, DRIVING])

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from made_up_waymo import NUM_FRAMES, SEGMENT, write_segment
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.waymo import components, prepare, tables
 from faithfusion.data.waymo.config import WaymoConfig
 from faithfusion.data.waymo.prepare import prepare_segment
@@ -185,14 +185,14 @@ def test_an_interrupted_run_leaves_nothing_and_can_be_repeated(data: Path, tmp_p
         prepare_segment(data, tmp_path / "out" / "drive", config)
     assert len(calls) == 2 and not any((tmp_path / "out").iterdir())
     prepare_segment(data, tmp_path / "out" / "drive", config)
-    assert read_clip(tmp_path / "out" / "drive").num_frames == NUM_FRAMES
+    assert read_drive(tmp_path / "out" / "drive").num_frames == NUM_FRAMES
 
 
 def test_parts_that_were_not_downloaded_are_left_out(data: Path, tmp_path: Path, capsys) -> None:
     for tag in ("vehicle_pose", "camera_image", "camera_calibration"):
         shutil.copytree(data / tag, tmp_path / "training" / tag)
     prepare_segment(tmp_path / "training", tmp_path / "drive", CONFIG)
-    clip = read_clip(tmp_path / "drive")
+    clip = read_drive(tmp_path / "drive")
     assert clip.missing == ("sky masks", "dynamic masks", "ego masks", "lidar", "boxes")
     said = capsys.readouterr().err
     assert "no lidar, so no LiDAR" in said and "no lidar_box, so no boxes" in said
@@ -238,7 +238,7 @@ def test_the_tool_prepares_and_refuses(data: Path, tmp_path: Path, monkeypatch, 
     runpy.run_path(str(TOOL))["main"]([*options, "--frame_poses", "--lidar", "top"])
     facts = json.loads((tmp_path / "drive" / "waymo.json").read_text())
     assert facts["config"]["cameras"] == [1] and facts["config"]["image_poses"] is False
-    assert read_clip(tmp_path / "drive").num_frames == 1
+    assert read_drive(tmp_path / "drive").num_frames == 1
     monkeypatch.setattr(sys, "argv", [str(TOOL), *options, "--segment", "other"])
     with pytest.raises(SystemExit) as exit_:
         runpy.run_path(str(TOOL), run_name="__main__")

@@ -7,7 +7,7 @@ import torch
 from tiny_clip import write_tiny_clip
 from tiny_generator import tiny_window
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.distill.pixel_weight import edit_weight, recorded_sq_error
 from faithfusion.eig.published import bin_weight
 from faithfusion.fit.supervised_view import ViewLoader
@@ -47,7 +47,7 @@ def test_likelihood_is_what_the_edit_adds_times_the_ratio_of_scales() -> None:
 
 
 def test_error_of_the_recorded_images_by_hand(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip", num_frames=5))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip", num_frames=5))
     scene = initialise_scene(clip, clip.frames, InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4))
     recorded = ViewLoader(clip, clip.frames[:3])
     total, count = 0.0, 0.0

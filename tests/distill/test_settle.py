@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
 from faithfusion.distill.distil import settle
 from faithfusion.eig.assess import (
@@ -37,7 +37,7 @@ EIG = EigConfig()
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[DriveClip, Split, GaussianScene]:
     root = write_tiny_clip(tmp_path_factory.mktemp("settle") / "clip", num_frames=12)
-    clip = read_clip(root, camera_names=("1",))
+    clip = read_drive(root, camera_names=("1",))
     split = split_clip(clip, SplitConfig())
     return clip, split, fit_scene(clip, split.train, FIT)[0]
 
@@ -62,7 +62,7 @@ def test_a_stored_scene_is_assessed_on_its_own_cameras_and_frames(
     frames = every_nth_of_each_camera(split.recorded if settled else split.train, 2)
     expected = update_assessment(scene, clip, frames, calibration, EIG)
     metadata = assessment_facts(clip, SplitConfig(), 2, calibration, settled=settled)
-    whole = read_clip(clip.root)
+    whole = read_drive(clip.root)
     assert whole.camera_names == ("0", "1")
     part = fitted_clip(whole, metadata)
     assert (part.camera_names, part.num_frames) == (("1",), 12)
@@ -77,7 +77,7 @@ def test_a_drive_without_the_fitted_camera_is_refused(
 ) -> None:
     clip, split, scene = fitted
     metadata = assessment_facts(clip, SplitConfig(), 2, assess_scene(scene, clip, split.train, (), EIG).calibration)
-    other = read_clip(write_tiny_clip(tmp_path / "other", camera_names=("0",)))
+    other = read_drive(write_tiny_clip(tmp_path / "other", camera_names=("0",)))
     with pytest.raises(InputError, match="1"):
         fitted_clip(other, metadata)
 

@@ -7,7 +7,7 @@ import torch
 from tiny_clip import write_tiny_clip
 from tiny_generator import tiny_window
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lidar import lidar_depth, load_points_world
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.config import DistillConfig
@@ -17,7 +17,7 @@ from faithfusion.video.editing.editor import EditedClip
 
 
 def test_depth_of_new_views_is_that_of_the_scan_or_of_the_render(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path, num_frames=3))
+    clip = read_drive(write_tiny_clip(tmp_path, num_frames=3))
     cameras = shifted_cameras(clip, "0", 1.0)
     window = tiny_window(3, 24, 32)
     window.eig.alpha[:, :10] = 0.5  # hardly anything there
@@ -30,7 +30,7 @@ def test_depth_of_new_views_is_that_of_the_scan_or_of_the_render(tmp_path: Path)
 
 
 def test_without_lidar_there_is_no_depth(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path, num_frames=3, optional=False))
+    clip = read_drive(write_tiny_clip(tmp_path, num_frames=3, optional=False))
     assert novel_depth("lidar", clip, shifted_cameras(clip, "0", 1.0), tiny_window(3, 24, 32)) == [None] * 3
 
 

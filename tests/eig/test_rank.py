@@ -16,7 +16,7 @@ from reference.raster import render_reference
 from tiny_clip import write_tiny_clip
 
 import faithfusion.eig.rank as rank
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_ego_mask
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.eig.config import EigConfig
@@ -251,14 +251,14 @@ def test_bad_input_is_refused() -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Options of the tool for a tiny drive and a scene of its points."""
     folder = tmp_path_factory.mktemp("rank")
-    clip = read_clip(write_tiny_clip(folder / "clip"))
+    clip = read_drive(write_tiny_clip(folder / "clip"))
     scene = initialise_scene(clip, clip.frames, InitialiseConfig(max_gaussians=150, sky_height=8, num_frames=4))
     save_scene(folder / "scene.safetensors", scene, {})
     return ["--scene_checkpoint", str(folder / "scene.safetensors"), "--clip", str(folder / "clip")]
 
 
 def test_candidates_of_a_drive_are_its_moved_cameras_without_the_ego_vehicle(run: list[str]) -> None:
-    clip = read_clip(Path(run[-1]))
+    clip = read_drive(Path(run[-1]))
     candidates = clip_candidates(clip, ("1",), (-3.0, 1.5), 4)
     assert [(c.name, c.shift_m, c.time_index) for c in candidates] == [
         *(("1", -3.0, 0), ("1", -3.0, 4), ("1", 1.5, 0), ("1", 1.5, 4))
@@ -283,7 +283,7 @@ def test_the_tool_prints_a_table_and_writes_the_same_with_poses(
     assert "camera" in heading
     assert len({len(line) for line in (heading, *lines)}) == 1  # aligned
     assert len(lines) == len(rows) == 4
-    clip = read_clip(Path(run[-1]))
+    clip = read_drive(Path(run[-1]))
     for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
         cells = line.split()
         assert cells[:3] == [str(row["rank"]), row["camera"], str(row["time_index"])]

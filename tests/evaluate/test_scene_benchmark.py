@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.evaluate.metrics.surface_scores import moving_ids, score_regions, true_regions
 from faithfusion.evaluate.scene_benchmark import SceneBenchmarkConfig, markdown_table
@@ -48,7 +48,7 @@ def test_the_command_scores_every_variant_by_region_and_resumes(workspace: Path,
 
 
 def test_scores_are_pooled_over_pixels(workspace: Path) -> None:
-    clip = read_clip(workspace / "run" / "street_3")
+    clip = read_drive(workspace / "run" / "street_3")
     scene, _ = load_scene(workspace / "run" / "discs" / "street_3" / "scene.safetensors")
     scores = score_regions(scene, clip, "0", 3.0, 4)
     errors = []
@@ -64,7 +64,7 @@ def test_scores_are_pooled_over_pixels(workspace: Path) -> None:
 
 
 def test_regions_of_a_street_are_what_they_say(workspace: Path) -> None:
-    clip = read_clip(workspace / "run" / "street_3")
+    clip = read_drive(workspace / "run" / "street_3")
     view, camera = load_truth(clip.root, 3.0, "0", 4), shifted_cameras(clip, "0", 3.0)[4]
     ids = moving_ids(clip.root)
     regions = true_regions(view, camera, ids)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.fit.budget import GIB, affordable_gaussians, bytes_per_gaussian
 from faithfusion.fit.fit import FitConfig, fit_scene, within_memory
 from faithfusion.scene.initialise import InitialiseConfig
@@ -29,7 +29,7 @@ def test_too_little_memory_is_refused_with_what_is_needed() -> None:
 
 
 def test_a_fit_keeps_its_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     config = FitConfig(steps=2, device="cpu", cache_mb=1, initialise=InitialiseConfig(sky_height=8))
     assert within_memory(config, clip.frames) is config
     assert within_memory(dataclasses.replace(config, max_memory_gib=64.0), clip.frames).initialise == config.initialise

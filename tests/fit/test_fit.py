@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_valid_mask
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
@@ -36,7 +36,7 @@ CONFIG = FitConfig(
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
-    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("drive") / "clip", num_frames=5))
+    return read_drive(write_tiny_clip(tmp_path_factory.mktemp("drive") / "clip", num_frames=5))
 
 
 def make_optimiser(clip: DriveClip, **kwargs: object) -> SceneOptimiser:
@@ -144,7 +144,7 @@ def test_dynamic_pixels_count_only_where_boxes_carry_them(clip: DriveClip) -> No
 
 
 def test_what_the_lens_never_saw_does_not_count(tmp_path: Path) -> None:
-    bent = read_clip(write_tiny_clip(tmp_path / "clip", optional=False, distortion=(0.4, 0.0, 0.0, 0.0, 0.0)))
+    bent = read_drive(write_tiny_clip(tmp_path / "clip", optional=False, distortion=(0.4, 0.0, 0.0, 0.0, 0.0)))
     valid = load_valid_mask(bent.frames[0])
     assert valid is not None and 0.3 < valid.float().mean() < 0.99
     assert torch.equal(load_view(bent, bent.frames[0]).pixel_weight > 0, valid)

@@ -8,7 +8,7 @@ import torch
 from reference.cloud import make_camera, make_gaussians
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.fit.motion import RigPoseConfig, rigid_transforms
 from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.fit.recording import RecordingConfig, Rig
@@ -28,7 +28,7 @@ def static_scene(num: int = 400) -> GaussianScene:
 
 
 def test_cameras_move_with_the_vehicle_and_boxes_stay(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     change = rigid_transforms(torch.tensor([[0.1, -0.05, 0.02]]), torch.tensor([[0.0, 0.01, -0.02]]))
     refined = clip.world_from_ego[:4] @ change
     scene = dataclasses.replace(static_scene(), world_from_ego=refined)

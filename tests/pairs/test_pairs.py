@@ -23,7 +23,7 @@ from faithfusion.clips.manifest import read_manifest
 from faithfusion.clips.store import ShardFolder, read_shard
 from faithfusion.clips.windows import Span
 from faithfusion.config import to_plain
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
 from faithfusion.eig.assess import training_view
 from faithfusion.evaluate.report.pair_sheet import sheet_rows, write_pair_sheet
@@ -55,7 +55,7 @@ def no_picture(_path: Path) -> None:
 
 def recorded(drive: Path, camera: str, span: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
     """Recorded frames, cut to 32x16, and which of their pixels count."""
-    clip = read_clip(drive)
+    clip = read_drive(drive)
     frames = [clip.frame(t, camera) for t in range(*span)]
     masks = torch.stack([training_view(clip, frame).mask for frame in frames])
     return torch.stack([load_image(frame) for frame in frames])[:, 4:20], masks[:, 4:20]
@@ -75,7 +75,7 @@ def test_cross_camera_truth_is_the_other_camera(drive: Path, tmp_path: Path) -> 
         TINY, kind="cross_camera", out=str(tmp_path), drives=(str(drive),), cross_camera=cross, sequence_frames=9
     )
     (path,) = make_pairs(config, no_picture)
-    shard, clip = read_shard(path), read_clip(drive)
+    shard, clip = read_shard(path), read_drive(drive)
     assert path.name == "tiny_cross_camera.safetensors"
     facts = shard.provenance
     assert [fit["cameras"] for fit in facts["fits"]] == [["0"], ["1"]] and facts["skipped"] == []
@@ -120,7 +120,7 @@ def test_withheld_truth_is_what_the_fit_did_not_see(drive: Path, tmp_path: Path)
         require_truth(shard[index], *recorded(drive, "1", (start, start + 5)))
     fits = shard.provenance["fits"]
     assert len(fits) == 2 and all(3 <= len(fit["times"]) <= 7 for fit in fits)
-    clip = read_clip(drive, camera_names=("1",))
+    clip = read_drive(drive, camera_names=("1",))
     for fit in sparse_fits(clip, config):
         seen, calibrating = ({frame.time_index for frame in frames} for frames in (fit.train, fit.calibration))
         assert seen <= set(fit.times) and calibrating and not seen & calibrating
@@ -278,7 +278,7 @@ def test_a_sparse_fit_sees_both_sides_of_its_gaps(num_frames: int) -> None:
 
 
 def test_every_camera_of_a_set_is_fitted_and_the_others_are_targets(drive: Path) -> None:
-    clip = dataclasses.replace(read_clip(drive), camera_names=("0", "1", "2"))
+    clip = dataclasses.replace(read_drive(drive), camera_names=("0", "1", "2"))
     config = dataclasses.replace(TINY, kind="cross_camera")
     assert camera_pairs(clip, config) == [(("0",), ("1", "2"))]
     cross = CrossCameraConfig(fit_cameras=(("0", "2"), ("1",)), target_cameras=("1", "2"))

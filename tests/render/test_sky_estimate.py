@@ -6,7 +6,7 @@ import torch
 from reference.cloud import make_gaussians
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.render.sky_estimate import sky_behind
 from faithfusion.render.view import render_view
 from faithfusion.scene.sky import ray_directions, sample_sky
@@ -20,11 +20,11 @@ def test_the_sky_behind_gaussians_is_found(tmp_path: Path) -> None:
     gaussians.means[:] = gaussians.means[:, [2, 0, 1]] * torch.tensor([2.0, 1.0, 1.0])  # ahead of the drive
     rows = torch.linspace(0.1, 0.9, 32)[:, None, None].expand(32, 64, 3) * torch.tensor([1.0, 0.6, 0.3])
     scene = GaussianScene(gaussians, torch.zeros(60).long(), (), Sky(rows.contiguous()))
-    for frame in read_clip(root).frames:
+    for frame in read_drive(root).frames:
         picture = render_view(scene, frame.camera, frame.time_index, backend="warp").color
         frame.image_path.unlink()
         write_image(frame.image_path.with_suffix(".png"), picture.detach())
-    clip = read_clip(root)
+    clip = read_drive(root)
     found = sky_behind(gaussians, clip.frames, 32)
     for frame in clip.frames:
         open_sky = render_view(scene, frame.camera, frame.time_index, backend="warp").alpha < 0.3

@@ -18,7 +18,7 @@ from reference.drivestudio_models import Affine, DeformNetwork, SkyNetwork, node
 from scipy.spatial.transform import Rotation
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.render import render
 from faithfusion.render.project import project
 from faithfusion.render.view import render_view
@@ -318,7 +318,7 @@ def test_the_run_says_where_its_world_lies(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--clip"):
         model_world(run, None)
     assert model_world(TrainingRun("kitti"), None).scale == 1.0
-    clip = read_clip(write_tiny_clip(tmp_path / "drive"))
+    clip = read_drive(write_tiny_clip(tmp_path / "drive"))
     move = model_world(TrainingRun(start=3), clip)
     np.testing.assert_allclose(move.rotation, clip.world_from_ego[3, :3, :3], atol=1e-6)
     np.testing.assert_allclose(move.translation, clip.world_from_ego[3, :3, 3], atol=1e-6)

@@ -13,7 +13,7 @@ from reference.camera_writers import write_colmap, write_transforms
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.camera_files import read_cameras
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.render.view import render_view
 from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.splat_files import scene_before_color
@@ -78,7 +78,7 @@ def test_out_and_in_again(exported: Path, tmp_path: Path, kind: str) -> None:
         exported / "drive" / "images", "--out", run, "--background", 0.2, 0.3, 0.4,
     )  # fmt: skip
     scene, metadata = load_scene(run / "scene.safetensors")
-    original, clip, other = street_scene(16), read_clip(exported / "drive"), read_clip(run / "drive")
+    original, clip, other = street_scene(16), read_drive(exported / "drive"), read_drive(run / "drive")
     assert other.num_frames == 8 and metadata["imported_from"] == "point_cloud.ply"
     assert_same_pictures(original, clip, scene, other)
     with Image.open(run / "check.png") as picture:
@@ -96,7 +96,7 @@ def test_scale_and_up_are_followed(exported: Path, tmp_path: Path, capsys: pytes
     assert "mean PSNR" in capsys.readouterr().err
     (plain, _), (scaled, _) = (load_scene(tmp_path / name / "scene.safetensors") for name in ("plain", "scaled"))
     torch.testing.assert_close(scaled.gaussians.means, 2.0 * plain.gaussians.means, atol=0.05, rtol=0)
-    clips = [read_clip(tmp_path / name / "drive") for name in ("plain", "scaled")]
+    clips = [read_drive(tmp_path / name / "drive") for name in ("plain", "scaled")]
     torch.testing.assert_close(
         clips[1].world_from_ego[:, :3, 3], 2.0 * clips[0].world_from_ego[:, :3, 3], atol=0.05, rtol=0
     )

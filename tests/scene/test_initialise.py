@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lidar import project_points
 from faithfusion.scene.coloring import color_points, shrink, visible_points
 from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
@@ -22,7 +22,7 @@ CONFIG = InitialiseConfig(max_gaussians=300, sky_height=16, num_frames=6)
 
 
 def test_a_drive_with_everything(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     scene = initialise_scene(clip, clip.frames, CONFIG)
     gaussians = scene.gaussians
     assert 50 < gaussians.num <= 300 and len(scene.node_ids) == gaussians.num
@@ -37,7 +37,7 @@ def test_a_drive_with_everything(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_scene(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     first, second = (initialise_scene(clip, clip.frames, CONFIG) for _ in range(2))
     assert torch.equal(first.gaussians.means, second.gaussians.means)
     other = initialise_scene(clip, clip.frames, dataclasses.replace(CONFIG, seed=1))
@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_scene(tmp_path: Path) -> None:
 def test_a_bare_drive_starts_from_a_random_cloud_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip", optional=False))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip", optional=False))
     scene = initialise_scene(clip, clip.frames, CONFIG)
     assert scene.gaussians.num > 100 and not scene.nodes
     said = capsys.readouterr().err
@@ -59,7 +59,7 @@ def test_a_bare_drive_starts_from_a_random_cloud_and_says_so(
 
 
 def test_no_frames_are_refused(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     with pytest.raises(InputError, match="no training frames"):
         initialise_scene(clip, [], CONFIG)
     with pytest.raises(InputError, match="share"):

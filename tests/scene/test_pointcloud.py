@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lidar import load_points_world
 from faithfusion.scene.pointcloud import (
     accumulate_lidar,
@@ -18,7 +18,7 @@ from faithfusion.scene.pointcloud import (
 
 
 def test_points_in_moving_boxes_go_to_their_node_and_come_back(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     nodes = make_nodes(clip)
     assert [node.track_id for node in nodes] == [track.track_id for track in clip.tracks if track.is_moving]
     cloud = accumulate_lidar(clip, [3], nodes)
@@ -37,7 +37,7 @@ def test_points_in_moving_boxes_go_to_their_node_and_come_back(tmp_path: Path) -
 
 
 def test_long_drives_keep_a_share_of_every_scan_and_all_of_the_vehicles(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     nodes = make_nodes(clip)
     everything = accumulate_lidar(clip, range(6), nodes)
     some = accumulate_lidar(clip, range(6), nodes, max_points=60)

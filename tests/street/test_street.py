@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
+from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask, load_image, load_sky_mask
 from faithfusion.data.lidar import load_points_world, project_points
 from faithfusion.data.trajectories import shift_camera
@@ -44,7 +44,7 @@ def world() -> StreetWorld:
 
 
 def true_camera(root: Path, t: int, shift_m: float) -> Camera:
-    clip = read_clip(root)
+    clip = read_drive(root)
     return shift_camera(clip.frame(t, "0").camera, clip.world_from_ego[t], shift_m)
 
 
@@ -56,7 +56,7 @@ def unproject(depth: torch.Tensor, camera: Camera) -> torch.Tensor:
 
 
 def test_reader_finds_a_whole_drive(street: Path) -> None:
-    clip = read_clip(street)
+    clip = read_drive(street)
     assert (clip.num_frames, clip.camera_names) == (3, ("0", "2"))
     assert {"lidar", "boxes", "sky masks", "dynamic masks"}.isdisjoint(clip.missing)
     frame = clip.frame(1, "2")
@@ -68,7 +68,7 @@ def test_reader_finds_a_whole_drive(street: Path) -> None:
 
 def test_recorded_image_is_the_truth_at_the_driven_lane(street: Path) -> None:
     truth = load_truth(street, 0.0, "0", 2)
-    frame = read_clip(street).frame(2, "0")
+    frame = read_drive(street).frame(2, "0")
     assert (load_image(frame) - truth.color).abs().mean() < 0.02  # JPEG
     assert torch.equal(load_sky_mask(frame), truth.sky)
     assert torch.equal(truth.sky, truth.depth == 0)
@@ -82,7 +82,7 @@ def test_same_seed_gives_the_same_bytes_for_any_number_of_workers(street: Path, 
 
 
 def test_lidar_lies_on_the_true_depth(street: Path) -> None:
-    clip = read_clip(street)
+    clip = read_drive(street)
     points = load_points_world(clip, 1)
     assert len(points) > 0.4 * 32 * 180
     depth = load_truth(street, 0.0, "0", 1).depth
@@ -129,7 +129,7 @@ def test_boxes_hold_their_cars(street: Path) -> None:
 
 
 def test_moving_cars_are_masked_and_flow(street: Path) -> None:
-    clip = read_clip(street)
+    clip = read_drive(street)
     moving = {int(track.track_id.split("_")[-1]) for track in clip.tracks if track.is_moving or _speed(track) > 1}
     truth = load_truth(street, 0.0, "0", 1)
     expected = torch.isin(truth.instance_ids, torch.tensor([k + 1 for k in moving]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 import trimesh
 
-from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
+from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask
 from faithfusion.street.cars import car_size
 from faithfusion.street.config import StreetConfig, check_config
@@ -150,7 +150,7 @@ def test_ids_masks_and_boxes_tell_the_same(drive: Path) -> None:
     human = {int(key) for key, entry in info.items() if entry["class_name"] in ("Pedestrian", "Cyclist")}
     assert sum(entry["class_name"] == "Pedestrian" for entry in info.values()) == 4
     assert len(human) == 6
-    clip = read_clip(drive)
+    clip = read_drive(drive)
     assert {track.class_name for track in clip.tracks} == {"Vehicle", "Pedestrian", "Cyclist"}
     clip_from_dataset = clip_from_dataset_world(drive)
     seen = 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_clip import ego_pose, write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.types import DriveClip, RigidNode
 from faithfusion.viewer.cameras import view_camera
 from faithfusion.viewer.overlay import box_lines, drive_lines, frame_lines, frustum_lines, path_lines, scene_lines
@@ -19,7 +19,7 @@ STATE = ViewState("scene", "colour", 1, "0", 0.0, (64, 48))
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
-    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("drive") / "clip", num_frames=5))
+    return read_drive(write_tiny_clip(tmp_path_factory.mktemp("drive") / "clip", num_frames=5))
 
 
 def test_a_box_has_twelve_edges_of_its_size_around_its_centre() -> None:

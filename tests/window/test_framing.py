@@ -11,7 +11,7 @@ from reference.cloud import make_camera
 from tiny_clip import write_tiny_clip
 from tiny_generator import tiny_window
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_ego_mask, load_image
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
@@ -92,7 +92,7 @@ def test_pictures_that_are_too_small_are_refused() -> None:
 
 
 def test_the_recording_vehicle_is_not_truth(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip", width=32, height=32))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip", width=32, height=32))
     frame = clip.frame(2, "1")
     truth = recorded_truth(clip, frame, framing_of(frame.camera, FramingConfig()))
     assert torch.equal(truth.color, load_image(frame))

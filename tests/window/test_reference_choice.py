@@ -11,7 +11,7 @@ from tiny_clip import write_tiny_clip
 from tiny_generator import tiny_window
 
 from faithfusion.clips.windows import Span
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
 from faithfusion.types import Camera
 from faithfusion.window.references import (
@@ -54,7 +54,7 @@ def test_anchors_spread_over_the_span() -> None:
 
 
 def test_nearest_views_that_look_there_are_chosen_each_once(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip", num_frames=12))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip", num_frames=12))
     cameras = [clip.frame(t, "0").camera for t in range(12)]
     window = tiny_window(12, 24, 32)
     candidates = [clip.frame(t, "0") for t in (0, 3, 6, 9)]
@@ -68,7 +68,7 @@ def test_nearest_views_that_look_there_are_chosen_each_once(tmp_path: Path) -> N
 
 
 def test_pictures_and_poses_go_together(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "clip"))
+    clip = read_drive(write_tiny_clip(tmp_path / "clip"))
     frames = [clip.frame(1, "0"), clip.frame(3, "1")]
     images, poses = load_references(frames, 1, (16, 32))
     for number, frame in enumerate(frames):

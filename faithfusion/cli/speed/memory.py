@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from faithfusion.config import parse_config
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.street.config import StreetConfig
@@ -77,7 +77,7 @@ def _make_drive(config: FitMemoryConfig, out: Path) -> Path:
 
 def _fit_once(drive: str, num_frames: int, start: int, ceiling: int, config: FitMemoryConfig, report: str) -> None:
     """Runs in its own process: peak memory is a property of a process."""
-    clip = read_clip(Path(drive), num_frames=num_frames)
+    clip = read_drive(Path(drive), num_frames=num_frames)
     densify = dataclasses.replace(config.fit.densify, max_gaussians=ceiling)
     initialise = dataclasses.replace(config.fit.initialise, max_gaussians=start)
     fit = dataclasses.replace(

@@ -13,8 +13,8 @@ from PIL import Image
 from faithfusion.config import to_plain
 from faithfusion.data.box_masks import write_dynamic_masks
 from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import Scan, make_folders, write_frame, write_rig, write_tracks
-from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.image_files import image_size
 from faithfusion.data.kitti.calibration import KittiCalibration, read_calibration, rig_camera
 from faithfusion.data.kitti.oxts import read_packet, read_times_s, world_from_imu
@@ -90,7 +90,7 @@ def prepare_kitti(source: Path, out: Path, config: KittiConfig) -> None:
             write_frame(folder, t, world_from_velo[t], images, scan)
         _write_boxes(folder, source, world_from_velo, config)
         (folder / FACTS).write_text(json.dumps(facts | {"frames": frames}, indent=1))
-        clip = read_clip(folder)
+        clip = read_drive(folder)
     if without:
         say(f"{source}: no whole LiDAR scan at {len(without)} frames: {', '.join(map(str, without))}")
     say(f"{out}: {clip.num_frames} frames, cameras {', '.join(clip.camera_names)}, {len(clip.tracks)} tracks"

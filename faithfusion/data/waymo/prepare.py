@@ -9,8 +9,8 @@ from PIL import Image
 
 from faithfusion.config import to_plain
 from faithfusion.data.box_masks import write_dynamic_masks
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import make_folders, write_frame, write_rig, write_tracks
-from faithfusion.data.drivestudio import read_clip
 from faithfusion.data.waymo import components as c
 from faithfusion.data.waymo.boxes import read_tracks
 from faithfusion.data.waymo.config import WaymoConfig
@@ -50,7 +50,7 @@ def prepare_segment(data: Path, out: Path, config: WaymoConfig, *, segment: str 
                 Image.fromarray(mask).save(folder / "sky_masks" / f"{t:03d}_{camera}.png")
         _write_boxes(folder, data, source)
         (folder / FACTS).write_text(json.dumps(facts | {"times_us": source.times}, indent=1))
-        clip = read_clip(folder)
+        clip = read_drive(folder)
     say(f"{out}: {clip.num_frames} frames, cameras {', '.join(clip.camera_names)}, {len(clip.tracks)} tracks"
         + (f"; missing: {', '.join(clip.missing)}" if clip.missing else ""))  # fmt: skip
 

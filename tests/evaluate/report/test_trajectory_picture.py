@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tiny_clip import write_tiny_clip
 
-from faithfusion.data.drivestudio import read_clip
+from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path
 from faithfusion.data.path_hits import PathHit
 from faithfusion.data.trajectory_config import TrajectoryEntry
@@ -29,7 +29,7 @@ LANE_CHANGE = (TrajectoryEntry(shift_m=3.0, over_m=(5.0, 20.0)), TrajectoryEntry
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
-    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("drive") / "tiny", num_frames=25))
+    return read_drive(write_tiny_clip(tmp_path_factory.mktemp("drive") / "tiny", num_frames=25))
 
 
 def test_the_difference_is_told_in_the_recorded_egos_axes(clip: DriveClip) -> None:
@@ -85,7 +85,7 @@ def test_the_picture_has_the_colours_of_its_paths(clip: DriveClip) -> None:
 
 
 def test_a_drive_without_lidar_and_boxes_is_drawn_too(tmp_path: Path) -> None:
-    bare = read_clip(write_tiny_clip(tmp_path / "bare", optional=False))
+    bare = read_drive(write_tiny_clip(tmp_path / "bare", optional=False))
     assert draw_preview(bare, "1", clip_path(bare, [TrajectoryEntry(shift_m=2.0)])).std() > 0
 
 

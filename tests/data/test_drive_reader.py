@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from tiny_clip import ego_pose, write_tiny_clip
 
-from faithfusion.data.drivestudio import clip_from_dataset_world, read_clip
+from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask, load_ego_mask, load_image, load_sky_mask
 from faithfusion.data.lidar import project_points
 from faithfusion.types import DriveClip
@@ -16,7 +16,7 @@ from faithfusion.types import DriveClip
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
-    return read_clip(write_tiny_clip(tmp_path_factory.mktemp("drive") / "tiny"))
+    return read_drive(write_tiny_clip(tmp_path_factory.mktemp("drive") / "tiny"))
 
 
 def test_frames_are_time_major_and_complete(clip: DriveClip) -> None:
@@ -43,7 +43,7 @@ def test_camera_axes_are_opencv(clip: DriveClip) -> None:
 
 
 def test_first_frames_and_chosen_cameras_only(clip: DriveClip) -> None:
-    short = read_clip(clip.root, camera_names=["1"], num_frames=3)
+    short = read_drive(clip.root, camera_names=["1"], num_frames=3)
     assert (short.num_frames, short.camera_names, len(short.frames)) == (3, ("1",), 3)
     assert short.tracks[0].time_indices.tolist() == [0, 1, 2]
 
@@ -66,7 +66,7 @@ def test_pixels_and_masks_are_read_on_demand(clip: DriveClip) -> None:
 
 
 def test_absent_optional_parts_are_named_not_fatal(tmp_path: Path) -> None:
-    clip = read_clip(write_tiny_clip(tmp_path / "bare", optional=False))
+    clip = read_drive(write_tiny_clip(tmp_path / "bare", optional=False))
     assert clip.missing == ("sky masks", "dynamic masks", "ego masks", "lidar", "boxes")
     assert load_sky_mask(clip.frames[0]) is None
     assert clip.tracks == ()
@@ -75,7 +75,7 @@ def test_absent_optional_parts_are_named_not_fatal(tmp_path: Path) -> None:
 def test_partly_absent_parts_are_counted(tmp_path: Path) -> None:
     root = write_tiny_clip(tmp_path / "partial")
     (root / "lidar" / "003.bin").unlink()
-    clip = read_clip(root)
+    clip = read_drive(root)
     assert clip.missing == ("lidar (1 of 6)",)
     assert clip.lidar_paths[3] is None
 
@@ -85,19 +85,19 @@ def test_png_images_and_named_cameras(tmp_path: Path) -> None:
     for path in (root / "images").iterdir():
         Image.open(path).save(path.with_suffix(".png"))
         path.unlink()
-    assert read_clip(root).frames[1].image_path.name == "001_front_left.png"
+    assert read_drive(root).frames[1].image_path.name == "001_front_left.png"
 
 
 def test_a_distorted_camera_is_undistorted_on_load(tmp_path: Path) -> None:
-    straight = read_clip(write_tiny_clip(tmp_path / "straight", optional=False))
-    bent = read_clip(write_tiny_clip(tmp_path / "bent", optional=False, distortion=(-0.3, 0.0, 0.0, 0.0, 0.0)))
+    straight = read_drive(write_tiny_clip(tmp_path / "straight", optional=False))
+    bent = read_drive(write_tiny_clip(tmp_path / "bent", optional=False, distortion=(-0.3, 0.0, 0.0, 0.0, 0.0)))
     difference = (load_image(straight.frames[0]) - load_image(bent.frames[0])).abs()
     assert difference[0, 0].max() > 0.02  # the corner moves
     assert difference[12, 16].max() < 0.02  # the centre does not
 
 
 def test_the_real_drive_reads_and_its_cameras_agree(shared_data: Path) -> None:
-    clip = read_clip(shared_data / "kitti_0001")
+    clip = read_drive(shared_data / "kitti_0001")
     assert (clip.num_frames, clip.camera_names) == (49, ("0", "1"))
     left, right = clip.frame(0, "0").camera, clip.frame(0, "1").camera
     baseline = left.camera_from_world[:3, :3] @ (right.world_from_camera[:3, 3] - left.world_from_camera[:3, 3])

@@ -1,4 +1,4 @@
-"""Reader of drives in the layouts that DriveStudio's preprocessing writes (github.com/ziyc/drivestudio).
+"""Reads a drive in any of the layouts that DriveStudio's preprocessing writes (github.com/ziyc/drivestudio).
 
     images/{t:03d}_{cam}.jpg|png      intrinsics/{cam}.txt: fx fy cx cy k1 k2 p1 p2 k3
     extrinsics/{cam}.txt: camera (x forward, y left, z up) to ego      ego_pose/{t:03d}.txt: ego to world
@@ -43,7 +43,7 @@ from faithfusion.utils.errors import InputError
 IMAGE_NAME = re.compile(r"(\d+)_(.+)\.(jpg|jpeg|png)", re.IGNORECASE)
 
 
-def read_clip(
+def read_drive(
     root: Path,
     *,
     camera_names: Sequence[str] | None = None,
