@@ -13,7 +13,7 @@ from faithfusion.pairs.config import PairsConfig
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.training.config import TrainConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.generator import GeneratorConfig
+from faithfusion.video.model.config import GeneratorConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = {

@@ -8,10 +8,8 @@ import torch
 
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.model.branch import BranchConfig
-from faithfusion.video.model.generator import Generator, GeneratorConfig, build_generator
-from faithfusion.video.model.vae import CodecConfig, TinyVaeConfig
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.config import BranchConfig, CodecConfig, GeneratorConfig, TinyVaeConfig, WanConfig
+from faithfusion.video.model.generator import Generator, build_generator
 
 TINY_VAE = TinyVaeConfig(width_quarter=16, width_eighth=16, width_chunk=16, blocks_quarter=1)
 TINY = GeneratorConfig(

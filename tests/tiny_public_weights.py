@@ -9,8 +9,7 @@ from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
 from tiny_generator import TINY, tiny_config
 
 from faithfusion.video.model.conditioning import vace_channels
-from faithfusion.video.model.generator import GeneratorConfig, PretrainedConfig
-from faithfusion.video.model.vae import CodecConfig, WanVaeConfig
+from faithfusion.video.model.config import CodecConfig, GeneratorConfig, PretrainedConfig, WanVaeConfig
 from faithfusion.video.weights.prompt import PROMPT_TOKENS, PromptFile, save_prompt_file
 
 CHANNELS = 16

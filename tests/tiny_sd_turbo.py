@@ -15,7 +15,8 @@ from faithfusion.utils.seed import make_generator
 from faithfusion.video.fixer.build import build_fixer
 from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig
 from faithfusion.video.fixer.sd_turbo import SdTurboFixer
-from faithfusion.video.model.lora import LoraConfig, is_lora_name
+from faithfusion.video.model.config import LoraConfig
+from faithfusion.video.model.lora import is_lora_name
 
 PROMPT_WIDTH = 8
 LORA = {"trainable": "unet_lora", "lora": LoraConfig(rank=2)}

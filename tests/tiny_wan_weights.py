@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faithfusion.video.model.vae import WanVaeConfig
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.config import WanConfig, WanVaeConfig
 from faithfusion.video.weights.save_layouts import Unsaid
 from faithfusion.video.weights.weight_layouts import to_diffusers
 

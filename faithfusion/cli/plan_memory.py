@@ -76,7 +76,7 @@ def _training_request(options: PlanOptions) -> tuple[PlanRequest, str]:
 
 def generator_of(name: str) -> Any:
     """The architecture of wan-tiny, or in a YAML file."""
-    from faithfusion.video.model.generator import GeneratorConfig
+    from faithfusion.video.model.config import GeneratorConfig
     from faithfusion.video.plan.plan_models import known_model
     from faithfusion.video.weights.open_generator import SHIPPED_WEIGHTS
 

@@ -16,7 +16,7 @@ from faithfusion.training.fixer import FixerMethodConfig
 from faithfusion.training.flow import FlowConfig
 from faithfusion.training.optimizer import OptimizerConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.generator import GeneratorConfig
+from faithfusion.video.model.config import GeneratorConfig
 
 
 @dataclass(frozen=True)

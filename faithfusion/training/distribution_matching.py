@@ -27,9 +27,9 @@ from faithfusion.training.flow import draw_conditions, draw_times, loss_by_decil
 from faithfusion.training.phi_fields import PhiConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import LatentConditions
-from faithfusion.video.model.generator import GeneratorConfig
+from faithfusion.video.model.config import GeneratorConfig, PathName
 from faithfusion.video.model.paths import path_phi, path_state, path_times, predict_x0
-from faithfusion.video.model.time_schedule import PathName, flow_state, per_sample
+from faithfusion.video.model.time_schedule import flow_state, per_sample
 
 CRITIC = "critic"
 

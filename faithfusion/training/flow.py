@@ -15,9 +15,10 @@ from faithfusion.training.phi_fields import PhiConfig, draw_history, draw_phi
 from faithfusion.training.trained import Trainable, register_trained
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import LatentConditions
+from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.paths import path_phi, path_state
-from faithfusion.video.model.time_schedule import ScheduleConfig, sample_training_times, token_to_latent
+from faithfusion.video.model.time_schedule import sample_training_times, token_to_latent
 
 DECILES = 10
 

@@ -35,9 +35,8 @@ from faithfusion.training.method import build_method
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.sample import SamplerConfig, sample
 from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions
-from faithfusion.video.model.lora import LoraConfig
+from faithfusion.video.model.config import LoraConfig, ScheduleConfig
 from faithfusion.video.model.paths import path_state, path_times
-from faithfusion.video.model.time_schedule import ScheduleConfig
 
 PATHS = ("hold", "bridge", "per_token")
 SHAPE = (2, 8, 2, 4, 6)

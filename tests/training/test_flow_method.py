@@ -11,7 +11,7 @@ from faithfusion.training.data import LatentBatch
 from faithfusion.training.flow import FlowConfig, FlowMethod, draw_conditions, draw_times, loss_by_decile
 from faithfusion.training.phi_fields import PhiConfig
 from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
-from faithfusion.video.model.time_schedule import ScheduleConfig
+from faithfusion.video.model.config import ScheduleConfig
 
 OWN_PHI = PhiConfig(ones=0.0, smooth=0.0, history=0.0)
 

@@ -32,7 +32,7 @@ from faithfusion.training.train import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.sample import SamplerConfig
-from faithfusion.video.model.lora import LoraConfig
+from faithfusion.video.model.config import LoraConfig
 from faithfusion.video.weights.generator_file import load_generator, stored_sampler
 
 BRANCH = {"flow__trainable": "branch"}

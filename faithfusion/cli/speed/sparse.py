@@ -13,12 +13,10 @@ from torch import Tensor
 from faithfusion.config import parse_config
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.model.attention import ContextMemory
-from faithfusion.video.model.branch import BranchConfig
 from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions
-from faithfusion.video.model.generator import Generator, GeneratorConfig, build_generator
-from faithfusion.video.model.time_schedule import PATCH, ScheduleConfig
-from faithfusion.video.model.vae import CodecConfig
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.config import BranchConfig, CodecConfig, GeneratorConfig, ScheduleConfig, WanConfig
+from faithfusion.video.model.generator import Generator, build_generator
+from faithfusion.video.model.time_schedule import PATCH
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import LatentConditions
+from faithfusion.video.model.config import PathName
 from faithfusion.video.model.paths import advance, path_phi, path_state, path_times, predict_x0, rounded_phi
-from faithfusion.video.model.time_schedule import PathName, flow_state, per_sample
+from faithfusion.video.model.time_schedule import flow_state, per_sample
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model.generator import Generator

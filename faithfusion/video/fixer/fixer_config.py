@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.conditioning import ConditioningConfig
-from faithfusion.video.model.lora import LoraConfig
+from faithfusion.video.model.config import ConditioningConfig, LoraConfig
 
 HEAD_DIM = 16  # channels of one attention head
 

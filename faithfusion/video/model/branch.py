@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -26,43 +24,11 @@ from faithfusion.video.model.conditioning import (
     vace_channels,
     warped_channels,
 )
+from faithfusion.video.model.config import BranchConfig
 from faithfusion.video.model.mixture import start_logit
 from faithfusion.video.model.reference_attention import ReferenceAttention
 from faithfusion.video.model.time_schedule import PATCH
 from faithfusion.video.model.wan import WanBackbone, patchify
-
-
-@dataclass(frozen=True)
-class BranchConfig:
-    """The context branch.
-
-    Attributes:
-        init: "dit": clones of the backbone's first blocks; "vace": the graph of the VACE adapter.
-        num_blocks: blocks; the public VACE adapters have 15 (1.3B) and 8 (14B).
-        references: cross-attention to recorded views.
-        depth: the render's inverse depth as an input.
-        warped: how many warped recorded views (`Window.warped`) are inputs, the best first.
-        mix_views: the generator's linear guess (`prior: render`) starts from a mixture of render and warped views, with
-            weights per latent cell that the network gives, instead of from the render alone.
-        vace_reactive: what VACE sees where pixels are to be regenerated: "grey", as its inpainting was trained, or the
-            "render".
-    """
-
-    init: Literal["dit", "vace"] = "dit"
-    num_blocks: int = 2
-    references: bool = False
-    depth: bool = False
-    warped: int = 0
-    mix_views: bool = False
-    vace_reactive: Literal["grey", "render"] = "grey"
-
-    def __post_init__(self) -> None:
-        if self.num_blocks < 1:
-            raise InputError("branch.num_blocks", self.num_blocks, "at least 1")
-        if self.warped < 0:
-            raise InputError("branch.warped", self.warped, "0 (none) or a number of views")
-        if self.mix_views and not self.warped:
-            raise InputError("branch.mix_views", True, "branch.warped of at least 1: views to mix")
 
 
 def injection_map(config: BranchConfig, num_layers: int) -> tuple[int, ...]:

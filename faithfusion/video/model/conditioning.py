@@ -16,6 +16,7 @@ from torch import Tensor
 
 from faithfusion.clips.windows import CHUNK_FRAMES
 from faithfusion.types import EigVolume, Window
+from faithfusion.video.model.config import ConditioningConfig
 from faithfusion.video.model.time_schedule import PATCH
 from faithfusion.video.model.vae import DOWNSAMPLING
 
@@ -24,27 +25,6 @@ if TYPE_CHECKING:  # they import diffusers, which takes seconds
     from faithfusion.video.model.reference_attention import ReferenceViews
 
 EIG_CHANNELS = DOWNSAMPLING**2 + 4  # unshuffled maximum, mean, maximum, fraction above the threshold, coverage
-
-
-@dataclass(frozen=True)
-class ConditioningConfig:
-    """How calibrated error becomes noise.
-
-    Attributes:
-        noise_over_error: k in phi = k r / (1 + k r), r the expected RMS error of the render in [-1, 1] units, less
-            that of `certain_rms`.
-        token_quantile: quantile of the error over a token's pixels and frames that sets its phi (1 = maximum); one
-            frame of four alone is a quarter of a token, so any value above 0.75 notices it.
-        marked_rms: expected RMS error, colours in [0, 1], above which a pixel counts in the channel "fraction above";
-            fixed by training (what is reported as regenerated is `EditorConfig.regenerate_rms`). VACE's mask too.
-        certain_rms: expected RMS error, colours in [0, 1], up to which phi is 0: the render is kept as it is, and with
-            `sampler.sparse` costs nothing.
-    """
-
-    noise_over_error: float = 5.0
-    token_quantile: float = 0.95
-    marked_rms: float = 0.1
-    certain_rms: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,78 +17,26 @@ from faithfusion.video.model.attention import (
     UseContext,
 )
 from faithfusion.video.model.block import BlockInputs
-from faithfusion.video.model.branch import BranchConfig, ContextBranch
-from faithfusion.video.model.conditioning import ConditioningConfig, LatentConditions, rms_error, split_warped
-from faithfusion.video.model.lora import LoraConfig, add_lora
+from faithfusion.video.model.branch import ContextBranch
+from faithfusion.video.model.conditioning import LatentConditions, rms_error, split_warped
+from faithfusion.video.model.config import (
+    GeneratorConfig,
+    PathName,
+)
+from faithfusion.video.model.lora import add_lora
 from faithfusion.video.model.mixture import mixture
 from faithfusion.video.model.paths import network_scale, phi_index, render_prior, time_levels
-from faithfusion.video.model.time_schedule import PathName, ScheduleConfig, token_to_latent
-from faithfusion.video.model.vae import CodecConfig, NormalisedCodec, build_codec
+from faithfusion.video.model.time_schedule import token_to_latent
+from faithfusion.video.model.vae import NormalisedCodec, build_codec
 from faithfusion.video.model.wan import (
     TokenTimes,
     WanBackbone,
-    WanConfig,
     block_inputs,
     build_backbone,
     last_tokens,
     patchify,
     unpatchify,
 )
-
-
-@dataclass(frozen=True)
-class PretrainedConfig:
-    """Public weights that a generator is built on. They stay where they are; our weights files name them.
-
-    Attributes:
-        model: file, folder or hub id of Wan2.1 weights, with VACE's adapter for `branch.init: vace`; empty: none.
-        codec: the same of Wan2.1's VAE; empty: that of `model`, if given.
-        prompt: file of `tools/encode_prompt.py`; empty: a trained embedding in our weights file.
-    """
-
-    model: str = ""
-    codec: str = ""
-    prompt: str = ""
-
-    @property
-    def codec_source(self) -> str:
-        """Where the codec comes from; empty if it lies in our weights file."""
-        return self.codec or self.model
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Everything that fixes the generator's architecture and its meaning of time; stored with the weights.
-
-    A field that a stored configuration lacks, because it is younger, has its default: defaults mean "as before".
-
-    Attributes:
-        codec: video codec.
-        wan: backbone.
-        branch: context branch.
-        conditioning: EIG to noise level.
-        schedule: flow time and path.
-        pretrained: public weights below ours.
-        lora: low-rank adapters on the backbone.
-        attention: "full" as in Wan; "prefix": tokens with phi = 0 do not attend to the others, so that
-            `sampler.sparse` is exact.
-        prompt_tokens: length of the one cached prompt embedding.
-        prior: "render": the network predicts what remains after the best linear guess from the render and its
-            calibrated error (`paths.render_prior`); "none": the network's output is Wan's velocity.
-        signal_std: standard deviation of video colours in [-1, 1], brings expected errors to latent units.
-    """
-
-    codec: CodecConfig = field(default_factory=CodecConfig)
-    wan: WanConfig = field(default_factory=WanConfig)
-    branch: BranchConfig = field(default_factory=BranchConfig)
-    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
-    lora: LoraConfig = field(default_factory=LoraConfig)
-    attention: Literal["full", "prefix"] = "full"
-    prompt_tokens: int = 8
-    prior: Literal["render", "none"] = "render"
-    signal_std: float = 0.5
 
 
 class Generator(nn.Module):

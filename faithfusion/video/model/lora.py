@@ -7,33 +7,12 @@ Only A and B are trained. They live inside the backbone's own layers, under name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from faithfusion.utils.errors import InputError
+from faithfusion.video.model.config import LoraConfig
 
 MARKS = ("lora_A", "lora_B")
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    """Low-rank updates of linear layers.
-
-    Attributes:
-        rank: columns of A and B; 0 = no update.
-        alpha: the update is scaled by alpha / rank; 0 means alpha = rank.
-        targets: ends of the names of the layers that get one; the defaults are all attention projections.
-    """
-
-    rank: int = 0
-    alpha: float = 0.0
-    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
-
-    def __post_init__(self) -> None:
-        if self.rank < 0 or self.alpha < 0 or not self.targets:
-            found = f"rank {self.rank}, alpha {self.alpha}, targets {list(self.targets)}"
-            raise InputError("lora", found, "rank and alpha of at least 0 and at least one target")
 
 
 def add_lora(module: nn.Module, config: LoraConfig) -> None:

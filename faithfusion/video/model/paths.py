@@ -22,14 +22,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from faithfusion.video.model.time_schedule import (
-    PathName,
-    ScheduleConfig,
-    flow_state,
-    per_sample,
-    sampling_times,
-    token_to_latent,
-)
+from faithfusion.video.model.config import PathName, ScheduleConfig
+from faithfusion.video.model.time_schedule import flow_state, per_sample, sampling_times, token_to_latent
 
 LEVELS = 32
 MAX_ERROR_STD = 2.0**0.5  # two unrelated unit-variance latents differ by this

@@ -6,31 +6,13 @@ Flow time t runs from 0 (clean latents) to 1 (noise): x_t = (1 - t) x0 + t noise
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faithfusion.video.model.config import ScheduleConfig
+
 PATCH = 2  # latent cells along each side of a token
-
-PathName = Literal["hold", "bridge", "per_token"]
-
-
-@dataclass(frozen=True)
-class ScheduleConfig:
-    """Time schedule, stored with the weights: a model is sampled with the shift it was trained with.
-
-    Attributes:
-        path: what the weights were trained for (`model.paths`): "hold" is plain Wan, with one time for all tokens.
-        shift: time shift of training and sampling; Wan2.1 uses 3 to 16, small latents need none (1).
-        min_time: smallest time at which the network is evaluated; the last step jumps from there to t = 0.
-    """
-
-    path: PathName = "hold"
-    shift: float = 1.0
-    min_time: float = 0.1
 
 
 def shift_time(time: Float[Tensor, "*shape"], shift: float) -> Float[Tensor, "*shape"]:

@@ -6,8 +6,7 @@ Both take 4k + 1 frames to k + 1 latent frames; latent frame 0 holds frame 0, la
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -17,61 +16,9 @@ from torch.nn import functional as F
 
 from faithfusion.clips.windows import CHUNK_FRAMES
 from faithfusion.video.model.codec_tiles import CELL_PIXELS, Tiles, in_tiles
+from faithfusion.video.model.config import CodecConfig, TinyVaeConfig, WanVaeConfig
 
 DOWNSAMPLING = CELL_PIXELS  # pixels per latent cell along each side
-
-
-@dataclass(frozen=True)
-class TinyVaeConfig:
-    """Sizes of `TinyVae`.
-
-    Attributes:
-        width_quarter: channels at a quarter of the image resolution.
-        width_eighth: channels at an eighth, per frame.
-        width_chunk: channels at an eighth, for the folded frames of a chunk.
-        blocks_quarter: residual blocks at a quarter.
-        blocks_eighth: residual blocks at an eighth, per frame.
-        blocks_chunk: residual blocks over the four folded frames of a chunk.
-    """
-
-    width_quarter: int = 64
-    width_eighth: int = 96
-    width_chunk: int = 128
-    blocks_quarter: int = 2
-    blocks_eighth: int = 1
-    blocks_chunk: int = 1
-
-
-@dataclass(frozen=True)
-class WanVaeConfig:
-    """Sizes of Wan's VAE; the defaults are the published Wan2.1 VAE.
-
-    Attributes:
-        base_dim: channels at full resolution.
-        dim_mult: channel factors per level (three halvings in space for four levels).
-        num_res_blocks: residual blocks per level.
-    """
-
-    base_dim: int = 96
-    dim_mult: tuple[int, int, int, int] = (1, 2, 4, 4)
-    num_res_blocks: int = 2
-
-
-@dataclass(frozen=True)
-class CodecConfig:
-    """Which codec, and its size.
-
-    Attributes:
-        name: "tiny" (ours, cheap on a CPU) or "wan" (diffusers' AutoencoderKLWan).
-        latent_channels: channels of the latents (16 for Wan2.1).
-        tiny: sizes used by "tiny".
-        wan: sizes used by "wan".
-    """
-
-    name: Literal["tiny", "wan"] = "tiny"
-    latent_channels: int = 32
-    tiny: TinyVaeConfig = field(default_factory=TinyVaeConfig)
-    wan: WanVaeConfig = field(default_factory=WanVaeConfig)
 
 
 class VideoCodec(Protocol):

@@ -14,39 +14,10 @@ from torch import Tensor, nn
 
 from faithfusion.video.model.attention import Attend, FullAttention
 from faithfusion.video.model.block import BlockInputs, WanBlock, run_block
+from faithfusion.video.model.config import WanConfig
 from faithfusion.video.model.time_schedule import PATCH
 
 TIME_SCALE = 1000.0  # Wan embeds flow times in [0, 1] as 0 .. 1000
-
-
-@dataclass(frozen=True)
-class WanConfig:
-    """Sizes of the DiT; the defaults are a small one. Wan2.1-1.3B: 30 layers, 12 heads of 128, ffn 8960, text 4096.
-
-    Attributes:
-        num_layers: transformer blocks.
-        num_heads: attention heads.
-        head_dim: channels per head.
-        ffn_dim: hidden channels of the feed-forward network.
-        text_dim: channels of the prompt embedding.
-        freq_dim: channels of the sinusoidal time embedding.
-        rope_max_len: largest number of token positions along any axis.
-        eps: epsilon of the norms.
-    """
-
-    num_layers: int = 6
-    num_heads: int = 8
-    head_dim: int = 32
-    ffn_dim: int = 768
-    text_dim: int = 64
-    freq_dim: int = 256
-    rope_max_len: int = 1024
-    eps: float = 1e-6
-
-    @property
-    def dim(self) -> int:
-        """Channels of a token."""
-        return self.num_heads * self.head_dim
 
 
 class TimeFeatures(nn.Module):

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.codec_tiles import Tiles
-from faithfusion.video.model.generator import Generator, GeneratorConfig
+from faithfusion.video.model.config import GeneratorConfig
+from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import MemoryConfig
 from faithfusion.video.plan.plan_bytes import (
     ResidentBytes,

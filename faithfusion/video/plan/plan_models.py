@@ -13,20 +13,26 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from faithfusion.clips.windows import CHUNK_FRAMES
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.branch import BranchConfig
 from faithfusion.video.model.conditioning import (
     EIG_CHANNELS,
     LatentConditions,
     vace_channels,
     warped_channels,
 )
-from faithfusion.video.model.generator import Generator, GeneratorConfig
-from faithfusion.video.model.lora import LoraConfig, is_lora_name
+from faithfusion.video.model.config import (
+    BranchConfig,
+    CodecConfig,
+    GeneratorConfig,
+    LoraConfig,
+    ScheduleConfig,
+    WanConfig,
+)
+from faithfusion.video.model.generator import Generator
+from faithfusion.video.model.lora import is_lora_name
 from faithfusion.video.model.memory import MemoryConfig, cast_weights
 from faithfusion.video.model.reference_attention import ReferenceViews
-from faithfusion.video.model.time_schedule import PATCH, ScheduleConfig
-from faithfusion.video.model.vae import DOWNSAMPLING, CodecConfig
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.time_schedule import PATCH
+from faithfusion.video.model.vae import DOWNSAMPLING
 from faithfusion.video.weights.generator_file import load_generator
 from faithfusion.video.weights.open_generator import SHIPPED_WEIGHTS, weights_path
 

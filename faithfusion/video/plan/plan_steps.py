@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from faithfusion.video.model.codec_tiles import Tiles, spans
-from faithfusion.video.model.generator import Generator, GeneratorConfig
+from faithfusion.video.model.config import GeneratorConfig
+from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name
 from faithfusion.video.model.memory import MemoryConfig
 from faithfusion.video.model.vae import NormalisedCodec

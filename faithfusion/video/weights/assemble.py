@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.model.generator import Generator, GeneratorConfig, build_generator
+from faithfusion.video.model.config import GeneratorConfig, WanConfig
+from faithfusion.video.model.generator import Generator, build_generator
 from faithfusion.video.model.memory import keeps_float32
 from faithfusion.video.model.time_schedule import PATCH
 from faithfusion.video.model.vae import WanVae
-from faithfusion.video.model.wan import WanBackbone, WanConfig, build_backbone
+from faithfusion.video.model.wan import WanBackbone, build_backbone
 from faithfusion.video.weights.pretrained import load_backbone, load_vace_adapter, load_vae
 from faithfusion.video.weights.prompt import load_prompt_file
 

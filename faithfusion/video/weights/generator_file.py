@@ -21,7 +21,8 @@ from faithfusion.config import to_plain
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.sample import SamplerConfig
-from faithfusion.video.model.generator import Generator, GeneratorConfig, PretrainedConfig
+from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
+from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.pretrained import fingerprint

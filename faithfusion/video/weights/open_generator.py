@@ -14,7 +14,8 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor import EditorConfig, VideoEditor
 from faithfusion.video.editing.sample import SamplerConfig
-from faithfusion.video.model.generator import Generator, GeneratorConfig, PretrainedConfig
+from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
+from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import apply_memory
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.generator_file import load_generator, stored_sampler

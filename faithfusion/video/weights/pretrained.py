@@ -16,8 +16,7 @@ from torch import Tensor
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import vace_channels
-from faithfusion.video.model.vae import WanVaeConfig
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.config import WanConfig, WanVaeConfig
 from faithfusion.video.weights.weight_files import (
     Part,
     WeightFiles,

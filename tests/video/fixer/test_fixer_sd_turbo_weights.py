@@ -19,7 +19,7 @@ from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig
 from faithfusion.video.fixer.fixer_file import load_fixer, open_fixer, save_fixer
 from faithfusion.video.fixer.sd_turbo_weights import encode_prompt, open_sd_turbo, scheduler_alpha_bar
-from faithfusion.video.model.lora import LoraConfig
+from faithfusion.video.model.config import LoraConfig
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from tiny_generator import tiny_generator, tiny_window
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.encode import latent_conditions
-from faithfusion.video.model.branch import BranchConfig, MonotoneGate, injection_map
+from faithfusion.video.model.branch import MonotoneGate, injection_map
+from faithfusion.video.model.config import BranchConfig
 from faithfusion.video.model.wan import TokenTimes, block_inputs, patchify, unpatchify, wan_forward
 
 

@@ -7,13 +7,8 @@ import torch
 from reference.flow import chunk_of, eig_block_loops, phi_scalar
 
 from faithfusion.types import EigVolume
-from faithfusion.video.model.conditioning import (
-    EIG_CHANNELS,
-    ConditioningConfig,
-    noise_level,
-    pool_eig,
-    rms_error,
-)
+from faithfusion.video.model.conditioning import EIG_CHANNELS, noise_level, pool_eig, rms_error
+from faithfusion.video.model.config import ConditioningConfig
 
 CONFIG = ConditioningConfig()
 

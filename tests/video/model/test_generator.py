@@ -11,7 +11,8 @@ from tiny_generator import TINY, tiny_generator, tiny_window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editing.encode import latent_conditions
 from faithfusion.video.model.conditioning import split_warped
-from faithfusion.video.model.generator import GeneratorConfig, build_generator
+from faithfusion.video.model.config import GeneratorConfig
+from faithfusion.video.model.generator import build_generator
 from faithfusion.video.model.mixture import START_WEIGHT
 from faithfusion.video.model.paths import path_state, predict_x0
 

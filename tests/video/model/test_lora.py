@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.encode import latent_conditions
+from faithfusion.video.model.config import LoraConfig
 from faithfusion.video.model.generator import Generator
-from faithfusion.video.model.lora import LoraConfig, add_lora, lora_names, lora_tree, merge_lora
+from faithfusion.video.model.lora import add_lora, lora_names, lora_tree, merge_lora
 
 RANK_3 = LoraConfig(rank=3, alpha=6.0)
 

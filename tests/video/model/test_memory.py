@@ -13,10 +13,8 @@ from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor import EditorConfig, VideoEditor
 from faithfusion.video.editing.encode import latent_conditions
 from faithfusion.video.editing.sample import SamplerConfig, sample
-from faithfusion.video.model.branch import BranchConfig
-from faithfusion.video.model.conditioning import ConditioningConfig
+from faithfusion.video.model.config import BranchConfig, ConditioningConfig, LoraConfig, ScheduleConfig
 from faithfusion.video.model.generator import Generator
-from faithfusion.video.model.lora import LoraConfig
 from faithfusion.video.model.memory import (
     FLOAT32_PARTS,
     HOOK,
@@ -29,7 +27,6 @@ from faithfusion.video.model.memory import (
     offload_layers,
     own_modules,
 )
-from faithfusion.video.model.time_schedule import ScheduleConfig
 from faithfusion.video.plan.plan_bytes import offload_groups, resident_bytes
 
 CPU = torch.device("cpu")

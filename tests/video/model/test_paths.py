@@ -4,6 +4,7 @@ import pytest
 import torch
 from reference.flow import path_state_loops, velocity_posterior
 
+from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.paths import (
     LEVELS,
     advance,
@@ -17,7 +18,6 @@ from faithfusion.video.model.paths import (
     rounded_phi,
     time_levels,
 )
-from faithfusion.video.model.time_schedule import ScheduleConfig
 
 PATHS = ["hold", "bridge", "per_token"]
 SHAPE = (2, 2, 2, 4, 4)

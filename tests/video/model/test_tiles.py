@@ -6,8 +6,9 @@ from torch import Tensor
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.codec_tiles import Tiles, in_tiles, spans
+from faithfusion.video.model.config import CodecConfig, TinyVaeConfig, WanVaeConfig
 from faithfusion.video.model.memory import MemoryConfig, set_tiles
-from faithfusion.video.model.vae import CodecConfig, NormalisedCodec, TinyVaeConfig, WanVaeConfig, build_codec
+from faithfusion.video.model.vae import NormalisedCodec, build_codec
 
 
 def codec_of(name: str, *, local: bool = False) -> NormalisedCodec:

@@ -5,12 +5,8 @@ import torch
 from reference.flow import shift_scalar
 
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.model.time_schedule import (
-    ScheduleConfig,
-    sample_training_times,
-    sampling_times,
-    shift_time,
-)
+from faithfusion.video.model.config import ScheduleConfig
+from faithfusion.video.model.time_schedule import sample_training_times, sampling_times, shift_time
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0, 16.0])

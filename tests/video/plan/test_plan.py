@@ -14,14 +14,19 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from faithfusion.video.model.branch import BranchConfig
 from faithfusion.video.model.codec_tiles import Tiles
 from faithfusion.video.model.conditioning import LatentConditions
-from faithfusion.video.model.generator import Generator, GeneratorConfig
+from faithfusion.video.model.config import (
+    BranchConfig,
+    CodecConfig,
+    GeneratorConfig,
+    ScheduleConfig,
+    WanConfig,
+    WanVaeConfig,
+)
+from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import MemoryConfig
-from faithfusion.video.model.time_schedule import ScheduleConfig
-from faithfusion.video.model.vae import CodecConfig, WanVaeConfig, build_codec
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.vae import build_codec
 from faithfusion.video.plan.plan import PlanRequest, make_plan
 from faithfusion.video.plan.plan_bytes import ZeroSettings, trained_bytes, zero_settings
 from faithfusion.video.plan.plan_models import (

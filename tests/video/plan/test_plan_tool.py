@@ -7,7 +7,7 @@ from tiny_generator import tiny_config
 
 from faithfusion.cli import plan_memory
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.branch import BranchConfig
+from faithfusion.video.model.config import BranchConfig
 from faithfusion.video.plan.plan import PlanRequest, make_plan
 from faithfusion.video.plan.plan_models import ClipSize
 from faithfusion.video.plan.plan_table import plan_lines

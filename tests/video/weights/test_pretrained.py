@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 from tiny_wan_weights import UNSAID, VAE, WAN, named, same
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.vae import WanVaeConfig
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.config import WanConfig, WanVaeConfig
 from faithfusion.video.weights.pretrained import (
     fingerprint,
     inspect_source,

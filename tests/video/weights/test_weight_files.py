@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_wan_weights import UNSAID, VAE, WAN, named, same
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.wan import WanConfig
+from faithfusion.video.model.config import WanConfig
 from faithfusion.video.weights.pretrained import (
     load_backbone,
     load_vae,

@@ -14,8 +14,9 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.encode import latent_conditions
 from faithfusion.video.editing.sample import SamplerConfig
-from faithfusion.video.model.generator import Generator, PretrainedConfig
-from faithfusion.video.model.lora import LoraConfig, lora_names
+from faithfusion.video.model.config import LoraConfig, PretrainedConfig
+from faithfusion.video.model.generator import Generator
+from faithfusion.video.model.lora import lora_names
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.generator_file import load_generator, save_generator, stored_sampler
 from faithfusion.video.weights.open_generator import weights_path
