@@ -14,7 +14,8 @@ from torch import Tensor
 
 from faithfusion.config import config_hash
 from faithfusion.training.data import WindowRef
-from faithfusion.training.engine import Topology, wait_for_all
+from faithfusion.training.engine import wait_for_all
+from faithfusion.training.topology import Topology
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from einops import rearrange
@@ -12,40 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faithfusion.training.data import ClipBatch
-from faithfusion.utils.errors import InputError
+from faithfusion.training.method_config import CodecMethodConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.vae import NormalisedCodec
-
-
-@dataclass(frozen=True)
-class CodecMethodConfig:
-    """The codec's training.
-
-    Attributes:
-        crop_frames: Frames of a crop, 4k + 1.
-        crop_height: Pixels, a multiple of 8; larger than the clip means the whole clip.
-        crop_width: Pixels, a multiple of 8.
-        gradient_weight: Weight of the L1 distance of image gradients at scales 1, 1/2 and 1/4, beside plain L1.
-        latent_penalty: Weight of the mean square of raw latents, which keeps their scale finite.
-        latent_noise: Standard deviation of noise added to raw latents, which keeps the decoder smooth where a
-            generator will not be exact.
-        statistics_clips: Training clips over which the latent mean and deviation are measured.
-    """
-
-    crop_frames: int = 5
-    crop_height: int = 64
-    crop_width: int = 64
-    gradient_weight: float = 1.0
-    latent_penalty: float = 1e-4
-    latent_noise: float = 0.05
-    statistics_clips: int = 32
-
-    def __post_init__(self) -> None:
-        if self.crop_frames % 4 != 1:
-            raise InputError("codec.crop_frames", self.crop_frames, "4k + 1 frames")
-        for name in ("crop_height", "crop_width"):
-            if getattr(self, name) % 8 or getattr(self, name) <= 0:
-                raise InputError(f"codec.{name}", getattr(self, name), "a positive multiple of 8")
 
 
 class CodecMethod(nn.Module):

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from faithfusion.training.callbacks.checkpoint import CheckpointConfig
-from faithfusion.training.callbacks.ema import EmaConfig
-from faithfusion.training.callbacks.log import LogConfig
-from faithfusion.training.callbacks.validation import ValidationConfig
-from faithfusion.training.codec import CodecMethodConfig
-from faithfusion.training.data import DataConfig
-from faithfusion.training.distribution_matching import DistributionMatchingConfig
-from faithfusion.training.fixer import FixerMethodConfig
-from faithfusion.training.flow import FlowConfig
-from faithfusion.training.optimizer import OptimizerConfig
+from faithfusion.training.method_config import (
+    CodecMethodConfig,
+    DistributionMatchingConfig,
+    FixerMethodConfig,
+    FlowConfig,
+)
+from faithfusion.training.run_config import (
+    CheckpointConfig,
+    DataConfig,
+    EmaConfig,
+    LogConfig,
+    OptimizerConfig,
+    ValidationConfig,
+)
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.config import GeneratorConfig
 

@@ -1,6 +1,6 @@
 """Draws the curves of training runs: loss over minutes, and PSNR of the held-out windows over steps, a row per run.
 
-python faithfusion.training/curves.py --runs runs/wan_tiny_codec runs/wan_tiny runs/fixer_tiny --out curves.png
+python train_video/curves.py --runs runs/wan_tiny_codec runs/wan_tiny runs/fixer_tiny --out curves.png
 """
 
 from __future__ import annotations

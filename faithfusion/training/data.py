@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from faithfusion.clips.store import ShardFolder, WindowShard
+from faithfusion.training.run_config import DataConfig
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
@@ -28,39 +29,6 @@ from faithfusion.video.model.time_schedule import PATCH
 
 # cells per token and side of what is cut with a window, PATCH if not named; 0: not cut
 CELLS = {"phi": 1, "references.token_rays": 1, "references.latent": 0, "references.rays": 0}
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What is trained on.
-
-    Attributes:
-        train: Folder of shards to train on (`tools/make_pairs.py`).
-        validation: Folder of shards for validation; empty to hold out shards of `train`.
-        held_out_shards: How many of the last shards of `train` (by name) are kept for validation if `validation` is
-            empty. A shard is one drive and kind of pairs, those of one drive follow each other by name: hold out as
-            many as the last drive has, and nothing of it is trained on.
-        cache: Folder for latents, reused between runs; empty for `cache` in the run's folder.
-        horizontal_flip: Mirror every second sample at random.
-        micro_batch: Windows (or crops) per process and forward pass.
-        crop_tokens: Height and width in tokens of 16 pixels of the crops that the generator is trained on; 0 = whole.
-        whole_share: Share of micro-batches of whole windows if `crop_tokens` cuts, so that attention also learns the
-            distances between tokens that only occur there.
-    """
-
-    train: str = "data/pairs/train"
-    validation: str = ""
-    held_out_shards: int = 0
-    cache: str = ""
-    horizontal_flip: bool = True
-    micro_batch: int = 4
-    crop_tokens: tuple[int, int] = (0, 0)
-    whole_share: float = 0.25
-
-    def __post_init__(self) -> None:
-        if self.micro_batch < 1 or self.held_out_shards < 0:
-            found = f"micro_batch {self.micro_batch}, held_out_shards {self.held_out_shards}"
-            raise InputError("data", found, "micro_batch of at least 1 and held_out_shards of at least 0")
 
 
 @dataclass(frozen=True)

@@ -24,41 +24,13 @@ from torch import Tensor, nn
 
 from faithfusion.training.data import LatentBatch
 from faithfusion.training.flow import draw_conditions, draw_times, loss_by_decile
-from faithfusion.training.phi_fields import PhiConfig
-from faithfusion.utils.errors import InputError
+from faithfusion.training.method_config import DistributionMatchingConfig, PhiConfig
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import GeneratorConfig, PathName
 from faithfusion.video.model.paths import path_phi, path_state, path_times, predict_x0
 from faithfusion.video.model.time_schedule import flow_state, per_sample
 
 CRITIC = "critic"
-
-
-@dataclass(frozen=True)
-class DistributionMatchingConfig:
-    """The distribution-matching method.
-
-    Attributes:
-        steps: Sampler steps of the student; stored with the weights.
-        critic_updates: Updates of the critic before each one of the student.
-        critic_learning_rate: Its peak learning rate; warm-up and decay are those of `optimizer`.
-        simulate: Train on the states that the student itself reaches, as it will be used; else on states of true
-            clips, which costs fewer passes.
-        regression_weight: Weight of the squared distance to the true clip.
-    """
-
-    steps: int = 4
-    critic_updates: int = 5
-    critic_learning_rate: float = 8e-6
-    simulate: bool = True
-    regression_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "critic_updates", "critic_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"distribution_matching.{name}", getattr(self, name), "a positive number")
-        if self.regression_weight < 0:
-            raise InputError("distribution_matching.regression_weight", self.regression_weight, "at least 0")
 
 
 class Denoiser(Protocol):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from faithfusion.training.config import TrainConfig
+from faithfusion.training.topology import Topology
 from faithfusion.utils.errors import InputError
-
-if TYPE_CHECKING:
-    from faithfusion.training.config import TrainConfig
-    from faithfusion.training.engine import Topology
 
 REFUSED_KEYS = ("optimizer", "scheduler", "fp16", "amp", "torch_autocast")
 KNOWN_KEYS = {  # DeepSpeed ignores any other one silently, also a mistyped one

@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from pickle import UnpicklingError
@@ -30,24 +29,11 @@ from torch import Tensor, nn
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.ds_config import is_bf16, is_frozen_bf16, merged_deepspeed_config
 from faithfusion.training.optimizer import STUDENT, Role, build_optimizer
+from faithfusion.training.topology import Topology
 from faithfusion.utils.errors import InputError
 
 PATIENCE = timedelta(hours=2)
 """How long processes wait for each other: the first one validates alone, and shares of latents differ in size."""
-
-
-@dataclass(frozen=True)
-class Topology:
-    """This process among all processes of the run."""
-
-    rank: int
-    world_size: int
-    device: torch.device
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes logs and files that exist once."""
-        return self.rank == 0
 
 
 def start_processes() -> Topology:

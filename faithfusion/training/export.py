@@ -1,6 +1,6 @@
 """A checkpoint of a run as one file with everything a sampler needs.
 
-python faithfusion.training/export.py --run RUN [--step N] [--out FILE]
+python train_video/export.py --run RUN [--step N] [--out FILE]
 
 The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors (RUN/fixer.safetensors for
 the method "fixer") or FILE, whose header holds configuration, path, shift, error profile, the step list of distilled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
@@ -11,61 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithfusion.training.data import FixerBatch
-from faithfusion.utils.errors import InputError
-from faithfusion.utils.image_math import SSIM_RADIUS, ssim_map
+from faithfusion.training.method_config import FixerMethodConfig
+from faithfusion.utils.image_math import ssim_map
 from faithfusion.utils.mobilenet import feature_distance, open_mobilenet, unit_features
-from faithfusion.video.fixer.fixer import Fixer, FixerConfig
+from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.model.conditioning import noise_level
-
-
-@dataclass(frozen=True)
-class FixerMethodConfig:
-    """The method "fixer".
-
-    Attributes:
-        model: Architecture (a weights file given by `init_from` must have the same).
-        after: Weights of the video model after which the fixer will work ("wan-tiny", or a file): it learns from that
-            model's clips of the training windows as often as from their renders. Empty: from renders only.
-        crop_height: Pixels of a crop; larger than the image means the whole image.
-        crop_width: The same.
-        render_mix: Share of samples whose render is moved towards the truth, as if the video model had repaired it.
-        render_mix_max: Largest part of the way, drawn uniformly from 0; the expected error falls with it.
-        recolor: Share of samples in which render, views and truth change colours alike: channels exchanged, darkened,
-            half of them inverted. Streets are few, and what is to be repaired does not depend on their colours.
-        recolor_darkest: Smallest factor that darkens, drawn uniformly up to 1.
-        phi_weight: The weight of a pixel in all terms rises as 1 + phi_weight * phi.
-        charbonnier: Errors of colours (in [0, 1]) below this count squared, above it about linearly.
-        ssim_weight: Weight of 1 - SSIM beside the colours' distance.
-        gradient_weight: Weight of the L1 distance of horizontal and vertical differences, which keeps edges sharp.
-        feature_weight: Weight of the distance of MobileNetV2 features (`utils.mobilenet`; needs the extra `metrics`).
-    """
-
-    model: FixerConfig = field(default_factory=FixerConfig)
-    after: str = ""
-    crop_height: int = 96
-    crop_width: int = 128
-    render_mix: float = 0.25
-    render_mix_max: float = 0.5
-    recolor: float = 0.0
-    recolor_darkest: float = 0.6
-    phi_weight: float = 1.0
-    charbonnier: float = 1e-3
-    ssim_weight: float = 0.2
-    gradient_weight: float = 0.5
-    feature_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("crop_height", "crop_width"):
-            if getattr(self, name) <= SSIM_RADIUS:
-                raise InputError(f"fixer.{name}", getattr(self, name), f"more than SSIM's {SSIM_RADIUS} pixels")
-        if self.charbonnier <= 0:
-            raise InputError("fixer.charbonnier", self.charbonnier, "a positive number")
-        for name in ("phi_weight", "ssim_weight", "gradient_weight", "feature_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"fixer.{name}", getattr(self, name), "a weight of at least 0")
-        for name in ("render_mix", "render_mix_max", "recolor", "recolor_darkest"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"fixer.{name}", getattr(self, name), "a share between 0 and 1")
 
 
 class FixerMethod(nn.Module):

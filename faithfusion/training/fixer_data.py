@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from faithfusion.training.cache import cache_windows
 from faithfusion.training.data import FixerBatch, Pick, WindowRef
-from faithfusion.training.engine import Topology
+from faithfusion.training.topology import Topology
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.chain import edited_window
 from faithfusion.video.editing.editor import Editor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
@@ -11,9 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from faithfusion.training.data import LatentBatch
-from faithfusion.training.phi_fields import PhiConfig, draw_history, draw_phi
-from faithfusion.training.trained import Trainable, register_trained
-from faithfusion.utils.errors import InputError
+from faithfusion.training.method_config import FlowConfig, PhiConfig
+from faithfusion.training.phi_fields import draw_history, draw_phi
+from faithfusion.training.trained import register_trained
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.generator import Generator
@@ -21,31 +20,6 @@ from faithfusion.video.model.paths import path_phi, path_state
 from faithfusion.video.model.time_schedule import sample_training_times, token_to_latent
 
 DECILES = 10
-
-
-@dataclass(frozen=True)
-class FlowConfig:
-    """The flow-matching method.
-
-    Attributes:
-        trainable: "branch": backbone frozen and outside the engine (pretrained Wan), but for its low-rank updates
-            (`generator.lora`); "all": backbone, branch and prompt embedding together (wan-tiny, which has no
-            pretrained backbone).
-        held_weight: Loss weight of tokens that are still held at the render, relative to released ones; the sampler
-            does not use what the network says about them (path hold; under the others they are told nothing).
-        phi_weight: The loss weight of a token rises as 1 + phi_weight * phi.
-        phi: Families of noise-level fields.
-    """
-
-    trainable: Trainable = "branch"
-    held_weight: float = 0.0
-    phi_weight: float = 0.0
-    phi: PhiConfig = field(default_factory=PhiConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("held_weight", "phi_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"flow.{name}", getattr(self, name), "a weight of at least 0")
 
 
 class FlowMethod(nn.Module):

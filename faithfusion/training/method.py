@@ -25,12 +25,12 @@ from faithfusion.training.data import (
     training_windows,
 )
 from faithfusion.training.distribution_matching import CRITIC, CriticRole, StudentRole, Trio
-from faithfusion.training.engine import Topology
 from faithfusion.training.fixer import FixerMethod
 from faithfusion.training.fixer_data import Before, FixerDataset, decode_windows
 from faithfusion.training.flow import FlowMethod
 from faithfusion.training.optimizer import STUDENT, Role
 from faithfusion.training.start import Model, twin_of
+from faithfusion.training.topology import Topology
 from faithfusion.training.trained import register_trained
 from faithfusion.video.editing.editor import EditorConfig, EditorWeights
 from faithfusion.video.fixer.fixer import Fixer

@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
-from faithfusion.utils.errors import InputError
+from faithfusion.training.run_config import OptimizerConfig
 
 STUDENT = "student"
 """The role whose weights are averaged, validated and exported; every method has it."""
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """AdamW with warm-up and decay.
-
-    Attributes:
-        learning_rate: Peak learning rate.
-        schedule: Decay after the warm-up.
-        warmup_steps: Steps of linear warm-up.
-        final_fraction: Last learning rate divided by the peak (cosine only).
-        beta1: Decay of the first moment.
-        beta2: Decay of the second moment.
-        epsilon: Term added to the root of the second moment.
-        weight_decay: Decoupled decay of matrices and kernels; biases, norms and other vectors have none.
-        gradient_clipping: Largest global L2 norm of the gradient.
-        accumulation_steps: Micro-batches per optimiser step.
-    """
-
-    learning_rate: float = 5e-4
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_steps: int = 100
-    final_fraction: float = 0.02
-    beta1: float = 0.9
-    beta2: float = 0.99
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
-    gradient_clipping: float = 1.0
-    accumulation_steps: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "gradient_clipping", "accumulation_steps"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"optimizer.{name}", getattr(self, name), "a positive number")
 
 
 @dataclass(frozen=True)

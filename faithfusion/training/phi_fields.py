@@ -6,33 +6,12 @@ smooth random fields cover every other mix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from faithfusion.utils.errors import InputError
-
-
-@dataclass(frozen=True)
-class PhiConfig:
-    """Shares of the families; the rest of the windows keep their own phi.
-
-    Attributes:
-        ones: Share of windows with phi = 1 everywhere.
-        smooth: Share with a random smooth field where that is above the window's own.
-        history: Share whose first one or two latent frames are exact history: true content, phi = 0.
-    """
-
-    ones: float = 0.10
-    smooth: float = 0.15
-    history: float = 0.20
-
-    def __post_init__(self) -> None:
-        if min(self.ones, self.smooth, self.history) < 0 or self.ones + self.smooth > 1 or self.history > 1:
-            raise InputError("flow.phi", self, "shares from 0 to 1 with ones + smooth at most 1")
+from faithfusion.training.method_config import PhiConfig
 
 
 def draw_phi(

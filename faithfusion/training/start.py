@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 
+from faithfusion.training.config import TrainConfig
 from faithfusion.training.ds_config import is_frozen_bf16
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
@@ -20,9 +21,6 @@ from faithfusion.video.model.memory import MemoryConfig, keeps_float32, move, se
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.generator_file import load_generator
 from faithfusion.video.weights.open_generator import SHIPPED_WEIGHTS, weights_path
-
-if TYPE_CHECKING:  # the configuration imports the callbacks, which import this
-    from faithfusion.training.config import TrainConfig
 
 ARCHITECTURE = ("codec", "wan", "branch", "prompt_tokens", "prior", "signal_std")
 """Fields of GeneratorConfig that weights cannot change; flow time, conditioning and attention may be trained anew."""

@@ -1,7 +1,7 @@
 """Trains the generator, its codec or the fixer on shards of windows, in one process or many.
 
-python faithfusion.training/train.py --config configs/train_video/wan_tiny.yaml
-deepspeed --num_gpus 8 faithfusion.training/train.py --config configs/train_video/branch_1.3b.yaml
+python train_video/train.py --config configs/train_video/wan_tiny.yaml
+deepspeed --num_gpus 8 train_video/train.py --config configs/train_video/branch_1.3b.yaml
 
 Run the same command again to continue. `--dry-run` checks everything and trains nothing.
 """
@@ -20,11 +20,12 @@ from faithfusion.training.callbacks.log import Log
 from faithfusion.training.callbacks.validation import Validation
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.data import Sampler, WindowRef, training_windows, validation_windows
-from faithfusion.training.engine import Engine, Topology, checked_deepspeed_config, start_processes
+from faithfusion.training.engine import Engine, checked_deepspeed_config, start_processes
 from faithfusion.training.export import Trained, export, export_file
 from faithfusion.training.loop import train_step
 from faithfusion.training.method import build_dataset, build_method
 from faithfusion.training.start import Model, place_for_training, require_video_model, starting_model, twin_of
+from faithfusion.training.topology import Topology
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.progress import say
 

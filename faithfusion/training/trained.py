@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import nn
 
+from faithfusion.training.method_config import Trainable
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import lora_names, lora_tree
-
-Trainable = Literal["branch", "all"]
 
 
 def register_trained(owner: nn.Module, generator: Generator, trainable: Trainable) -> None:

@@ -15,11 +15,12 @@ from faithfusion.training.callbacks.checkpoint import (
     refuse_change,
     require_whole,
 )
-from faithfusion.training.callbacks.ema import Ema, EmaConfig, copy_weights
+from faithfusion.training.callbacks.ema import Ema, copy_weights
 from faithfusion.training.callbacks.log import append_line, keep_until, peak_memory_gib
 from faithfusion.training.callbacks.validation import compare, evenly_spaced, generate, reconstruct, sampler_of
 from faithfusion.training.config import TrainConfig
-from faithfusion.training.distribution_matching import DistributionMatchingConfig
+from faithfusion.training.method_config import DistributionMatchingConfig
+from faithfusion.training.run_config import EmaConfig
 from faithfusion.training.start import place_for_sampling, place_for_training, twin_of
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db

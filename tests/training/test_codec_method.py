@@ -3,8 +3,9 @@ import torch
 from tiny_generator import tiny_generator
 from tiny_training import fixed_generator
 
-from faithfusion.training.codec import CodecMethod, CodecMethodConfig, gradient_distance, measure_statistics
+from faithfusion.training.codec import CodecMethod, gradient_distance, measure_statistics
 from faithfusion.training.data import ClipBatch
+from faithfusion.training.method_config import CodecMethodConfig
 from faithfusion.utils.errors import InputError
 
 

@@ -4,15 +4,8 @@ import pytest
 import torch
 from tiny_training import fixed_generator, write_pairs
 
-from faithfusion.training.data import (
-    ClipDataset,
-    DataConfig,
-    Pick,
-    Sampler,
-    cropped_latents,
-    training_windows,
-    validation_windows,
-)
+from faithfusion.training.data import ClipDataset, Pick, Sampler, cropped_latents, training_windows, validation_windows
+from faithfusion.training.run_config import DataConfig
 from faithfusion.utils.errors import InputError
 
 

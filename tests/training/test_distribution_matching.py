@@ -22,7 +22,6 @@ from torch import Tensor
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.data import LatentBatch
 from faithfusion.training.distribution_matching import (
-    DistributionMatchingConfig,
     FewStepState,
     Trio,
     critic_loss,
@@ -30,8 +29,9 @@ from faithfusion.training.distribution_matching import (
     student_loss,
     student_x0,
 )
-from faithfusion.training.flow import FlowConfig, draw_times
+from faithfusion.training.flow import draw_times
 from faithfusion.training.method import build_method
+from faithfusion.training.method_config import DistributionMatchingConfig, FlowConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.sample import SamplerConfig, sample
 from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions

@@ -7,10 +7,11 @@ from tiny_training import REPOSITORY
 from torch import Tensor, nn
 
 from faithfusion.training.config import TrainConfig
-from faithfusion.training.data import DataConfig
 from faithfusion.training.ds_config import merged_deepspeed_config
-from faithfusion.training.engine import Engine, Topology, checked_deepspeed_config, start_processes
-from faithfusion.training.optimizer import OptimizerConfig, Role
+from faithfusion.training.engine import Engine, checked_deepspeed_config, start_processes
+from faithfusion.training.optimizer import Role
+from faithfusion.training.run_config import DataConfig, OptimizerConfig
+from faithfusion.training.topology import Topology
 from faithfusion.utils.errors import InputError
 
 ALONE, OF_TWO = (Topology(rank=0, world_size=size, device=torch.device("cpu")) for size in (1, 2))

@@ -11,9 +11,11 @@ from tiny_generator import tiny_window
 from tiny_training import fixed_generator
 
 from faithfusion.clips.store import write_shard
-from faithfusion.training.data import DataConfig, Pick, WindowRef, training_windows
-from faithfusion.training.engine import Topology, start_processes
+from faithfusion.training.data import Pick, WindowRef, training_windows
+from faithfusion.training.engine import start_processes
 from faithfusion.training.fixer_data import BYTES, HALVES, Before, FixerDataset, decode_windows
+from faithfusion.training.run_config import DataConfig
+from faithfusion.training.topology import Topology
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditedClip

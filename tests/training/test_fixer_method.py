@@ -11,7 +11,8 @@ from tiny_training import fixed_generator
 
 from faithfusion.evaluate.metrics.perceptual import mobilenet_distance
 from faithfusion.training.data import FixerBatch
-from faithfusion.training.fixer import FixerMethod, FixerMethodConfig, distances, partly_repaired, recolored
+from faithfusion.training.fixer import FixerMethod, distances, partly_repaired, recolored
+from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import ssim_map
 from faithfusion.utils.mobilenet import PACKAGE, open_mobilenet

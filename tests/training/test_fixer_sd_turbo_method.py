@@ -18,8 +18,9 @@ from faithfusion.training.callbacks.checkpoint import refuse_change, run_identit
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.data import FixerBatch, Pick, training_windows
 from faithfusion.training.engine import start_processes
-from faithfusion.training.fixer import FixerMethod, FixerMethodConfig
+from faithfusion.training.fixer import FixerMethod
 from faithfusion.training.fixer_data import FixerDataset, decode_windows
+from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.training.start import twin_of
 from faithfusion.training.train import main
 from faithfusion.utils.errors import InputError

@@ -8,8 +8,8 @@ from tiny_training import fixed_generator
 from torch import Tensor
 
 from faithfusion.training.data import LatentBatch
-from faithfusion.training.flow import FlowConfig, FlowMethod, draw_conditions, draw_times, loss_by_decile
-from faithfusion.training.phi_fields import PhiConfig
+from faithfusion.training.flow import FlowMethod, draw_conditions, draw_times, loss_by_decile
+from faithfusion.training.method_config import FlowConfig, PhiConfig
 from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
 from faithfusion.video.model.config import ScheduleConfig
 

@@ -11,8 +11,8 @@ from tiny_training import REPOSITORY
 from faithfusion.config import parse_config
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.ds_config import merged_deepspeed_config
-from faithfusion.training.engine import Topology
 from faithfusion.training.method import build_method
+from faithfusion.training.topology import Topology
 from faithfusion.video.model.generator import Generator
 
 FOLDER = REPOSITORY / "configs/train_video"

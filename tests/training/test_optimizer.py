@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from faithfusion.training.optimizer import OptimizerConfig, build_optimizer, learning_rate
+from faithfusion.training.optimizer import build_optimizer, learning_rate
+from faithfusion.training.run_config import OptimizerConfig
 from faithfusion.utils.errors import InputError
 
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from tiny_training import fixed_generator
 
-from faithfusion.training.phi_fields import PhiConfig, draw_history, draw_phi, smooth_field
+from faithfusion.training.method_config import PhiConfig
+from faithfusion.training.phi_fields import draw_history, draw_phi, smooth_field
 from faithfusion.utils.errors import InputError
 
 OWN = 0.3 * torch.rand(400, 2, 3, 4, generator=fixed_generator(1)) + 0.2

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from faithfusion.training.config import TrainConfig
+from faithfusion.training.engine import Engine
 from faithfusion.training.optimizer import STUDENT
 from faithfusion.training.start import Model
-
-if TYPE_CHECKING:  # the configuration of a run contains those of the callbacks
-    from faithfusion.training.config import TrainConfig
-    from faithfusion.training.engine import Engine
 
 
 @dataclass

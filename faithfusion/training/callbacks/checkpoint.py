@@ -5,41 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors.torch import save_file
 
 from faithfusion.config import to_plain
 from faithfusion.training.callbacks.base import Callback, Run
+from faithfusion.training.config import TrainConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
-
-if TYPE_CHECKING:
-    from faithfusion.training.config import TrainConfig
 
 CHECKPOINTS = "checkpoints"
 STATE_FILE = "state.json"
 WEIGHTS_FILE = "weights.safetensors"
 MAY_CHANGE = ("run", "log", "validation", "checkpoint")
-
-
-@dataclass(frozen=True)
-class CheckpointConfig:
-    """How often state is saved.
-
-    Attributes:
-        every_steps: Steps between checkpoints; one is always written after the last step.
-        keep_last: Checkpoints kept.
-    """
-
-    every_steps: int = 500
-    keep_last: int = 2
-
-    def __post_init__(self) -> None:
-        if self.every_steps < 1 or self.keep_last < 1:
-            raise InputError("checkpoint", self, "every_steps and keep_last of at least 1")
 
 
 def save_checkpoint(run: Run, callbacks: Sequence[Callback], identity: dict[str, Any]) -> None:

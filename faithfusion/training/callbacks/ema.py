@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,33 +9,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from faithfusion.training.callbacks.base import Run, SilentCallback, StepRecord
+from faithfusion.training.run_config import EmaConfig
 from faithfusion.utils.errors import InputError
 
 EMA_FILE = "ema.safetensors"
-
-
-@dataclass(frozen=True)
-class EmaConfig:
-    """Moving average of the weights.
-
-    Attributes:
-        decay: Weight of the old average per step; 0 keeps a plain copy of the weights.
-        warmup: Use min(decay, (1 + n) / (10 + n)) at step n, so that early averages forget the initial weights.
-        every_steps: Steps between updates; the decay is taken to this power.
-        on_cpu: Keep the average in host memory; saves 4 bytes per trained weight on the first card, costs a copy per
-            update.
-    """
-
-    decay: float = 0.999
-    warmup: bool = True
-    every_steps: int = 1
-    on_cpu: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.decay < 1.0:
-            raise InputError("ema.decay", self.decay, "a number in [0, 1)")
-        if self.every_steps < 1:
-            raise InputError("ema.every_steps", self.every_steps, "at least 1")
 
 
 class Ema(SilentCallback):

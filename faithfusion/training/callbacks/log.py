@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import json
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from faithfusion.training.callbacks.base import Run, SilentCallback, StepRecord
+from faithfusion.training.run_config import LogConfig
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.progress import say
 
 LOG_FILE = "log.jsonl"
-
-
-@dataclass(frozen=True)
-class LogConfig:
-    """What is written while training.
-
-    Attributes:
-        every_steps: Steps between lines on stderr and points in TensorBoard; `log.jsonl` has every step.
-        tensorboard: Write TensorBoard events.
-    """
-
-    every_steps: int = 20
-    tensorboard: bool = True
 
 
 class Log(SilentCallback):

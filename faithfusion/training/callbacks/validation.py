@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -15,10 +14,11 @@ from torch.utils.tensorboard import SummaryWriter
 from faithfusion.training.callbacks.base import Run, SilentCallback, StepRecord
 from faithfusion.training.callbacks.ema import Ema, copy_weights
 from faithfusion.training.callbacks.log import append_line, keep_until
+from faithfusion.training.config import TrainConfig
 from faithfusion.training.data import WindowRef
+from faithfusion.training.run_config import ValidationConfig
 from faithfusion.training.start import Model, park, place_for_sampling
 from faithfusion.types import Window
-from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
 from faithfusion.utils.media import write_video
 from faithfusion.utils.progress import say
@@ -30,36 +30,8 @@ from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
 from faithfusion.video.model.generator import Generator
 
-if TYPE_CHECKING:
-    from faithfusion.training.config import TrainConfig
-
 VALIDATION_FILE = "validation.jsonl"
 FRAME_RATE_HZ = 10.0
-
-
-@dataclass(frozen=True)
-class ValidationConfig:
-    """Samples of held-out windows while training.
-
-    Attributes:
-        every_steps: Steps between validations; 0 for one at the end only.
-        num_windows: Windows, evenly spaced over the held-out ones.
-        profile_windows: Windows on which the exported error profile is measured.
-        sampler_steps: Steps of the sampler; a distilled generator has those it was distilled for.
-        high_error_quantile: Pixels above this quantile of the window's expected error make up `high`.
-        videos: Write render | result | truth as mp4.
-    """
-
-    every_steps: int = 1000
-    num_windows: int = 4
-    profile_windows: int = 12
-    sampler_steps: int = 2
-    high_error_quantile: float = 0.8
-    videos: bool = True
-
-    def __post_init__(self) -> None:
-        if self.num_windows < 1 or self.profile_windows < 1 or self.sampler_steps < 1:
-            raise InputError("validation", self, "num_windows, profile_windows and sampler_steps of at least 1")
 
 
 @dataclass(frozen=True)
