@@ -17,7 +17,7 @@ from faithfusion.check.agreement import (
     pairs_in_time,
     resize_camera,
 )
-from faithfusion.check.calibration import ego_from_camera
+from faithfusion.check.calibration_faults import ego_from_camera
 from faithfusion.check.evidence import Evidence, without_shading
 from faithfusion.check.findings import Finding, broken, note, remark
 from faithfusion.check.readings import (

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from faithfusion.check.findings import Limits
-from faithfusion.check.ground import Ground, find_ground
+from faithfusion.check.scan_ground import Ground, find_ground
 from faithfusion.check.scan_match import match_scans
 from faithfusion.data.calibration import invert_rigid
 from faithfusion.data.drive_reader import clip_from_dataset_world

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from faithfusion.check.calibration import ego_from_camera, horizontal_fov_deg, share_inside
+from faithfusion.check.calibration_faults import ego_from_camera, horizontal_fov_deg, share_inside
+from faithfusion.check.check_clip import CheckResult
 from faithfusion.check.draw import draw_camera
 from faithfusion.check.evidence import Evidence
 from faithfusion.check.findings import Level, count
-from faithfusion.check.motion import speeds_m_s
+from faithfusion.check.motion_faults import speeds_m_s
 from faithfusion.check.overhead import draw_overhead
-from faithfusion.check.run import CheckResult
 from faithfusion.evaluate.report.charts import LineChart, draw_chart
 from faithfusion.evaluate.report.html_page import html_image, html_page
 from faithfusion.utils.atomic import atomic_file

@@ -6,7 +6,7 @@ import numpy as np
 
 from faithfusion.check.evidence import Evidence
 from faithfusion.check.findings import Finding, broken, name_frames, note, remark
-from faithfusion.check.motion import nearest_axis
+from faithfusion.check.motion_faults import nearest_axis
 
 # what the files may mean instead, and what to say then
 READINGS = {

@@ -26,8 +26,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--layout", help="data set whose preprocessing wrote the folder (default: found out)")
     options = parser.parse_args(argv)
 
+    from faithfusion.check.check_clip import check_clip
     from faithfusion.check.page import write_check
-    from faithfusion.check.run import check_clip
     from faithfusion.data.drive_reader import read_drive
     from faithfusion.utils.atomic import require_writable
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from faithfusion.check.agreement import Pair, View, correlation, near_view, resize_camera, visible_points
+from faithfusion.check.check_clip import merge_cameras
 from faithfusion.check.draw import DEPTH_RANGE_M, EDGES, depth_colors
 from faithfusion.check.evidence import Evidence, spread, without_shading
 from faithfusion.check.findings import Limits, broken, count, name_frames, note, remark, verdict
-from faithfusion.check.ground import find_ground
 from faithfusion.check.order import exchanged, moves_around
 from faithfusion.check.readings import axis_rotation, focal_scaled, mounting, turned, with_motion
-from faithfusion.check.run import merge_cameras
+from faithfusion.check.scan_ground import find_ground
 from faithfusion.check.scan_match import match_scans, upright_points
 from faithfusion.data.lidar import project_points
 from faithfusion.types import Camera, DriveClip

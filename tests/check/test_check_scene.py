@@ -12,8 +12,8 @@ import pytest
 from broken_drives import BROKEN, REMARKED, change_matrices, change_pictures, exchange, make_sound_drive, turn
 from PIL import Image
 
+from faithfusion.check.check_clip import CheckResult, check_clip
 from faithfusion.check.findings import Level, Limits
-from faithfusion.check.run import CheckResult, check_clip
 from faithfusion.data.drive_reader import read_drive
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_scene.py"

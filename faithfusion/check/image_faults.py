@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from faithfusion.check.evidence import Evidence, without_shading
 from faithfusion.check.findings import Finding, broken, name_frames, remark
-from faithfusion.check.motion import pose_order_marks
+from faithfusion.check.motion_faults import pose_order_marks
 from faithfusion.check.order import exchanged, moves_around
 
 SAME_LEVEL = 5e-4  # mean difference of two grey pictures of one image, also after another JPEG compression

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from faithfusion.check.boxes import check_boxes
-from faithfusion.check.calibration import check_calibration
+from faithfusion.check.box_faults import check_boxes
+from faithfusion.check.calibration_faults import check_calibration
 from faithfusion.check.contradictions import check_agreement, check_standing
 from faithfusion.check.evidence import Evidence, gather
 from faithfusion.check.findings import Finding, Level, Limits, note, verdict
-from faithfusion.check.images import check_images
-from faithfusion.check.masks import check_masks
-from faithfusion.check.motion import check_course, check_steps
+from faithfusion.check.image_faults import check_images
+from faithfusion.check.mask_faults import check_masks
+from faithfusion.check.motion_faults import check_course, check_steps
 from faithfusion.check.scans import check_repeated_scans, check_scan_agreement, check_scan_frame
 from faithfusion.types import DriveClip
 
