@@ -65,7 +65,7 @@ def benchmark(run: object, width: int, num_pictures: int) -> None:
     """Prints pictures per second and the load of the machine while they were drawn."""
     import torch
 
-    from faithfusion.viewer.benchmark import frames_per_second
+    from faithfusion.viewer.frame_rate import frames_per_second
 
     rates = frames_per_second(run, width, num_pictures)
     print(f"{width} pixels wide")

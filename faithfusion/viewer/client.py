@@ -14,7 +14,6 @@ import numpy as np
 
 from faithfusion.scene.graph import quaternions_from_rotations
 from faithfusion.types import Camera
-from faithfusion.viewer.cameras import vertical_fov_rad, view_camera
 from faithfusion.viewer.echoes import Echoes
 from faithfusion.viewer.knowledge import Learner
 from faithfusion.viewer.overlay import scene_lines
@@ -23,6 +22,7 @@ from faithfusion.viewer.panel import make_panel
 from faithfusion.viewer.render import Picture, draw
 from faithfusion.viewer.run_folder import Run
 from faithfusion.viewer.state import NEEDS_POSTERIOR, RECORDED, FreeView, ViewState, pose_from_quaternion
+from faithfusion.viewer.view_cameras import vertical_fov_rad, view_camera
 
 REST_S = 0.3
 """Without a change for so long, the view counts as resting."""

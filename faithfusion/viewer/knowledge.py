@@ -15,8 +15,8 @@ from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import report_progress
-from faithfusion.viewer.cameras import resize_camera
 from faithfusion.viewer.run_folder import Run
+from faithfusion.viewer.view_cameras import resize_camera
 
 WARM_UP_PX = 32
 

@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from faithfusion.scene.graph import node_poses
 from faithfusion.types import Camera, DriveClip, RigidNode
-from faithfusion.viewer.cameras import ridden_camera
 from faithfusion.viewer.state import ViewState
+from faithfusion.viewer.view_cameras import ridden_camera
 
 FRUSTUM_DEPTH_M, RIG_DEPTH_M = 0.4, 0.8
 MAX_FRUSTA = 20

@@ -16,11 +16,11 @@ from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.render.view import render_view
 from faithfusion.types import Camera, Rendering
 from faithfusion.utils.media import to_uint8
-from faithfusion.viewer.cameras import recorded_image, ridden_camera, seen_by, view_camera
 from faithfusion.viewer.knowledge import Known
 from faithfusion.viewer.run_folder import Run, Version
 from faithfusion.viewer.scales import SCALES, colorize
 from faithfusion.viewer.state import NEEDS_POSTERIOR, RECORDED, ViewState
+from faithfusion.viewer.view_cameras import recorded_image, ridden_camera, seen_by, view_camera
 
 FAR_M = 1e4
 """Depth of what is mostly sky."""

@@ -10,9 +10,9 @@ from tiny_clip import ego_pose, write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.types import DriveClip, RigidNode
-from faithfusion.viewer.cameras import view_camera
 from faithfusion.viewer.overlay import box_lines, drive_lines, frame_lines, frustum_lines, path_lines, scene_lines
 from faithfusion.viewer.state import FreeView, ViewState
+from faithfusion.viewer.view_cameras import view_camera
 
 STATE = ViewState("scene", "colour", 1, "0", 0.0, (64, 48))
 

@@ -15,12 +15,12 @@ from faithfusion.street.truth import load_truth
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import to_uint8
-from faithfusion.viewer.cameras import SURROUND, resize_camera, seen_by, surround, vertical_fov_rad, view_camera
 from faithfusion.viewer.knowledge import Known, learn
 from faithfusion.viewer.render import FAR_M, draw
 from faithfusion.viewer.run_folder import Run
 from faithfusion.viewer.scales import SCALES, bar_html, colorize
 from faithfusion.viewer.state import RECORDED, FreeView, ViewState, pose_from_quaternion
+from faithfusion.viewer.view_cameras import SURROUND, resize_camera, seen_by, surround, vertical_fov_rad, view_camera
 
 STATE = ViewState("after", "colour", 2, "1", 0.0, (64, 48))
 OFF_CENTRE = Camera(torch.tensor([[50.0, 0, 20], [0, 40, 30], [0, 0, 1]]), torch.eye(4), 64, 48)
