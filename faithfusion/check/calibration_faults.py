@@ -8,7 +8,7 @@ from jaxtyping import Float
 from faithfusion.check.evidence import Evidence
 from faithfusion.check.findings import Finding, broken, remark
 from faithfusion.check.motion_faults import nearest_axis
-from faithfusion.data.calibration import invert_rigid, read_intrinsics
+from faithfusion.data.calibration_text import invert_rigid, read_intrinsics
 from faithfusion.data.lens import lens_map
 from faithfusion.data.lidar import project_points
 from faithfusion.types import Camera

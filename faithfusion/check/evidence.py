@@ -16,7 +16,7 @@ from torch import Tensor
 from faithfusion.check.findings import Limits
 from faithfusion.check.scan_ground import Ground, find_ground
 from faithfusion.check.scan_match import match_scans
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_reader import clip_from_dataset_world
 from faithfusion.data.lidar import load_points_world
 from faithfusion.types import DriveClip, Frame

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 
 RANGE_M = 40.0  # of the scan's middle; farther out a scan is sparse
 CELL_M = 3.0  # of the grid whose lowest point is the ground

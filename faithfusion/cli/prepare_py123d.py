@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from faithfusion.data.py123d.prepare import Py123dConfig, prepare_log
+from faithfusion.data.py123d.prepare_log import Py123dConfig, prepare_log
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from faithfusion.data.waymo.config import WaymoConfig
-from faithfusion.data.waymo.prepare import prepare_segment
+from faithfusion.data.waymo.prepare_segment import prepare_segment
+from faithfusion.data.waymo.waymo_config import WaymoConfig
 
 
 def build_parser() -> argparse.ArgumentParser:

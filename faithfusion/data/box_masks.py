@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
-from faithfusion.data.calibration import invert_rigid, read_intrinsics
+from faithfusion.data.calibration_text import invert_rigid, read_intrinsics
 from faithfusion.data.drive_writer import BoxTrack
 from faithfusion.data.image_files import image_size
 from faithfusion.data.instances import is_non_rigid, leaves_its_place

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_writer import RigCamera, make_folders, write_frame, write_rig
 from faithfusion.data.image_files import image_size
 from faithfusion.data.layouts import OPENCV2DATASET

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from faithfusion.data.calibration import invert_rigid, read_intrinsics
+from faithfusion.data.calibration_text import invert_rigid, read_intrinsics
 from faithfusion.data.image_files import image_size
 from faithfusion.data.instances import read_tracks
 from faithfusion.data.layout_evidence import find_layout

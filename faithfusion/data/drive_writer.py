@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from faithfusion.data.calibration import require_rigid
+from faithfusion.data.calibration_text import require_rigid
 from faithfusion.utils.errors import InputError
 
 FOLDERS = ("images", "intrinsics", "extrinsics", "ego_pose", "lidar", "instances")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from faithfusion.data.calibration import require_rigid
+from faithfusion.data.calibration_text import require_rigid
 from faithfusion.types import Track
 from faithfusion.utils.errors import InputError
 

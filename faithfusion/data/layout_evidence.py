@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from faithfusion.data.calibration import read_intrinsics, read_pose
+from faithfusion.data.calibration_text import read_intrinsics, read_pose
 from faithfusion.data.image_files import image_size
 from faithfusion.data.layouts import LAYOUTS, MARKER, WAYMO, Layout, layout_named, read_marker
 from faithfusion.utils.errors import InputError

@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.calibration import read_intrinsics
+from faithfusion.data.calibration_text import read_intrinsics
 
 REAL_ROOT = 1e-9
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from faithfusion.data.calibration import require_rigid
+from faithfusion.data.calibration_text import require_rigid
 from faithfusion.utils.errors import InputError
 
 QUATERNION_TOLERANCE = 1e-2  # of its length; files round

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from faithfusion.data.calibration import require_rigid
+from faithfusion.data.calibration_text import require_rigid
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.similarity import Similarity
 

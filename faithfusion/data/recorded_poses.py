@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faithfusion.data.calibration import invert_rigid, read_pose
+from faithfusion.data.calibration_text import invert_rigid, read_pose
 from faithfusion.data.layouts import OPENCV2DATASET, Layout
 from faithfusion.utils.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.new_path import NewPath, clip_path, lay_out, path_cameras

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tiny_clip import ego_pose
 
-from faithfusion.data.calibration import read_intrinsics
+from faithfusion.data.calibration_text import read_intrinsics
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import (
     BoxTrack,

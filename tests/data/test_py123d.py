@@ -18,8 +18,8 @@ from PIL import Image
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lens import distort_pixels
 from faithfusion.data.lidar import load_points_world, project_points
-from faithfusion.data.py123d.cameras import make_camera, rectifying_map, resample
-from faithfusion.data.py123d.prepare import Py123dConfig, prepare_log
+from faithfusion.data.py123d.bridge_cameras import make_camera, rectifying_map, resample
+from faithfusion.data.py123d.prepare_log import Py123dConfig, prepare_log
 from faithfusion.types import DriveClip
 from faithfusion.utils.errors import InputError
 
@@ -194,7 +194,7 @@ def test_bad_options_are_refused(options: dict) -> None:
 
 def test_the_bridge_needs_neither_torch_nor_our_other_dependencies() -> None:
     heavy = ["torch", "scipy", "matplotlib", "jaxtyping", "einops", "rich", "yaml", "jsonargparse", "py123d"]
-    code = f"import sys, faithfusion.data.py123d.prepare; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, faithfusion.data.py123d.prepare_log; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert result.stdout.strip() == "[]"
 

@@ -12,13 +12,13 @@ import made_up_waymo as truth
 import pyarrow.parquet as pq
 from made_up_waymo import DRIVING, NUM_FRAMES, PARKED, PINHOLES, SEGMENT, SKY, write_segment
 
-from faithfusion.data.calibration import read_intrinsics
+from faithfusion.data.calibration_text import read_intrinsics
 from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.lens import make_lens_map, remap
-from faithfusion.data.waymo.config import WaymoConfig
-from faithfusion.data.waymo.prepare import prepare_segment
+from faithfusion.data.waymo.prepare_segment import prepare_segment
 from faithfusion.data.waymo.range_image import Beams, decode
+from faithfusion.data.waymo.waymo_config import WaymoConfig
 from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.render.view import render_view
 from faithfusion.scene.densify import DensifyConfig

@@ -17,9 +17,9 @@ from made_up_waymo import NUM_FRAMES, SEGMENT, write_segment
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.waymo import components, prepare, tables
-from faithfusion.data.waymo.config import WaymoConfig
-from faithfusion.data.waymo.prepare import prepare_segment
-from faithfusion.data.waymo.tables import FrameRows, Table
+from faithfusion.data.waymo.parquet_rows import FrameRows, Table
+from faithfusion.data.waymo.prepare_segment import prepare_segment
+from faithfusion.data.waymo.waymo_config import WaymoConfig
 from faithfusion.utils.errors import InputError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare_waymo.py"

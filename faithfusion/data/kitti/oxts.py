@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faithfusion.data.calibration import read_numbers
+from faithfusion.data.calibration_text import read_numbers
 from faithfusion.utils.errors import InputError
 
 EARTH_RADIUS_M = 6378137.0

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_writer import BoxTrack, Scan
-from faithfusion.data.py123d.cameras import BridgeCamera, matrix, resample
+from faithfusion.data.py123d.bridge_cameras import BridgeCamera, matrix, resample
 
 # of py123d's default labels; what stands for ever (signs, cones, lights, barriers) needs no box, nor does the ego
 CLASS_NAMES = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 
 
 @dataclass(frozen=True)

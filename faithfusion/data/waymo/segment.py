@@ -12,9 +12,9 @@ from PIL import Image, UnidentifiedImageError
 
 from faithfusion.data.drive_writer import RigCamera, Scan
 from faithfusion.data.waymo import components as c
-from faithfusion.data.waymo.config import WaymoConfig
+from faithfusion.data.waymo.parquet_rows import FrameRows, Table, matrix, number, values
 from faithfusion.data.waymo.range_image import Beams, Returns, decode
-from faithfusion.data.waymo.tables import FrameRows, Table, matrix, number, values
+from faithfusion.data.waymo.waymo_config import WaymoConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from faithfusion.data.drive_writer import BoxTrack
 from faithfusion.data.waymo import components as c
-from faithfusion.data.waymo.tables import Table
+from faithfusion.data.waymo.parquet_rows import Table
 from faithfusion.utils.errors import InputError
 
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from faithfusion.config import to_plain
 from faithfusion.data.box_masks import write_dynamic_masks
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import Scan, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.image_files import image_size
-from faithfusion.data.kitti.calibration import KittiCalibration, read_calibration, rig_camera
+from faithfusion.data.kitti.kitti_calibration import KittiCalibration, read_calibration, rig_camera
 from faithfusion.data.kitti.oxts import read_packet, read_times_s, world_from_imu
 from faithfusion.data.kitti.tracklets import read_tracklets
 from faithfusion.data.layouts import MARKER

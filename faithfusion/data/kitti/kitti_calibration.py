@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faithfusion.data.calibration import invert_rigid, require_rigid
+from faithfusion.data.calibration_text import invert_rigid, require_rigid
 from faithfusion.data.drive_writer import RigCamera
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.utils.errors import InputError

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from faithfusion.data.calibration import invert_rigid
+from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_writer import RigCamera
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.utils.errors import InputError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from faithfusion.data.drive_writer import LAYOUT_MARKER, make_folders, write_frame, write_rig, write_tracks
-from faithfusion.data.py123d.cameras import BridgeCamera, choose_cameras, ego_from_imu, matrix
+from faithfusion.data.py123d.bridge_cameras import BridgeCamera, choose_cameras, ego_from_imu, matrix
 from faithfusion.data.py123d.sensors import collect_tracks, read_image, read_scan
 from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError

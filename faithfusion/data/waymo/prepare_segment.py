@@ -12,10 +12,10 @@ from faithfusion.data.box_masks import write_dynamic_masks
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.waymo import components as c
-from faithfusion.data.waymo.boxes import read_tracks
-from faithfusion.data.waymo.config import WaymoConfig
+from faithfusion.data.waymo.box_tracks import read_tracks
+from faithfusion.data.waymo.parquet_rows import list_segments, need_pyarrow
 from faithfusion.data.waymo.segment import Segment
-from faithfusion.data.waymo.tables import list_segments, need_pyarrow
+from faithfusion.data.waymo.waymo_config import WaymoConfig
 from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
