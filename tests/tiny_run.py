@@ -13,8 +13,8 @@ from faithfusion.eig.assess import assessment_facts
 from faithfusion.eig.calibrate import street_curves
 from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit import FitConfig, fit_scene
-from faithfusion.scene.checkpoint import save_scene
 from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.scene.scene_file import save_scene
 from faithfusion.street.config import StreetConfig
 from faithfusion.street.writer import make_street
 from faithfusion.types import GaussianScene

@@ -16,9 +16,9 @@ from faithfusion.data.camera_files import write_cameras_json
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.posed_camera import move_cameras
-from faithfusion.scene.checkpoint import load_scene
 from faithfusion.scene.graph import gaussians_at
-from faithfusion.scene.similarity import move_gaussians
+from faithfusion.scene.move_gaussians import move_gaussians
+from faithfusion.scene.scene_file import load_scene
 from faithfusion.scene.splat_files import export_gaussians
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.errors import InputError

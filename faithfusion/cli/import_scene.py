@@ -20,9 +20,9 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.posed_camera import match_cameras
 from faithfusion.evaluate.report.import_check import check_import
 from faithfusion.render.sky_estimate import sky_behind
-from faithfusion.scene.checkpoint import save_scene
 from faithfusion.scene.drivestudio_checkpoint import describe, import_drivestudio, model_world, read_training_run
-from faithfusion.scene.similarity import move_gaussians
+from faithfusion.scene.move_gaussians import move_gaussians
+from faithfusion.scene.scene_file import save_scene
 from faithfusion.scene.splat_files import SKY_HEIGHT, import_gaussians, scene_before_color
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.atomic import require_writable

@@ -23,10 +23,10 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.render.view import render_view
-from faithfusion.scene.checkpoint import load_scene, save_scene
+from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
-from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.types import Frame, GaussianScene
 from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.device import choose_device

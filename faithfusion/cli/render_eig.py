@@ -21,8 +21,8 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking, select_views
 from faithfusion.eig.volume import eig_volume, save_eig_volume
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, with_color_bar
-from faithfusion.scene.checkpoint import load_scene
-from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.scene.fitted_poses import clip_as_fitted
+from faithfusion.scene.scene_file import load_scene
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError

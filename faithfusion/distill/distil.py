@@ -22,9 +22,9 @@ from faithfusion.fit.optimiser import SceneOptimiser
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.render.view import render_view
-from faithfusion.scene.checkpoint import detach_scene, scene_to
 from faithfusion.scene.ground import Ground
 from faithfusion.scene.initialise import ground_below, lidar_of_drive
+from faithfusion.scene.scene_file import detach_scene, scene_to
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.progress import say, track

@@ -14,7 +14,7 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior
 from faithfusion.eig.variance_polynomials import posterior_roots
-from faithfusion.scene.checkpoint import save_tensors
+from faithfusion.scene.scene_file import save_tensors
 from faithfusion.types import Camera, EigVolume, GaussianScene
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track

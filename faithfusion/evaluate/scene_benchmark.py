@@ -14,8 +14,8 @@ from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.surface_scores import score_regions
 from faithfusion.fit.fit import FitConfig, fit_scene
-from faithfusion.scene.checkpoint import load_scene, save_scene
-from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.scene.fitted_poses import clip_as_fitted
+from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.street.config import StreetConfig
 from faithfusion.street.writer import make_street
 from faithfusion.types import DriveClip, GaussianScene

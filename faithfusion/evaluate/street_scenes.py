@@ -17,8 +17,8 @@ from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit import FitConfig, fit_scene
-from faithfusion.scene.checkpoint import load_scene, save_scene
-from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.scene.fitted_poses import clip_as_fitted
+from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.street.config import StreetConfig
 from faithfusion.street.truth import load_truth
 from faithfusion.street.writer import make_street

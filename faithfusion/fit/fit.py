@@ -17,9 +17,9 @@ from faithfusion.fit.budget import affordable_gaussians
 from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.fit.recording import RecordingConfig, rig_of
 from faithfusion.fit.supervised_view import ViewLoader, to_device
-from faithfusion.scene.checkpoint import detach_scene, scene_to
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.scene.initialise import InitialiseConfig, ground_below, initialise_scene, lidar_of_drive
+from faithfusion.scene.scene_file import detach_scene, scene_to
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError

@@ -16,9 +16,9 @@ from faithfusion.fit.recording import FittedRecording, RecordingConfig, Rig
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render import Backend
 from faithfusion.render.view import render_view
-from faithfusion.scene.checkpoint import load_tensors, node_names, save_tensors, scene_from_tensors, scene_tensors
 from faithfusion.scene.densify import DensifyConfig, new_statistics, observe, refine
 from faithfusion.scene.ground import Ground
+from faithfusion.scene.scene_file import load_tensors, node_names, save_tensors, scene_from_tensors, scene_tensors
 from faithfusion.types import Gaussians, GaussianScene, Rendering, Sky
 from faithfusion.utils.progress import say
 from faithfusion.utils.seed import make_generator

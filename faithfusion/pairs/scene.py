@@ -17,8 +17,8 @@ from faithfusion.eig.assess import Assessment, assess_scene, training_view
 from faithfusion.fit.fit import fit_scene
 from faithfusion.pairs.config import PairsConfig
 from faithfusion.render.view import render_view
-from faithfusion.scene.checkpoint import scene_to
-from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.scene.fitted_poses import clip_as_fitted
+from faithfusion.scene.scene_file import scene_to
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.device import choose_device
 from faithfusion.window.framing import (

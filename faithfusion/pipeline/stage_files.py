@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from faithfusion.clips.store import FLOAT16_MAX
-from faithfusion.scene.checkpoint import load_tensors, save_tensors
+from faithfusion.scene.scene_file import load_tensors, save_tensors
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.video.editing.editor import EditedClip
 

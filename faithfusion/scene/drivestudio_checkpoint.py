@@ -20,7 +20,7 @@ from faithfusion.scene.drivestudio_models import Keys, NodeModel, read_gaussians
 from faithfusion.scene.drivestudio_people import deform_node, has_network
 from faithfusion.scene.drivestudio_sky import mean_exposure, sky_texture
 from faithfusion.scene.graph import count_members
-from faithfusion.scene.similarity import move_gaussians
+from faithfusion.scene.move_gaussians import move_gaussians
 from faithfusion.types import DriveClip, Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.harmonics import turn_harmonics

@@ -18,8 +18,8 @@ import numpy as np
 from gsply import read_spz, write_spz
 
 from faithfusion.scene.gsply_rows import from_gsply, to_gsply, torch_threads_kept
+from faithfusion.scene.move_gaussians import move_gaussians
 from faithfusion.scene.ply import finite_gaussians, visible_rows
-from faithfusion.scene.similarity import move_gaussians
 from faithfusion.types import Gaussians
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError

@@ -15,8 +15,8 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import SplitConfig
 from faithfusion.eig.assess import fitted_clip
 from faithfusion.eig.config import EigConfig
-from faithfusion.scene.checkpoint import load_scene, scene_to
-from faithfusion.scene.rig import clip_as_fitted
+from faithfusion.scene.fitted_poses import clip_as_fitted
+from faithfusion.scene.scene_file import load_scene, scene_to
 from faithfusion.scene.splat_files import import_gaussians
 from faithfusion.types import DriveClip, GaussianScene, Sky
 from faithfusion.utils.errors import InputError

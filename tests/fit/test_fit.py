@@ -16,9 +16,9 @@ from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.fit.fit import FitConfig, drive_extent_m, fit_scene, view_order
 from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.fit.supervised_view import ViewLoader, halve_view, load_view
-from faithfusion.scene.checkpoint import load_scene, scene_tensors
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.scene.scene_file import load_scene, scene_tensors
 from faithfusion.types import DriveClip
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError

@@ -8,9 +8,9 @@ import torch
 from test_graph import make_scene
 
 from faithfusion.data.instances import is_non_rigid
-from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.deform import GRID, box_handles, displacement_m, handle_weights
 from faithfusion.scene.graph import gaussians_at
+from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.types import GaussianScene
 
 SIZE_M = torch.tensor([0.8, 0.6, 1.8])

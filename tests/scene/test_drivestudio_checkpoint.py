@@ -22,7 +22,6 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.render import render
 from faithfusion.render.project import project
 from faithfusion.render.view import render_view
-from faithfusion.scene.checkpoint import load_scene
 from faithfusion.scene.drivestudio_checkpoint import (
     TrainingRun,
     describe,
@@ -32,6 +31,7 @@ from faithfusion.scene.drivestudio_checkpoint import (
 )
 from faithfusion.scene.drivestudio_sky import CUBE_FROM_WORLD, sample_cube, texel_directions
 from faithfusion.scene.graph import gaussians_at
+from faithfusion.scene.scene_file import load_scene
 from faithfusion.scene.sky import sample_sky, sky_coordinates
 from faithfusion.types import Camera, Gaussians
 from faithfusion.utils.errors import InputError

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from faithfusion.render import render
 from faithfusion.render.project import project
-from faithfusion.scene.similarity import move_gaussians
+from faithfusion.scene.move_gaussians import move_gaussians
 from faithfusion.utils.similarity import Similarity
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from faithfusion.scene.checkpoint import load_scene, save_scene
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
+from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.utils.errors import InputError
 from faithfusion.viewer.render import draw
 from faithfusion.viewer.run_folder import Run, open_run, scene_files

@@ -19,7 +19,7 @@ from faithfusion.evaluate.ablation.row_scores import score_clip, score_lane
 from faithfusion.evaluate.ablation.street import Street, published_of, shift_name, windows_of
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
-from faithfusion.scene.checkpoint import load_tensors
+from faithfusion.scene.scene_file import load_tensors
 from faithfusion.types import GaussianScene, Window
 from faithfusion.utils.media import write_image
 from faithfusion.video.editing.editor import EditedClip

@@ -29,7 +29,7 @@ from faithfusion.pipeline.stage_files import (
     load_stage_clip,
     save_stage_clip,
 )
-from faithfusion.scene.checkpoint import load_scene, load_tensors, save_scene, save_tensors, scene_to
+from faithfusion.scene.scene_file import load_scene, load_tensors, save_scene, save_tensors, scene_to
 from faithfusion.types import Camera, GaussianScene, Window
 from faithfusion.utils.device import choose_device
 from faithfusion.video.editing.chain import continued

@@ -20,7 +20,7 @@ from faithfusion.evaluate.metrics.uncertainty import (
     spearman,
     subsample,
 )
-from faithfusion.scene.checkpoint import load_tensors, save_tensors
+from faithfusion.scene.scene_file import load_tensors, save_tensors
 from faithfusion.types import Camera, EigVolume
 from faithfusion.utils.image_math import psnr_db
 

@@ -30,9 +30,9 @@ from faithfusion.evaluate.report.run_views import (
 from faithfusion.evaluate.report.trajectory_picture import draw_preview
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.refine import RefineRun
-from faithfusion.scene.checkpoint import save_scene
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
+from faithfusion.scene.scene_file import save_scene
 from faithfusion.street.truth import load_truth, true_shifts, truth_paths
 from faithfusion.types import Camera, Frame, GaussianScene
 from faithfusion.utils.media import write_image, write_video

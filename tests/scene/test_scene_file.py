@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from faithfusion.scene.checkpoint import load_scene, node_names, save_scene, save_tensors, scene_tensors
+from faithfusion.scene.scene_file import load_scene, node_names, save_scene, save_tensors, scene_tensors
 from faithfusion.types import Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.errors import InputError
 
