@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from faithfusion.data.layouts import OPENCV2DATASET
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
 
 CAMERAS = ("0", "1", "2")

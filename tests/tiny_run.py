@@ -15,7 +15,7 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.scene.initialise import InitialiseConfig
 from faithfusion.scene.scene_file import save_scene
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
 from faithfusion.types import GaussianScene
 

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
 from faithfusion.utils.progress import say
 

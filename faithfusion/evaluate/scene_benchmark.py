@@ -16,7 +16,7 @@ from faithfusion.evaluate.metrics.surface_scores import score_regions
 from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.atomic import atomic_file

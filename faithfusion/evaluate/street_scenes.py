@@ -19,7 +19,7 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit import FitConfig, fit_scene
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.truth import load_truth
 from faithfusion.street.writer import make_street
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene

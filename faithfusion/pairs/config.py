@@ -11,7 +11,7 @@ from faithfusion.config import to_plain
 from faithfusion.data.splits import SplitConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit import FitConfig
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.window.framing import FramingConfig
 from faithfusion.window.warp_config import WarpConfig

@@ -18,7 +18,7 @@ from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.pairs.config import PairsConfig, WithheldConfig
 from faithfusion.pairs.scene import FittedDrive, Target, coverage, cut_sequences, fit_drive
 from faithfusion.scene.fitted_poses import clip_as_fitted
-from faithfusion.street.config import camera_shifts_m
+from faithfusion.street.street_config import camera_shifts_m
 from faithfusion.street.truth import load_truth
 from faithfusion.street.writer import make_street
 from faithfusion.types import DriveClip, Frame

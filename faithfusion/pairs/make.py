@@ -26,7 +26,7 @@ from faithfusion.pairs.kinds import (
     street_sequences,
     withheld_sequences,
 )
-from faithfusion.street.config import check_config
+from faithfusion.street.street_config import check_config
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
 from faithfusion.window.framing import framing_of

@@ -9,7 +9,7 @@ from faithfusion.data.trajectory_config import TrajectoryEntry, check_entries
 from faithfusion.distill.config import DistillConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit import FitConfig
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditorConfig, EditorNames, EditorWeights
 from faithfusion.window.warp_config import WarpConfig

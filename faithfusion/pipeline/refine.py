@@ -25,8 +25,8 @@ from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.stage_files import StageClip, load_stage_clip, save_stage_clip
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
-from faithfusion.street.config import StreetConfig, check_config
 from faithfusion.street.rig import ego_poses
+from faithfusion.street.street_config import StreetConfig, check_config
 from faithfusion.street.street_plan import plan_street
 from faithfusion.street.writer import make_street
 from faithfusion.types import DriveClip, Frame, GaussianScene

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faithfusion.street.config import StreetConfig, driven_m
 from faithfusion.street.courses import plan_course
 from faithfusion.street.room import AHEAD_M, PersonPlan, Surroundings, is_clear, seen_s, surroundings_of
+from faithfusion.street.street_config import StreetConfig, driven_m
 from faithfusion.street.street_plan import CLEAR_M, LANE_M, S_START, Side, StreetPlan, numpy_stream
 
 DRAWS, WANTED = 400, 12  # at most so many draws per person, until so many are possible

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faithfusion.data.layouts import OPENCV2DATASET
-from faithfusion.street.config import CAMERA_YAWS_DEG, StreetConfig
+from faithfusion.street.street_config import CAMERA_YAWS_DEG, StreetConfig
 from faithfusion.street.street_plan import CarPlan, StreetPlan, numpy_stream
 
 CAMERA_HEIGHT_M = 1.6

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from faithfusion.street.cars import car_size
-from faithfusion.street.config import CAMERA_YAWS_DEG, StreetConfig
 from faithfusion.street.courses import Course
 from faithfusion.street.furniture import FURNITURE_REACH_M, FURNITURE_WIDTH_M, furniture_places
+from faithfusion.street.street_config import CAMERA_YAWS_DEG, StreetConfig
 from faithfusion.street.street_plan import CLEAR_M, StreetPlan
 
 CHECK_S = 0.1  # time between two checks

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from faithfusion.street.config import StreetConfig, driven_m
+from faithfusion.street.street_config import StreetConfig, driven_m
 from faithfusion.utils.seed import make_generator
 
 S_START = -60.0

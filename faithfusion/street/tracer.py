@@ -9,7 +9,7 @@ import numpy as np
 from faithfusion.street.materials import Samples, look_of
 from faithfusion.street.meshes import Mesh
 from faithfusion.street.rig import View
-from faithfusion.street.sky import GROUND_BOUNCE, SUN_COLOR, sky_radiance, tone_map
+from faithfusion.street.sky_radiance import GROUND_BOUNCE, SUN_COLOR, sky_radiance, tone_map
 from faithfusion.street.street_plan import StreetPlan
 
 MAX_DEPTH_M = 500.0

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from faithfusion.street.cars import car_patches, car_size
-from faithfusion.street.config import StreetConfig
 from faithfusion.street.crowd import plan_people
 from faithfusion.street.facades import building_patches
-from faithfusion.street.figures import person_box, person_corners, person_frame, placed_person
 from faithfusion.street.furniture import furniture_patches
 from faithfusion.street.meshes import Mesh, Patch, join, merge
+from faithfusion.street.placed_people import person_box, person_corners, person_frame, placed_person
 from faithfusion.street.rig import car_pose, ego_poses
 from faithfusion.street.road import road_patches
 from faithfusion.street.room import PersonPlan
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.street_plan import CarPlan, StreetPlan, plan_street
 from faithfusion.street.tracer import TracedScene
 

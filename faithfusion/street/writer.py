@@ -15,9 +15,9 @@ from PIL import Image
 from faithfusion.config import to_plain
 from faithfusion.data.drive_writer import JPEG_QUALITY
 from faithfusion.street.cars import car_size
-from faithfusion.street.config import StreetConfig, camera_shifts_m, check_config
 from faithfusion.street.lidar_scan import lidar_scan
 from faithfusion.street.rig import camera_intrinsics, ego_from_camera, view_at
+from faithfusion.street.street_config import StreetConfig, camera_shifts_m, check_config
 from faithfusion.street.street_plan import S_START
 from faithfusion.street.tracer import Picture, TracedScene, render_view
 from faithfusion.street.truth import truth_paths

@@ -14,9 +14,9 @@ from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask, load_image, load_sky_mask
 from faithfusion.data.lidar import load_points_world, project_points
 from faithfusion.data.trajectories import shift_camera
-from faithfusion.street.config import StreetConfig
 from faithfusion.street.rig import View, view_at
-from faithfusion.street.sky import tone_map
+from faithfusion.street.sky_radiance import tone_map
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.tracer import pixel_rays, reconstruct, render_view, sample_offsets, shade
 from faithfusion.street.truth import has_truth, load_truth, true_shifts, truth_paths
 from faithfusion.street.world import StreetWorld, build_world

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from faithfusion.street.cars import car_size
-from faithfusion.street.config import StreetConfig, check_config
 from faithfusion.street.meshes import Material
 from faithfusion.street.rig import car_pose, ego_poses, view_at
+from faithfusion.street.street_config import StreetConfig, check_config
 from faithfusion.street.street_plan import S_START, plan_street
 from faithfusion.street.tracer import TracedScene, pixel_rays
 from faithfusion.street.world import StreetWorld, build_world

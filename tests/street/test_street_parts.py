@@ -8,9 +8,9 @@ from reference.street_patterns import box_average, first_hit
 
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.street.cars import SHAPES, car_patches, car_size
-from faithfusion.street.config import StreetConfig, camera_shifts_m, check_config
 from faithfusion.street.meshes import Material, Surface, box, merge
 from faithfusion.street.rig import car_pose, ego_from_camera, ego_poses, view_at
+from faithfusion.street.street_config import StreetConfig, camera_shifts_m, check_config
 from faithfusion.street.street_plan import CLEAR_M, plan_street
 from faithfusion.street.textures import fractal, interval, pulses
 from faithfusion.street.tracer import TracedScene, sample_offsets

@@ -12,15 +12,15 @@ import trimesh
 from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask
 from faithfusion.street.cars import car_size
-from faithfusion.street.config import StreetConfig, check_config
 from faithfusion.street.courses import Course, ground_height, plan_course
 from faithfusion.street.crowd import plan_people
-from faithfusion.street.figures import figure_of, person_corners, person_frame, person_points
 from faithfusion.street.gait import Gait, foot_at, step_length, walking_pose
 from faithfusion.street.lidar_scan import lidar_scan
+from faithfusion.street.placed_people import figure_of, person_corners, person_frame, person_points
 from faithfusion.street.rig import car_pose, view_at
 from faithfusion.street.road import KERB_HEIGHT_M
 from faithfusion.street.skeleton import SIDES, Body
+from faithfusion.street.street_config import StreetConfig, check_config
 from faithfusion.street.street_plan import plan_street
 from faithfusion.street.truth import load_truth
 from faithfusion.street.world import StreetWorld, build_world, people_velocities, person_track

@@ -15,7 +15,7 @@ from faithfusion.config import parse_config
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.fit.fit import FitConfig, fit_scene
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
 from faithfusion.utils.errors import InputError
 

@@ -12,7 +12,7 @@ from faithfusion.config import to_plain
 from faithfusion.distill.config import DistillConfig, WeightName
 from faithfusion.evaluate.ablation.stages import Stage, at_once, in_stages
 from faithfusion.pipeline.config import RefineConfig
-from faithfusion.street.config import StreetConfig
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditorConfig, EditorNames
 

@@ -22,7 +22,7 @@ from faithfusion.evaluate.ablation.street import (
 )
 from faithfusion.evaluate.ablation.table import markdown, plain_table
 from faithfusion.evaluate.street_scenes import KnownTruthConfig, fitted_street
-from faithfusion.street.config import check_config
+from faithfusion.street.street_config import check_config
 from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.mobilenet import mobilenet_or_none
