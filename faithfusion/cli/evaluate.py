@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     from faithfusion.evaluate.report.summary import summarise_run
     from faithfusion.pipeline.config import RefineConfig
     from faithfusion.pipeline.refine import run_refinement
-    from faithfusion.utils.stages import StageLog
+    from faithfusion.utils.stage_log import StageLog
 
     config = parse_config(RefineConfig, ["--config", str(config_path), "--out", str(folder)])
     log = StageLog(folder)

@@ -22,7 +22,7 @@ from faithfusion.eig.assess import assess_scene, assessment_facts
 from faithfusion.eig.config import EigConfig
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.fit.fit import FitConfig, fit_scene
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
@@ -33,7 +33,7 @@ from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import write_image
 from faithfusion.utils.progress import say
-from faithfusion.utils.stages import StageLog
+from faithfusion.utils.stage_log import StageLog
 
 
 def main(argv: list[str]) -> None:

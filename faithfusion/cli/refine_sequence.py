@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
         check_inputs,
         run_refinement,
     )
-    from faithfusion.utils.stages import StageLog
+    from faithfusion.utils.stage_log import StageLog
 
     opened = check_inputs(config)
     require_writable(out)

@@ -21,7 +21,7 @@ from faithfusion.fit.fit import drive_extent_m
 from faithfusion.fit.optimiser import SceneOptimiser
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader, load_view, to_device
 from faithfusion.pipeline.config import RefineConfig
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.ground import Ground
 from faithfusion.scene.initialise import ground_below, lidar_of_drive
 from faithfusion.scene.scene_file import detach_scene, scene_to

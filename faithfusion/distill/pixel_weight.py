@@ -21,7 +21,7 @@ from faithfusion.distill.config import WeightName
 from faithfusion.eig.assess import RecordedViews
 from faithfusion.eig.published import bin_weight, published_gain, published_information
 from faithfusion.fit.supervised_view import ViewLoader
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track

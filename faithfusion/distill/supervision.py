@@ -12,7 +12,7 @@ from faithfusion.data.lidar import lidar_depth, load_points_world
 from faithfusion.distill.config import DistillConfig, MovingObjects, NovelDepth
 from faithfusion.distill.pixel_weight import edit_weight
 from faithfusion.fit.supervised_view import SupervisedView
-from faithfusion.render.view import node_coverage
+from faithfusion.render.render_view import node_coverage
 from faithfusion.types import Camera, DriveClip, GaussianScene, Window
 from faithfusion.video.editing.editor import EditedClip
 

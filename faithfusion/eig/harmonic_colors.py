@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.render.harmonics import sh_basis
+from faithfusion.render.view_colors import sh_basis
 
 
 def add_color_slopes(

@@ -34,7 +34,7 @@ from faithfusion.eig.jacobian import (
     scene_gaussians,
 )
 from faithfusion.eig.moments import MISFIT, SEEN, SQUARES, SQUARES_SLOT, mat55, offset_moments, quartic_slot
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene, Rendering, Sky

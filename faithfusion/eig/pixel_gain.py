@@ -20,7 +20,7 @@ from faithfusion.eig.jacobian import num_scene
 from faithfusion.eig.moments import count_alive, mat39, mat55, num_blocks, splats_of, vec5
 from faithfusion.eig.posterior import Posterior
 from faithfusion.eig.variance_polynomials import variance_coefficients
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.render.warp_kernels import (
     ALPHA_CAP,
     ALPHA_FLOOR,

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from faithfusion.eig.moments import SQUARES, count_alive, dense_moments, num_blocks, offset_moments, splats_of
 from faithfusion.eig.observe import TrainingView
-from faithfusion.render.harmonics import sh_basis
 from faithfusion.render.project import project_ellipsoids
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
+from faithfusion.render.view_colors import sh_basis
 from faithfusion.render.warp_backend import blend_warp
 from faithfusion.render.warp_kernels import (
     ALPHA_CAP,

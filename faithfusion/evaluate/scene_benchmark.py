@@ -22,7 +22,7 @@ from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.stages import StageLog
+from faithfusion.utils.stage_log import StageLog
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from faithfusion.street.truth import load_truth
 from faithfusion.street.writer import make_street
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.stages import StageLog
+from faithfusion.utils.stage_log import StageLog
 
 SCENE = "scene.safetensors"
 

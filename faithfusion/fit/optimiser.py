@@ -15,7 +15,7 @@ from faithfusion.fit.losses import ground_loss, inverse_depth_loss, photometric_
 from faithfusion.fit.recording import FittedRecording, RecordingConfig, Rig
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render import Backend
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.densify import DensifyConfig, new_statistics, observe, refine
 from faithfusion.scene.ground import Ground
 from faithfusion.scene.scene_file import load_tensors, node_names, save_tensors, scene_from_tensors, scene_tensors

@@ -16,7 +16,7 @@ from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.eig.assess import Assessment, assess_scene, training_view
 from faithfusion.fit.fit import fit_scene
 from faithfusion.pairs.config import PairsConfig
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import scene_to
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window

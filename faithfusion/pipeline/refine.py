@@ -33,7 +33,7 @@ from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
-from faithfusion.utils.stages import StageLog
+from faithfusion.utils.stage_log import StageLog
 from faithfusion.video.open_editors import OpenedEditors, open_editor, open_editors
 from faithfusion.window.warp import warp_source
 from faithfusion.window.window import window_of

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.render.constants import COVARIANCE_BLUR_PX2, EDGE_MARGIN, MIN_ALPHA, NEAR_M
-from faithfusion.render.harmonics import view_colors
+from faithfusion.render.view_colors import view_colors
 from faithfusion.types import Camera, Gaussians, Projection
 
 

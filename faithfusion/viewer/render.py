@@ -13,7 +13,7 @@ from torch import Tensor
 from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.pixel_gain import eig_map
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.types import Camera, Rendering
 from faithfusion.utils.media import to_uint8
 from faithfusion.viewer.knowledge import Known

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from faithfusion.eig.assess import training_view
 from faithfusion.render.exposure import exposure_of
+from faithfusion.render.render_view import node_coverage, render_view
 from faithfusion.render.reproject import FAR_M, pixel_rays, sight, world_points
-from faithfusion.render.view import node_coverage, render_view
 from faithfusion.scene.ground import Ground, ground_at
 from faithfusion.scene.initialise import InitialiseConfig, ground_below, lidar_of_drive
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, WarpedViews, Window

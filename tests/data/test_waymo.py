@@ -20,7 +20,7 @@ from faithfusion.data.waymo.prepare_segment import prepare_segment
 from faithfusion.data.waymo.range_image import Beams, decode
 from faithfusion.data.waymo.waymo_config import WaymoConfig
 from faithfusion.fit.fit import FitConfig, fit_scene
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.densify import DensifyConfig
 from faithfusion.scene.initialise import InitialiseConfig
 from faithfusion.types import DriveClip

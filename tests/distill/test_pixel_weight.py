@@ -11,7 +11,7 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.distill.pixel_weight import edit_weight, recorded_sq_error
 from faithfusion.eig.published import bin_weight
 from faithfusion.fit.supervised_view import ViewLoader
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditedClip

@@ -27,7 +27,7 @@ from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, fit_posterior, prior_posterior, prior_precision
 from faithfusion.eig.variance_polynomials import variance_coefficients
 from faithfusion.eig.view_gain import view_gain
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene
 from faithfusion.utils.errors import InputError

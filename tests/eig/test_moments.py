@@ -17,7 +17,7 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.eig.jacobian import screen_jacobian
 from faithfusion.eig.moments import dense_moments, offset_moments, tile_runs
 from faithfusion.eig.posterior import fit_posterior
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.sky import sky_background
 
 

@@ -12,7 +12,7 @@ from reference.published_gain import gain_maps, hits_and_weights, training_squar
 
 from faithfusion.eig.observe import TrainingView
 from faithfusion.eig.published import PublishedInformation, hits_per_pixel, published_gain, published_information
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.types import GaussianScene
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator

@@ -11,7 +11,7 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.evaluate.metrics.surface_scores import moving_ids, score_regions, true_regions
 from faithfusion.evaluate.scene_benchmark import SceneBenchmarkConfig, markdown_table
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.scene_file import load_scene
 from faithfusion.street.truth import load_truth
 from faithfusion.utils.errors import InputError

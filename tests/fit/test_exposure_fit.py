@@ -10,7 +10,7 @@ from faithfusion.fit.fitted_exposure import ExposureConfig, FittedExposure
 from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.fit.recording import RecordingConfig, Rig
 from faithfusion.fit.supervised_view import SupervisedView
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.types import Exposure, GaussianScene, Sky
 from faithfusion.utils.errors import InputError
 

@@ -13,7 +13,7 @@ from faithfusion.fit.motion import RigPoseConfig, rigid_transforms
 from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
 from faithfusion.fit.recording import RecordingConfig, Rig
 from faithfusion.fit.supervised_view import SupervisedView
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.types import GaussianScene, Sky

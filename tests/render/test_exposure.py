@@ -6,7 +6,7 @@ import torch
 from reference.cloud import make_camera, make_gaussians
 
 from faithfusion.render.exposure import exposure_of
-from faithfusion.render.view import node_coverage, render_view
+from faithfusion.render.render_view import node_coverage, render_view
 from faithfusion.types import Exposure, GaussianScene, RigidNode, Sky
 
 

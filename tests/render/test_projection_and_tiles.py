@@ -12,9 +12,9 @@ from reference.raster import pixel_centres
 from torch import Tensor
 
 from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
-from faithfusion.render.harmonics import sh_basis
 from faithfusion.render.project import project, screen_parameters
 from faithfusion.render.tiles import intersect_tiles
+from faithfusion.render.view_colors import sh_basis
 from faithfusion.types import Projection
 from faithfusion.utils.errors import InputError
 

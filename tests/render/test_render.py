@@ -13,7 +13,7 @@ from torch import Tensor
 from faithfusion.render import render
 from faithfusion.render.constants import MIN_TRANSMITTANCE, NEAR_M
 from faithfusion.render.rasterise import choose_backend
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.types import Camera, Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator

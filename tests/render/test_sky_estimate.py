@@ -7,8 +7,8 @@ from reference.cloud import make_gaussians
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
+from faithfusion.render.render_view import render_view
 from faithfusion.render.sky_estimate import sky_behind
-from faithfusion.render.view import render_view
 from faithfusion.scene.sky import ray_directions, sample_sky
 from faithfusion.types import GaussianScene, Sky
 from faithfusion.utils.media import write_image

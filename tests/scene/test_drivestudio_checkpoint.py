@@ -21,7 +21,7 @@ from tiny_clip import write_tiny_clip
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.render import render
 from faithfusion.render.project import project
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.drivestudio_checkpoint import (
     TrainingRun,
     describe,

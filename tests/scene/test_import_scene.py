@@ -14,7 +14,7 @@ from tiny_clip import write_tiny_clip
 
 from faithfusion.data.camera_files import read_cameras
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.scene.splat_files import scene_before_color
 from faithfusion.types import DriveClip, Gaussians, GaussianScene

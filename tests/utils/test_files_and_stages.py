@@ -12,7 +12,7 @@ from faithfusion.utils.atomic import atomic_file, atomic_folder, require_writabl
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import read_image, write_image, write_video
 from faithfusion.utils.seed import make_generator
-from faithfusion.utils.stages import StageLog
+from faithfusion.utils.stage_log import StageLog
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from faithfusion.data.images import load_image
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.eig.pixel_gain import eig_map
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.street.truth import load_truth
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError

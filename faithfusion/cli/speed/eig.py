@@ -13,7 +13,7 @@ from faithfusion.eig.observe import TrainingView, add_view, no_evidence
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import conclude
 from faithfusion.eig.variance_polynomials import posterior_roots
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.scene.scene_file import scene_to
 from faithfusion.types import Gaussians, GaussianScene, Sky
 from faithfusion.utils.errors import InputError

@@ -27,7 +27,7 @@ from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.mobilenet import mobilenet_or_none
 from faithfusion.utils.progress import report_progress, say, track
-from faithfusion.utils.stages import StageLog
+from faithfusion.utils.stage_log import StageLog
 
 LEGEND = """\
 Means over streets, ± half the 95 % interval (Student's t); the two sides of a distance are averaged per street.

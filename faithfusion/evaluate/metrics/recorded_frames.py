@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from faithfusion.data.images import load_blind_mask, load_dynamic_mask, load_image
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.types import Frame, GaussianScene
 from faithfusion.utils.image_math import psnr_db, ssim_map
 

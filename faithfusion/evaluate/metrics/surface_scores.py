@@ -14,7 +14,7 @@ from torch import Tensor
 
 from faithfusion.data.instances import is_non_rigid, leaves_its_place
 from faithfusion.data.trajectories import shifted_cameras
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.street.truth import TrueView, load_truth
 from faithfusion.types import Camera, DriveClip, GaussianScene
 

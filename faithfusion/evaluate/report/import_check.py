@@ -8,7 +8,7 @@ import torch
 
 from faithfusion.data.images import load_image
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
-from faithfusion.render.view import render_view
+from faithfusion.render.render_view import render_view
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.media import write_image
 

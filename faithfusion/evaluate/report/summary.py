@@ -36,7 +36,7 @@ from faithfusion.scene.scene_file import save_scene
 from faithfusion.street.truth import load_truth, true_shifts, truth_paths
 from faithfusion.types import Camera, Frame, GaussianScene
 from faithfusion.utils.media import write_image, write_video
-from faithfusion.utils.stages import StageLog
+from faithfusion.utils.stage_log import StageLog
 
 UNUSED_CAMERAS = "cameras that were not used"
 """Their true images show the scene from where no fit has seen it."""
