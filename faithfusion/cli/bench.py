@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from faithfusion.cli.speed.card import bench_card
-from faithfusion.cli.speed.chain import bench_chain
 from faithfusion.cli.speed.colors import bench_colors
 from faithfusion.cli.speed.eig import bench_eig
-from faithfusion.cli.speed.memory import bench_memory
+from faithfusion.cli.speed.fit_memory import bench_memory
 from faithfusion.cli.speed.raster import bench_raster
 from faithfusion.cli.speed.sparse import bench_sparse
+from faithfusion.cli.speed.window_seams import bench_chain
 from faithfusion.utils.errors import InputError
 
 PARTS = {
