@@ -7,8 +7,8 @@ import pytest
 
 from faithfusion.config import parse_config
 from faithfusion.evaluate.ablation.config import AblationConfig, settings_of
-from faithfusion.evaluate.eig.benchmark import EigBenchmarkConfig
-from faithfusion.fit.fit import FitConfig
+from faithfusion.evaluate.benchmark_config import EigBenchmarkConfig
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.pairs.config import PairsConfig
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.training.config import TrainConfig

@@ -8,12 +8,13 @@ from pathlib import Path
 import yaml
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import SplitConfig
+from faithfusion.data.split_config import SplitConfig
 from faithfusion.eig.assess import assessment_facts
 from faithfusion.eig.calibrate import street_curves
 from faithfusion.eig.config import EigConfig
-from faithfusion.fit.fit import FitConfig, fit_scene
-from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.scene.scene_file import save_scene
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.evaluate.eig.benchmark import EigBenchmarkConfig, run_benchmark
+from faithfusion.evaluate.benchmark_config import EigBenchmarkConfig
+from faithfusion.evaluate.eig.benchmark import run_benchmark
 from faithfusion.evaluate.eig.eig_page import write_page
 from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.progress import say

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.evaluate.scene_benchmark import SceneBenchmarkConfig, markdown_table, run_scene_benchmark
+from faithfusion.evaluate.benchmark_config import SceneBenchmarkConfig
+from faithfusion.evaluate.scene_benchmark import markdown_table, run_scene_benchmark
 from faithfusion.utils.atomic import atomic_file, require_writable
 
 

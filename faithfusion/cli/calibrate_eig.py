@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.evaluate.eig.street_calibration import StreetCalibrationConfig, calibrate_on_streets
+from faithfusion.evaluate.benchmark_config import StreetCalibrationConfig
+from faithfusion.evaluate.eig.street_calibration import calibrate_on_streets
 from faithfusion.utils.atomic import require_writable
 
 

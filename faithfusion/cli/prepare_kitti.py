@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from faithfusion.data.kitti.prepare_kitti import KittiConfig, prepare_kitti
+from faithfusion.data.kitti.kitti_config import KittiConfig
+from faithfusion.data.kitti.prepare_kitti import prepare_kitti
 
 
 def build_parser() -> argparse.ArgumentParser:

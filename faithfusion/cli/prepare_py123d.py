@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from faithfusion.data.py123d.prepare_log import Py123dConfig, prepare_log
+from faithfusion.data.py123d.prepare_log import prepare_log
+from faithfusion.data.py123d.py123d_config import Py123dConfig
 
 
 def build_parser() -> argparse.ArgumentParser:

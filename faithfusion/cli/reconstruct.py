@@ -17,11 +17,13 @@ from faithfusion.config import parse_config, to_plain
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.images import load_image
-from faithfusion.data.splits import SplitConfig, every_nth_of_each_camera, split_clip
+from faithfusion.data.split_config import SplitConfig
+from faithfusion.data.splits import every_nth_of_each_camera, split_clip
 from faithfusion.eig.assess import assess_scene, assessment_facts
 from faithfusion.eig.config import EigConfig
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
-from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.graph import gaussians_at

@@ -13,7 +13,7 @@ from pathlib import Path
 from faithfusion.config import parse_config
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path, path_cameras
-from faithfusion.data.splits import SplitConfig
+from faithfusion.data.split_config import SplitConfig
 from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.data.trajectory_config import TrajectoryEntry
 from faithfusion.eig.assess import fitted_clip, reassess_scene

@@ -12,6 +12,7 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
+from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.clips.shard_header import (
     ColorName,
     ColorPlace,
@@ -21,7 +22,7 @@ from faithfusion.clips.shard_header import (
     WindowEntry,
     warped_name,
 )
-from faithfusion.clips.video_file import ColorFormat, VideoWriter
+from faithfusion.clips.video_file import VideoWriter
 from faithfusion.clips.windows import Span
 
 

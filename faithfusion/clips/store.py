@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.clips.manifest import check_manifests
 from faithfusion.clips.shard_header import ColorName, ShardHeader, check_header, header_from_metadata, warped_name
 from faithfusion.clips.shard_writer import ShardColors
-from faithfusion.clips.video_file import ColorFormat, read_frames
+from faithfusion.clips.video_file import read_frames
 from faithfusion.clips.windows import Span
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.utils.errors import InputError
 
 if TYPE_CHECKING:  # takes most of a second to import
@@ -25,30 +25,6 @@ MAX_OPEN_VIDEOS = 8
 MIN_WIDTH = 64
 """Narrower frames get columns of their last one: decord 3.4 takes rows that FFmpeg padded to 4, 5, ... times the width
 for pixels of 4, 5, ... channels."""
-LARGEST_CRF = 51
-
-
-@dataclass(frozen=True)
-class ColorFormat:
-    """How colours are stored in mp4 files.
-
-    Attributes:
-        pixels: "rgb" with `crf` 0 gives every byte back. "yuv444" keeps all pixels' colours but rounds them to
-            8-bit YCbCr: 52 dB at best, in about 60 % of the space (docs/pairs.md has figures).
-        crf: x264's constant rate factor: 0 is lossless (after the rounding of "yuv444"), larger is smaller and worse.
-        keyframe_every: frames from one key frame to the next; reading starts at the last one before the frame asked
-            for.
-    """
-
-    pixels: Literal["rgb", "yuv444"] = "rgb"
-    crf: int = 0
-    keyframe_every: int = 8
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.crf <= LARGEST_CRF:
-            raise InputError("colors.crf", self.crf, f"a number from 0 to {LARGEST_CRF}")
-        if self.keyframe_every < 1:
-            raise InputError("colors.keyframe_every", self.keyframe_every, "at least 1 frame")
 
 
 class VideoWriter:

@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from faithfusion.clips.clip_config import CHUNK_FRAMES
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.errors import InputError
-
-CHUNK_FRAMES = 4  # frames per latent frame, after the first
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from faithfusion.data.split_config import SplitConfig
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
@@ -12,24 +13,6 @@ STRETCH_PERIOD = 50
 """Time stamps from one withheld stretch of a camera to its next, about."""
 LARGEST_STRETCH_SHARE = 1 / 6
 """Of a clip: shorter clips get shorter stretches."""
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """What the fit does not see.
-
-    Attributes:
-        held_out_every: every how many time stamps one is kept back of all cameras, for evaluation; 0 keeps none back.
-        stretch_frames: consecutive time stamps withheld from each camera in turn, to calibrate EIG where the scene is
-            extrapolated; at most a sixth of the clip; 0 withholds none. `refine_sequence` fits them after that.
-    """
-
-    held_out_every: int = 8
-    stretch_frames: int = 6
-
-    def __post_init__(self) -> None:
-        if self.stretch_frames < 0:
-            raise InputError("split.stretch_frames", self.stretch_frames, "0 or a number of time stamps")
 
 
 @dataclass(frozen=True)

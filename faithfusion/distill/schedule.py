@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
-from faithfusion.utils.errors import InputError
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScheduleConfig:
-    """The progressive expansion: shift a little, refine, distil, shift further (paper, section 1a "Loop").
-
-    Attributes:
-        target_shift_m: lateral shift of the wanted trajectory in metres, left is positive; a `trajectory` goes first.
-        step_m: how much further each stage leads away from the recorded path at most, metres.
-        passes: how often the wanted trajectory itself is rendered, regenerated and distilled.
-        steps_per_stage: optimiser steps of the distillation after each stage.
-        original_share: share of those steps that fit recorded views instead of regenerated ones.
-    """
-
-    target_shift_m: float = 3.0
-    step_m: float = 3.0
-    passes: int = 1
-    steps_per_stage: int = 400
-    original_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not self.step_m > 0:
-            raise InputError("schedule.step_m", self.step_m, "a positive number of metres")
-        if self.passes < 1:
-            raise InputError("schedule.passes", self.passes, "at least 1")
-        if self.target_shift_m == 0 or not math.isfinite(self.target_shift_m):
-            raise InputError("schedule.target_shift_m", self.target_shift_m, "a shift other than zero, in metres")
-        if not 0.0 <= self.original_share <= 1.0:
-            raise InputError("schedule.original_share", self.original_share, "a share between 0 and 1")
-
-    def num_stages(self, displacement_m: float) -> int:
-        """Equal steps of at most `step_m` that lead `displacement_m` away."""
-        return max(1, math.ceil(displacement_m / self.step_m - 1e-9))
+from faithfusion.distill.config import ScheduleConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from faithfusion.config import to_plain
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.movers import uncarried_movers
-from faithfusion.data.splits import SplitConfig, every_nth_of_each_camera, split_clip
+from faithfusion.data.split_config import SplitConfig
+from faithfusion.data.splits import every_nth_of_each_camera, split_clip
 from faithfusion.eig.calibrate import (
     Calibration,
     CalibrationBins,

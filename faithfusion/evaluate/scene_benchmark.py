@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from faithfusion.config import parse_config
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.data.splits import split_clip
+from faithfusion.evaluate.benchmark_config import SceneBenchmarkConfig
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.surface_scores import score_regions
-from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.street.street_config import StreetConfig
@@ -21,39 +22,7 @@ from faithfusion.street.writer import make_street
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.device import choose_device
-from faithfusion.utils.errors import InputError
 from faithfusion.utils.stage_log import StageLog
-
-
-@dataclass(frozen=True)
-class SceneBenchmarkConfig:
-    """Which variants are compared where.
-
-    Attributes:
-        variants: files of fit options (`configs/scene/variants`), each with what differs from the defaults.
-        out: folder of streets, scenes and the table; a killed run continues there.
-        seeds: procedural streets.
-        shifts_m: metres to the left at which the true front view is compared.
-        frame_stride: every how many time stamps one is compared.
-        street: the streets; seed and shifts are set per scene.
-        split: what is withheld from the fits.
-    """
-
-    variants: tuple[str, ...]
-    out: str = "output/bench_scene"
-    seeds: tuple[int, ...] = (0, 1)
-    shifts_m: tuple[float, ...] = (-3.0, 3.0)
-    frame_stride: int = 4
-    street: StreetConfig = field(default_factory=StreetConfig)
-    split: SplitConfig = field(default_factory=lambda: SplitConfig(stretch_frames=0))
-
-    def __post_init__(self) -> None:
-        if not self.variants or not self.seeds or not self.shifts_m or self.frame_stride < 1:
-            found = f"{len(self.variants)} variants, {len(self.seeds)} seeds, shifts {self.shifts_m}"
-            raise InputError("bench_scene", found, "at least one of each and a positive frame_stride")
-        names = [Path(variant).stem for variant in self.variants]
-        if len(set(names)) != len(names):
-            raise InputError("bench_scene variants", ", ".join(names), "files of different names")
 
 
 def run_scene_benchmark(config: SceneBenchmarkConfig) -> dict[str, dict[str, float]]:

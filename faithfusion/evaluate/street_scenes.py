@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Bool, Float
@@ -13,13 +13,13 @@ from torch import Tensor
 from faithfusion.config import to_plain
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
-from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
+from faithfusion.data.splits import Split, every_nth_of_each_camera, split_clip
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
-from faithfusion.eig.config import EigConfig
-from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.evaluate.benchmark_config import KnownTruthConfig
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
-from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.truth import load_truth
 from faithfusion.street.writer import make_street
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
@@ -27,42 +27,6 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.stage_log import StageLog
 
 SCENE = "scene.safetensors"
-
-
-@dataclass(frozen=True)
-class KnownTruthConfig:
-    """Scenes with truth.
-
-    Attributes:
-        out: folder of drives, scenes and results; a killed run continues there.
-        seeds: procedural streets.
-        shifts_m: metres to the left at which the true front view is compared.
-        stereo: drive in DriveStudio's layout: its first camera is fitted, its second is the truth; empty = none.
-        frame_stride: every how many time stamps one is compared.
-        posterior_stride: every how many training frames of a camera one enters the posterior.
-        street: the streets; seed and shifts are set per scene.
-        split: what is withheld from the fits.
-        fit: fits of the streets.
-        stereo_fit: fit of the stereo drive.
-        eig: expected information gain.
-    """
-
-    out: str = "output/bench_eig"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    shifts_m: tuple[float, ...] = (-6.0, -3.0, -1.5, 1.5, 3.0, 6.0)
-    stereo: str = ""
-    frame_stride: int = 6
-    posterior_stride: int = 2
-    street: StreetConfig = field(default_factory=StreetConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    fit: FitConfig = field(default_factory=FitConfig)
-    stereo_fit: FitConfig = field(default_factory=FitConfig)
-    eig: EigConfig = field(default_factory=EigConfig)
-
-    def __post_init__(self) -> None:
-        if not self.shifts_m or 0.0 in self.shifts_m or self.frame_stride < 1 or self.posterior_stride < 1:
-            found = f"shifts_m = {self.shifts_m}, frame_stride = {self.frame_stride}"
-            raise InputError("known truth", found, "shifts other than 0 and positive strides")
 
 
 @dataclass(frozen=True)

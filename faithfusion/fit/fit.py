@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,15 +14,14 @@ import torch
 from faithfusion.config import config_hash
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.fit.budget import affordable_gaussians
-from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
-from faithfusion.fit.recording import RecordingConfig, rig_of
+from faithfusion.fit.fit_config import FitConfig
+from faithfusion.fit.optimiser import SceneOptimiser
+from faithfusion.fit.recording import rig_of
 from faithfusion.fit.supervised_view import ViewLoader, to_device
-from faithfusion.scene.densify import DensifyConfig
-from faithfusion.scene.initialise import InitialiseConfig, ground_below, initialise_scene, lidar_of_drive
+from faithfusion.scene.initialise import ground_below, initialise_scene, lidar_of_drive
 from faithfusion.scene.scene_file import detach_scene, scene_to
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.device import choose_device
-from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
 
@@ -31,45 +30,6 @@ MIN_EXTENT_M, MAX_EXTENT_M = 10.0, 30.0
 READERS_FOR_CUDA = 4
 """Threads that read views ahead for a GPU, whose steps take less time than decoding a large picture; on a CPU a step
 takes far longer and threads would only compete with it."""
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a scene is fitted to a drive.
-
-    Attributes:
-        steps: Descent steps, one view each.
-        half_resolution_steps: Of these, the first ones that see images at half the resolution.
-        checkpoint_every: Steps between two checkpoints from which a killed run continues.
-        cache_mb: Memory for decoded views, megabytes; the others are read again when they are needed.
-        max_memory_gib: Ceiling on the memory of the fit, kept by fewer Gaussians (`fit.budget`); 0 sets none.
-        device: Where to fit: "auto" is CUDA if there is a device.
-        seed: Seed of the order of views.
-        initialise: The first Gaussians.
-        optimise: Learning rates and losses; `decay_steps` is set to `steps`.
-        densify: Density control.
-        recording: What is refined beside the Gaussians.
-    """
-
-    steps: int = 700
-    half_resolution_steps: int = 250
-    checkpoint_every: int = 250
-    cache_mb: int = 256
-    max_memory_gib: float = 0.0
-    device: str = "auto"
-    seed: int = 0
-    initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
-    optimise: OptimiserConfig = field(default_factory=OptimiserConfig)
-    densify: DensifyConfig = field(default_factory=DensifyConfig)
-    recording: RecordingConfig = field(default_factory=RecordingConfig)
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.checkpoint_every < 1:
-            found = f"steps = {self.steps}, checkpoint_every = {self.checkpoint_every}"
-            raise InputError("fit", found, "positive numbers of steps")
-        if self.cache_mb < 0 or self.max_memory_gib < 0:
-            found = f"cache_mb = {self.cache_mb}, max_memory_gib = {self.max_memory_gib}"
-            raise InputError("fit", found, "no negative memory")
 
 
 @dataclass(frozen=True)

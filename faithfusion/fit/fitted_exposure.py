@@ -7,41 +7,14 @@ scene's own colours would be free up to a common factor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from faithfusion.fit.fit_config import ExposureConfig
 from faithfusion.fit.motion import make_knots
 from faithfusion.types import Exposure
-from faithfusion.utils.errors import InputError
-
-
-@dataclass(frozen=True)
-class ExposureConfig:
-    """How the exposure of pictures is fitted.
-
-    Attributes:
-        knot_frames: Time stamps between two knots.
-        gain_lr: Learning rate of the log of the gain; 0 takes all pictures as exposed alike.
-        offset_lr: Learning rate of the offset, in colour units.
-        prior_weight: Of the mean square of log gains and offsets in the loss.
-    """
-
-    knot_frames: int = 5
-    gain_lr: float = 1e-3
-    offset_lr: float = 0.0
-    prior_weight: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.knot_frames < 1:
-            raise InputError("exposure.knot_frames", self.knot_frames, "at least one time stamp between knots")
-
-    @property
-    def rates(self) -> dict[str, float]:
-        """Learning rate of every parameter of `FittedExposure`."""
-        return {"exposure_gains": self.gain_lr, "exposure_offsets": self.offset_lr}
 
 
 class FittedExposure:

@@ -16,71 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import Parameter
 
+from faithfusion.fit.fit_config import MotionConfig
 from faithfusion.types import RigidNode
-from faithfusion.utils.errors import InputError
-
-
-@dataclass(frozen=True)
-class MotionConfig:
-    """How the motion of nodes is refined (learning rates of Adam; a rate of 0 keeps what the boxes say).
-
-    Attributes:
-        pose_knot_frames: Time stamps between two knots of a pose correction.
-        shape_knot_frames: Time stamps between two knots of a shape.
-        light_knot_frames: Time stamps between two knots of an object's brightness.
-        shift_lr_m: Of the shift, metres.
-        turn_lr_rad: Of the turn, radians.
-        handle_lr_m: Of the handles of people, metres.
-        gain_lr: Of the log of an object's brightness.
-    """
-
-    pose_knot_frames: int = 5
-    shape_knot_frames: int = 2
-    light_knot_frames: int = 3
-    shift_lr_m: float = 1e-3
-    turn_lr_rad: float = 3e-4
-    handle_lr_m: float = 1e-2
-    gain_lr: float = 1e-2
-
-    def __post_init__(self) -> None:
-        if min(self.pose_knot_frames, self.shape_knot_frames, self.light_knot_frames) < 1:
-            found = f"{self.pose_knot_frames}, {self.shape_knot_frames}, {self.light_knot_frames} frames between knots"
-            raise InputError("motion", found, "at least one time stamp between knots")
-
-    def rates(self, prefix: str = "node") -> dict[str, float]:
-        """Learning rate of every parameter of `NodeMotion`."""
-        rates = {"shifts": self.shift_lr_m, "turns": self.turn_lr_rad, "handles": self.handle_lr_m}
-        rates["gains"] = self.gain_lr
-        return {f"{prefix}_{name}": rate for name, rate in rates.items()}
-
-
-@dataclass(frozen=True)
-class RigPoseConfig:
-    """How the poses of the recording vehicle are refined.
-
-    Attributes:
-        knot_frames: Time stamps between two knots of the correction.
-        shift_lr_m: Learning rate of the shift, metres.
-        turn_lr_rad: Learning rate of the turn, radians.
-    """
-
-    knot_frames: int = 2
-    shift_lr_m: float = 1e-3
-    turn_lr_rad: float = 2e-4
-
-    def __post_init__(self) -> None:
-        if self.knot_frames < 1:
-            raise InputError("rig_poses.knot_frames", self.knot_frames, "at least one time stamp between knots")
-
-    def as_motion(self) -> MotionConfig:
-        """The vehicle's correction is that of a node without Gaussians."""
-        return MotionConfig(
-            pose_knot_frames=self.knot_frames,
-            shift_lr_m=self.shift_lr_m,
-            turn_lr_rad=self.turn_lr_rad,
-            handle_lr_m=0.0,
-            gain_lr=0.0,
-        )
 
 
 @dataclass(frozen=True)

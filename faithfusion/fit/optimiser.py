@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,13 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
+from faithfusion.fit.fit_config import OptimiserConfig, RecordingConfig
 from faithfusion.fit.losses import ground_loss, inverse_depth_loss, photometric_loss, sky_alpha_loss
-from faithfusion.fit.recording import FittedRecording, RecordingConfig, Rig
+from faithfusion.fit.recording import FittedRecording, Rig
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render import Backend
 from faithfusion.render.render_view import render_view
-from faithfusion.scene.densify import DensifyConfig, new_statistics, observe, refine
+from faithfusion.scene.densify import new_statistics, observe, refine
 from faithfusion.scene.ground import Ground
+from faithfusion.scene.scene_config import DensifyConfig
 from faithfusion.scene.scene_file import load_tensors, node_names, save_tensors, scene_from_tensors, scene_tensors
 from faithfusion.types import Gaussians, GaussianScene, Rendering, Sky
 from faithfusion.utils.progress import say
@@ -31,50 +32,6 @@ FIELDS = {
     "colors": "colors",
 }
 """gsplat's parameter names and the fields of `Gaussians` they stand for."""
-
-
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """Learning rates (Adam) and loss weights.
-
-    Attributes:
-        means_lr: Of the positions, as a share of the scene's extent.
-        means_lr_end: Share of `means_lr` left at the end of the decay.
-        warmup_steps: Steps over which all rates rise to their full value: Adam's first steps are as large where the
-            gradient is noise as where it says something, and undo part of a fit that is continued.
-        decay_steps: Steps over which the positions' rate decays exponentially; the others fall to `lr_end`.
-        lr_end: Share of the other rates left at the end of the decay.
-        quats_lr: Of the quaternions.
-        scales_lr: Of the log-scales.
-        opacities_lr: Of the opacity logits.
-        colors_lr: Of the harmonics of degree 0; higher ones get a twentieth.
-        sky_lr: Of the sky's texture.
-        ssim_weight: Share of 1 - SSIM in the photometric loss.
-        depth_weight: Of the LiDAR depth loss.
-        depth_scale_m: Where the depth loss bends from metres to ratios.
-        sky_weight: Of the loss that keeps Gaussians out of the sky.
-        ground_weight: Of the loss that keeps Gaussians near the ground flat and in it, per metre.
-        max_skipped: Steps in a row that may be skipped for a loss that is not finite.
-        seed: Seed of the places of split Gaussians.
-    """
-
-    means_lr: float = 3e-4
-    means_lr_end: float = 0.02
-    warmup_steps: int = 0
-    decay_steps: int = 700
-    lr_end: float = 0.2
-    quats_lr: float = 2e-3
-    scales_lr: float = 2e-2
-    opacities_lr: float = 1e-1
-    colors_lr: float = 2e-2
-    sky_lr: float = 1e-2
-    ssim_weight: float = 0.2
-    depth_weight: float = 0.1
-    depth_scale_m: float = 10.0
-    sky_weight: float = 0.05
-    ground_weight: float = 0.3
-    max_skipped: int = 20
-    seed: int = 0
 
 
 class SceneOptimiser:

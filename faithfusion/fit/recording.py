@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
-from faithfusion.fit.fitted_exposure import ExposureConfig, FittedExposure
-from faithfusion.fit.motion import MotionConfig, NodeMotion, RigPoseConfig
+from faithfusion.fit.fit_config import RecordingConfig
+from faithfusion.fit.fitted_exposure import FittedExposure
+from faithfusion.fit.motion import NodeMotion
 from faithfusion.types import Camera, DriveClip, GaussianScene, RigidNode
-
-
-@dataclass(frozen=True)
-class RecordingConfig:
-    """What is refined beside the Gaussians; null keeps what the drive says.
-
-    Attributes:
-        motion: Poses and brightness of moving objects, shapes of people.
-        exposure: Exposure of the pictures.
-        rig_poses: Poses of the recording vehicle.
-    """
-
-    motion: MotionConfig | None = field(default_factory=MotionConfig)
-    exposure: ExposureConfig | None = field(default_factory=ExposureConfig)
-    rig_poses: RigPoseConfig | None = None
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from faithfusion.clips.video_file import ColorFormat
-from faithfusion.clips.windows import CHUNK_FRAMES
+from faithfusion.clips.clip_config import CHUNK_FRAMES, ColorFormat
 from faithfusion.config import to_plain
-from faithfusion.data.splits import SplitConfig
+from faithfusion.data.split_config import SplitConfig
 from faithfusion.eig.config import EigConfig
-from faithfusion.fit.fit import FitConfig
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.window.framing import FramingConfig
+from faithfusion.window.framing_config import FramingConfig
 from faithfusion.window.warp_config import WarpConfig
 
 KINDS_OWN = {

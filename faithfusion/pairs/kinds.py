@@ -13,7 +13,8 @@ import torch
 from faithfusion.clips.store import CutSequence
 from faithfusion.clips.windows import Span, training_spans
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import SplitConfig, split_clip
+from faithfusion.data.split_config import SplitConfig
+from faithfusion.data.splits import split_clip
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.pairs.config import PairsConfig, WithheldConfig
 from faithfusion.pairs.scene import FittedDrive, Target, coverage, cut_sequences, fit_drive

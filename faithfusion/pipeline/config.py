@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from faithfusion.data.splits import SplitConfig
+from faithfusion.data.split_config import SplitConfig
 from faithfusion.data.trajectory_config import TrajectoryEntry, check_entries
 from faithfusion.distill.config import DistillConfig
 from faithfusion.eig.config import EigConfig
-from faithfusion.fit.fit import FitConfig
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.editor import EditorConfig, EditorNames, EditorWeights
+from faithfusion.video.editing.editor_config import EditorConfig, EditorNames, EditorWeights
 from faithfusion.window.warp_config import WarpConfig
 
 

@@ -7,8 +7,6 @@ the Gaussians with the largest screen-space gradients first, as many as there is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from gsplat.strategy.ops import duplicate, remove, split
 from jaxtyping import Bool, Float, Int
@@ -16,41 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from faithfusion.utils.errors import InputError
-
-
-@dataclass(frozen=True)
-class DensifyConfig:
-    """When and where Gaussians are added and removed.
-
-    Attributes:
-        start_step: First step that may refine.
-        stop_step: No refinement from this step on.
-        every_steps: Steps between two refinements.
-        max_gaussians: Hard ceiling.
-        max_growth: Largest growth of one refinement, as a share of the present number.
-        grow_gradient: Gaussians whose mean screen-space gradient (image coordinates in [-1, 1]) is above this grow.
-        split_radius: Those with a radius above this share of the image's width are split, smaller ones duplicated.
-        prune_opacity: Gaussians below this opacity are removed.
-    """
-
-    start_step: int = 150
-    stop_step: int = 600
-    every_steps: int = 100
-    max_gaussians: int = 60_000
-    max_growth: float = 0.2
-    grow_gradient: float = 2e-4
-    split_radius: float = 0.02
-    prune_opacity: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.every_steps < 1 or self.max_gaussians < 1 or not 0 <= self.prune_opacity < 1:
-            found = f"every_steps = {self.every_steps}, max_gaussians = {self.max_gaussians}"
-            raise InputError("densify", found, "positive counts and a prune_opacity in [0, 1)")
-
-    def is_due(self, step: int) -> bool:
-        """Whether refinement follows `step` (counted from 1)."""
-        return self.start_step <= step < self.stop_step and step % self.every_steps == 0
+from faithfusion.scene.scene_config import DensifyConfig
 
 
 def new_statistics(node_ids: Int[Tensor, " n"]) -> dict[str, Tensor]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,6 +23,7 @@ from faithfusion.scene.pointcloud import (
     shape_of_nodes,
     thin_to_budget,
 )
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import DriveClip, Frame, Gaussians, GaussianScene, RigidNode
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.harmonics import SH_0
@@ -39,49 +38,6 @@ GROUND_THINNEST = 0.08
 """The same for discs laid on the ground."""
 GROUND_BAND_M = 0.15
 """Returns this near to the ground surface are ground: noise of the sensor, camber, errors of the poses."""
-
-
-@dataclass(frozen=True)
-class InitialiseConfig:
-    """How the first Gaussians are placed.
-
-    Attributes:
-        max_gaussians: Gaussians to start from, all together.
-        far_fraction: Share of them spent on what LiDAR does not reach.
-        max_node_gaussians: Most Gaussians of one moving vehicle.
-        max_dense_points: LiDAR points kept for thinning and visibility tests.
-        num_neighbours: Neighbours that decide the size and orientation of a LiDAR Gaussian.
-        opacity: First opacity of LiDAR Gaussians.
-        far_opacity: First opacity of seeds, whose depth is a guess.
-        scale_factor: Standard deviation over the distance to the neighbours.
-        num_frames: Training frames that colours, seeds and the sky are taken from, spread over the clip.
-        sky_height: Rows of the sky's texture; it has twice as many columns.
-        sh_degree: Degree of the spherical harmonics of colour, 0 to 3.
-        ground: How Gaussians on the LiDAR ground start: "neighbours" in the plane of their neighbouring returns as
-            everywhere else, "discs" in the fitted ground surface.
-        seed: Seed of the random choices.
-    """
-
-    max_gaussians: int = 36_000
-    far_fraction: float = 0.3
-    max_node_gaussians: int = 1_500
-    max_dense_points: int = 200_000
-    num_neighbours: int = 8
-    opacity: float = 0.6
-    far_opacity: float = 0.2
-    scale_factor: float = 0.75
-    num_frames: int = 24
-    sky_height: int = 128
-    sh_degree: int = 0
-    ground: Literal["neighbours", "discs"] = "discs"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_gaussians < 1 or not 0 <= self.far_fraction <= 1:
-            found = f"max_gaussians = {self.max_gaussians}, far_fraction = {self.far_fraction}"
-            raise InputError("initialise", found, "at least 1 Gaussian and a share between 0 and 1")
-        if not 0 <= self.sh_degree <= 3:
-            raise InputError("initialise.sh_degree", self.sh_degree, "0 to 3")
 
 
 def initialise_scene(

@@ -32,7 +32,7 @@ from faithfusion.training.optimizer import STUDENT, Role
 from faithfusion.training.start import Model, twin_of
 from faithfusion.training.topology import Topology
 from faithfusion.training.trained import register_trained
-from faithfusion.video.editing.editor import EditorConfig, EditorWeights
+from faithfusion.video.editing.editor_config import EditorConfig, EditorWeights
 from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import move

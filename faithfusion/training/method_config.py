@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.image_math import SSIM_RADIUS
 from faithfusion.video.fixer.fixer_config import FixerConfig
 
 
@@ -33,6 +32,7 @@ class PhiConfig:
 
 
 Trainable = Literal["branch", "all"]
+LEAST_CROP = 6  # SSIM reflects a border of 5 pixels (`utils.image_math`)
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class FixerMethodConfig:
 
     def __post_init__(self) -> None:
         for name in ("crop_height", "crop_width"):
-            if getattr(self, name) <= SSIM_RADIUS:
-                raise InputError(f"fixer.{name}", getattr(self, name), f"more than SSIM's {SSIM_RADIUS} pixels")
+            if getattr(self, name) < LEAST_CROP:
+                raise InputError(f"fixer.{name}", getattr(self, name), f"at least {LEAST_CROP} pixels")
         if self.charbonnier <= 0:
             raise InputError("fixer.charbonnier", self.charbonnier, "a positive number")
         for name in ("phi_weight", "ssim_weight", "gradient_weight", "feature_weight"):

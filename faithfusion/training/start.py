@@ -17,7 +17,8 @@ from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_file import load_fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import add_lora, is_lora_name
-from faithfusion.video.model.memory import MemoryConfig, keeps_float32, move, set_tiles
+from faithfusion.video.model.memory import keeps_float32, move, set_tiles
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.generator_file import load_generator
 from faithfusion.video.weights.open_generator import SHIPPED_WEIGHTS, weights_path

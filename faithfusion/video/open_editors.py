@@ -9,7 +9,8 @@ import torch
 from faithfusion.config import config_hash
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.chain import ChainEditor
-from faithfusion.video.editing.editor import Editor, EditorConfig, EditorWeights
+from faithfusion.video.editing.editor import Editor
+from faithfusion.video.editing.editor_config import EditorConfig, EditorWeights
 from faithfusion.video.editing.sample import check_sampler
 from faithfusion.video.editing.steady import SteadyEditor
 from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import SplitConfig
+from faithfusion.data.split_config import SplitConfig
 from faithfusion.eig.assess import fitted_clip
 from faithfusion.eig.config import EigConfig
 from faithfusion.scene.fitted_poses import clip_as_fitted

@@ -13,30 +13,12 @@ from faithfusion.clips.windows import padded_side, reflected_indices
 from faithfusion.eig.assess import training_view
 from faithfusion.types import Camera, DriveClip, EigVolume, Frame, Window
 from faithfusion.utils.errors import InputError
+from faithfusion.window.framing_config import FramingConfig
 
 SIDE_MULTIPLE = 16
 COVERED_ALPHA = 0.5
 MIN_GAIN, MAX_GAIN = 0.5, 2.0
 MIN_MATCHED_PIXELS = 100
-
-
-@dataclass(frozen=True)
-class FramingConfig:
-    """How pictures get sides that are multiples of 16. They are never stretched.
-
-    Attributes:
-        downscale: blocks of so many pixels a side become one pixel, for drives recorded larger than the generator
-            works.
-        sides: "crop" cuts up to 15 pixels, evenly from both sides; "pad" renders up to 15 pixels more, to the right
-            and below, where nothing was recorded and nothing is learnt.
-    """
-
-    downscale: int = 1
-    sides: Literal[crop, pad] = "crop"
-
-    def __post_init__(self) -> None:
-        if self.downscale < 1:
-            raise InputError("framing.downscale", self.downscale, "a whole number of at least 1")
 
 
 @dataclass(frozen=True)

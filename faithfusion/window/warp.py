@@ -24,7 +24,8 @@ from faithfusion.render.exposure import exposure_of
 from faithfusion.render.render_view import node_coverage, render_view
 from faithfusion.render.reproject import FAR_M, pixel_rays, sight, world_points
 from faithfusion.scene.ground import Ground, ground_at
-from faithfusion.scene.initialise import InitialiseConfig, ground_below, lidar_of_drive
+from faithfusion.scene.initialise import ground_below, lidar_of_drive
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, WarpedViews, Window
 from faithfusion.utils.progress import track
 from faithfusion.window.framing import Framing, framed_to

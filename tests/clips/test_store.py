@@ -10,8 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_generator import tiny_window
 
+from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.clips.store import Cut, CutSequence, ShardFolder, read_shard, write_shard
-from faithfusion.clips.video_file import ColorFormat, VideoWriter, count_frames
+from faithfusion.clips.video_file import VideoWriter, count_frames
 from faithfusion.clips.windows import Span, slice_window
 from faithfusion.types import ViewPoses, Window
 from faithfusion.utils.errors import InputError

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from faithfusion.clips.video_file import ColorFormat, VideoWriter, count_frames, read_frames
+from faithfusion.clips.clip_config import ColorFormat
+from faithfusion.clips.video_file import VideoWriter, count_frames, read_frames
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
 

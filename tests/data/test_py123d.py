@@ -19,7 +19,8 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lens import distort_pixels
 from faithfusion.data.lidar import load_points_world, project_points
 from faithfusion.data.py123d.bridge_cameras import make_camera, rectifying_map, resample
-from faithfusion.data.py123d.prepare_log import Py123dConfig, prepare_log
+from faithfusion.data.py123d.prepare_log import prepare_log
+from faithfusion.data.py123d.py123d_config import Py123dConfig
 from faithfusion.types import DriveClip
 from faithfusion.utils.errors import InputError
 

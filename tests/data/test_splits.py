@@ -7,7 +7,8 @@ import pytest
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
+from faithfusion.data.split_config import SplitConfig
+from faithfusion.data.splits import Split, every_nth_of_each_camera, split_clip
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
 

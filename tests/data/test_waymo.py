@@ -19,10 +19,10 @@ from faithfusion.data.lens import make_lens_map, remap
 from faithfusion.data.waymo.prepare_segment import prepare_segment
 from faithfusion.data.waymo.range_image import Beams, decode
 from faithfusion.data.waymo.waymo_config import WaymoConfig
-from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.render.render_view import render_view
-from faithfusion.scene.densify import DensifyConfig
-from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.scene.scene_config import DensifyConfig, InitialiseConfig
 from faithfusion.types import DriveClip
 from faithfusion.utils.image_math import psnr_db
 

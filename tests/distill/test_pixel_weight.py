@@ -12,7 +12,8 @@ from faithfusion.distill.pixel_weight import edit_weight, recorded_sq_error
 from faithfusion.eig.published import bin_weight
 from faithfusion.fit.supervised_view import ViewLoader
 from faithfusion.render.render_view import render_view
-from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.scene.initialise import initialise_scene
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditedClip
 

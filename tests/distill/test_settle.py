@@ -10,7 +10,8 @@ import torch
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import Split, SplitConfig, every_nth_of_each_camera, split_clip
+from faithfusion.data.split_config import SplitConfig
+from faithfusion.data.splits import Split, every_nth_of_each_camera, split_clip
 from faithfusion.distill.distil import settle
 from faithfusion.eig.assess import (
     RecordedViews,
@@ -23,10 +24,11 @@ from faithfusion.eig.assess import (
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.posterior import fit_posterior
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
-from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.pairs.make import PairsConfig
 from faithfusion.pipeline.config import RefineConfig
-from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.errors import InputError
 

@@ -5,7 +5,8 @@ import pytest
 
 from faithfusion.data.new_path import lay_out
 from faithfusion.data.trajectory_config import TrajectoryEntry
-from faithfusion.distill.schedule import ScheduleConfig, plan_views
+from faithfusion.distill.config import ScheduleConfig
+from faithfusion.distill.schedule import plan_views
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 

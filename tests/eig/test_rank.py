@@ -25,7 +25,8 @@ from faithfusion.eig.observe import TrainingView
 from faithfusion.eig.posterior import fit_posterior, prior_precision
 from faithfusion.eig.rank import Candidate, clip_candidates, half_log_dets, rank_views, select_views
 from faithfusion.eig.view_gain import view_gain
-from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.scene.initialise import initialise_scene
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.scene.scene_file import save_scene, scene_tensors
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene, Sky

@@ -9,8 +9,9 @@ import torch
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.trajectories import shifted_cameras
+from faithfusion.evaluate.benchmark_config import SceneBenchmarkConfig
 from faithfusion.evaluate.metrics.surface_scores import moving_ids, score_regions, true_regions
-from faithfusion.evaluate.scene_benchmark import SceneBenchmarkConfig, markdown_table
+from faithfusion.evaluate.scene_benchmark import markdown_table
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.scene_file import load_scene
 from faithfusion.street.truth import load_truth

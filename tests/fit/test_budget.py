@@ -8,8 +8,9 @@ from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.fit.budget import GIB, affordable_gaussians, bytes_per_gaussian
-from faithfusion.fit.fit import FitConfig, fit_scene, within_memory
-from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.fit.fit import fit_scene, within_memory
+from faithfusion.fit.fit_config import FitConfig
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.utils.errors import InputError
 
 

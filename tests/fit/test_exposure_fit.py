@@ -6,9 +6,10 @@ import pytest
 import torch
 from reference.cloud import make_camera, make_gaussians
 
-from faithfusion.fit.fitted_exposure import ExposureConfig, FittedExposure
-from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
-from faithfusion.fit.recording import RecordingConfig, Rig
+from faithfusion.fit.fit_config import ExposureConfig, OptimiserConfig, RecordingConfig
+from faithfusion.fit.fitted_exposure import FittedExposure
+from faithfusion.fit.optimiser import SceneOptimiser
+from faithfusion.fit.recording import Rig
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render.render_view import render_view
 from faithfusion.types import Exposure, GaussianScene, Sky

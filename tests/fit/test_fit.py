@@ -13,11 +13,12 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_valid_mask
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
-from faithfusion.fit.fit import FitConfig, drive_extent_m, fit_scene, view_order
-from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
+from faithfusion.fit.fit import drive_extent_m, fit_scene, view_order
+from faithfusion.fit.fit_config import FitConfig, OptimiserConfig
+from faithfusion.fit.optimiser import SceneOptimiser
 from faithfusion.fit.supervised_view import ViewLoader, halve_view, load_view
-from faithfusion.scene.densify import DensifyConfig
-from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.scene.initialise import initialise_scene
+from faithfusion.scene.scene_config import DensifyConfig, InitialiseConfig
 from faithfusion.scene.scene_file import load_scene, scene_tensors
 from faithfusion.types import DriveClip
 from faithfusion.utils.device import choose_device

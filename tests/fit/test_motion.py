@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from faithfusion.fit.motion import MotionConfig, NodeMotion, make_knots, rigid_transforms
+from faithfusion.fit.fit_config import MotionConfig
+from faithfusion.fit.motion import NodeMotion, make_knots, rigid_transforms
 from faithfusion.scene.deform import box_handles
 from faithfusion.types import RigidNode
 from faithfusion.utils.errors import InputError

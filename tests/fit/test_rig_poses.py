@@ -9,9 +9,10 @@ from reference.cloud import make_camera, make_gaussians
 from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.fit.motion import RigPoseConfig, rigid_transforms
-from faithfusion.fit.optimiser import OptimiserConfig, SceneOptimiser
-from faithfusion.fit.recording import RecordingConfig, Rig
+from faithfusion.fit.fit_config import OptimiserConfig, RecordingConfig, RigPoseConfig
+from faithfusion.fit.motion import rigid_transforms
+from faithfusion.fit.optimiser import SceneOptimiser
+from faithfusion.fit.recording import Rig
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.fitted_poses import clip_as_fitted

@@ -31,11 +31,11 @@ from faithfusion.pairs.config import CrossCameraConfig, PairsConfig, WithheldCon
 from faithfusion.pairs.kinds import camera_pairs, fitted_times, sparse_fits
 from faithfusion.pairs.make import make_pairs
 from faithfusion.pairs.scene import grouped_spans
-from faithfusion.scene.initialise import InitialiseConfig
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import report_progress
-from faithfusion.window.framing import FramingConfig
+from faithfusion.window.framing_config import FramingConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY_FIT = dataclasses.replace(

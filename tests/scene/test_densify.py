@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from faithfusion.scene.densify import DensifyConfig, new_statistics, observe, refine
+from faithfusion.scene.densify import new_statistics, observe, refine
+from faithfusion.scene.scene_config import DensifyConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 

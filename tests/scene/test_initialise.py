@@ -10,9 +10,10 @@ from tiny_clip import write_tiny_clip
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lidar import project_points
 from faithfusion.scene.coloring import color_points, shrink, visible_points
-from faithfusion.scene.initialise import InitialiseConfig, initialise_scene
+from faithfusion.scene.initialise import initialise_scene
 from faithfusion.scene.plane_sweep import points_along_rays, sweep_depths
 from faithfusion.scene.pointcloud import PointCloud
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import Camera, Frame
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.harmonics import SH_0

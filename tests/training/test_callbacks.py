@@ -24,7 +24,7 @@ from faithfusion.training.run_config import EmaConfig
 from faithfusion.training.start import place_for_sampling, place_for_training, twin_of
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
-from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import LoraConfig
 
 RECORD = StepRecord({"loss": 1.0}, 1e-3, 0.0, 1.0)

@@ -33,7 +33,8 @@ from faithfusion.training.flow import draw_times
 from faithfusion.training.method import build_method
 from faithfusion.training.method_config import DistributionMatchingConfig, FlowConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.sample import SamplerConfig, sample
+from faithfusion.video.editing.editor_config import SamplerConfig
+from faithfusion.video.editing.sample import sample
 from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions
 from faithfusion.video.model.config import LoraConfig, ScheduleConfig
 from faithfusion.video.model.paths import path_state, path_times

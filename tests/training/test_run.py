@@ -31,7 +31,7 @@ from faithfusion.config import to_plain
 from faithfusion.training.train import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import LoraConfig
 from faithfusion.video.weights.generator_file import load_generator, stored_sampler
 

@@ -8,8 +8,8 @@ from tiny_generator import tiny_window
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.chain import ChainEditor
-from faithfusion.video.editing.editor import EditorConfig, EditorWeights, VideoEditor
-from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.editor import VideoEditor
+from faithfusion.video.editing.editor_config import EditorConfig, EditorWeights, SamplerConfig
 from faithfusion.video.editing.steady import SteadyEditor
 from faithfusion.video.fixer.fixer_editor import FixerEditor
 from faithfusion.video.open_editors import open_editor, open_editors

@@ -15,15 +15,8 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_ego_mask, load_image
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
-from faithfusion.window.framing import (
-    FramingConfig,
-    TrueFrame,
-    brightness_gain,
-    framed_to,
-    framing_of,
-    recorded_truth,
-    with_truth,
-)
+from faithfusion.window.framing import TrueFrame, brightness_gain, framed_to, framing_of, recorded_truth, with_truth
+from faithfusion.window.framing_config import FramingConfig
 
 
 def project(camera: Camera, point: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from faithfusion.clips.video_file import ColorFormat, VideoWriter, read_frames
+from faithfusion.clips.clip_config import ColorFormat
+from faithfusion.clips.video_file import VideoWriter, read_frames
 from faithfusion.config import parse_config
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import read_image

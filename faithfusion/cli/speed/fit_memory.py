@@ -13,8 +13,10 @@ from statistics import median
 
 from faithfusion.config import parse_config
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import SplitConfig, split_clip
-from faithfusion.fit.fit import FitConfig, fit_scene
+from faithfusion.data.split_config import SplitConfig
+from faithfusion.data.splits import split_clip
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
 from faithfusion.utils.errors import InputError

@@ -18,7 +18,7 @@ from faithfusion.street.truth import load_truth
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import write_image, write_video
-from faithfusion.video.editing.editor import EditorConfig
+from faithfusion.video.editing.editor_config import EditorConfig
 from faithfusion.video.weights.open_generator import editor_of, open_generator
 
 FRAME_RATE_HZ = 10.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import Scan, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.image_files import image_size
 from faithfusion.data.kitti.kitti_calibration import KittiCalibration, read_calibration, rig_camera
+from faithfusion.data.kitti.kitti_config import KittiConfig
 from faithfusion.data.kitti.oxts import read_packet, read_times_s, world_from_imu
 from faithfusion.data.kitti.tracklets import read_tracklets
 from faithfusion.data.layouts import MARKER
@@ -27,34 +27,6 @@ from faithfusion.utils.progress import say, track
 FACTS = "kitti.json"  # which drive this was made of, with which options
 FRAME_RATE_HZ = 10.0  # where there are no time stamps
 SCAN_COLUMNS = 4  # x, y, z, reflectance
-
-
-@dataclass(frozen=True)
-class KittiConfig:
-    """Options of `prepare_kitti`.
-
-    Attributes:
-        cameras: 0, 1 grey left and right, 2, 3 colour left and right. They are named "0", "1", ... in this order.
-        start: First frame.
-        frames: Frames from there on; null takes all.
-        scale: Size of the images against the recorded one, at most 1; at 1 the files are copied untouched.
-        masks: Dynamic masks from the tracklets of what moves.
-    """
-
-    cameras: tuple[int, ...] = (2, 3)
-    start: int = 0
-    frames: int | None = None
-    scale: float = 1.0
-    masks: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.cameras or len(set(self.cameras)) != len(self.cameras) or not set(self.cameras) <= set(range(4)):
-            raise InputError("cameras", self.cameras, "some of 0 to 3, each once")
-        if self.start < 0 or (self.frames is not None and self.frames < 1):
-            found = f"start {self.start}, frames {self.frames}"
-            raise InputError("frames", found, "a start from 0 on, 1 or more frames")
-        if not 0 < self.scale <= 1:
-            raise InputError("scale", self.scale, "a number above 0, at most 1")
 
 
 def prepare_kitti(source: Path, out: Path, config: KittiConfig) -> None:

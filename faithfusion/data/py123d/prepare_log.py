@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from faithfusion.data.drive_writer import LAYOUT_MARKER, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.py123d.bridge_cameras import BridgeCamera, choose_cameras, ego_from_imu, matrix
+from faithfusion.data.py123d.py123d_config import Py123dConfig
 from faithfusion.data.py123d.sensors import collect_tracks, read_image, read_scan
 from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
@@ -20,31 +20,6 @@ from faithfusion.utils.errors import InputError
 FACTS = "py123d.json"  # which log this was made of, with which options
 FRAME_RATE_HZ = 10.0  # of a drive of one frame
 SAME_POSE = 1e-6  # largest difference of two poses' numbers that counts as none
-MAX_FOV_DEG = 150.0
-
-
-@dataclass(frozen=True)
-class Py123dConfig:
-    """Options of `prepare_py123d`.
-
-    Attributes:
-        cameras: Names such as "pcam_f0"; null takes all pinhole cameras. They are named "0", "1", ... in this order.
-        start: First iteration.
-        frames: Iterations from there on; null takes all.
-        fov_deg: Horizontal field of view of the images made from cameras that are no pinholes.
-    """
-
-    cameras: tuple[str, ...] | None = None
-    start: int = 0
-    frames: int | None = None
-    fov_deg: float = 90.0
-
-    def __post_init__(self) -> None:
-        if self.start < 0 or (self.frames is not None and self.frames < 1):
-            found = f"start {self.start}, frames {self.frames}"
-            raise InputError("frames", found, "a start from 0 on, 1 or more frames")
-        if not 0 < self.fov_deg <= MAX_FOV_DEG:
-            raise InputError("fov_deg", self.fov_deg, f"degrees above 0, at most {MAX_FOV_DEG:g}")
 
 
 def open_log(log: Path) -> Any:

@@ -14,7 +14,7 @@ from faithfusion.evaluate.ablation.stages import Stage, at_once, in_stages
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.editor import EditorConfig, EditorNames
+from faithfusion.video.editing.editor_config import EditorConfig, EditorNames
 
 WEIGHT_LABELS = {
     "uniform": "uniform",

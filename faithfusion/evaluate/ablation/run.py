@@ -21,7 +21,8 @@ from faithfusion.evaluate.ablation.street import (
     run_edits,
 )
 from faithfusion.evaluate.ablation.table import markdown, plain_table
-from faithfusion.evaluate.street_scenes import KnownTruthConfig, fitted_street
+from faithfusion.evaluate.benchmark_config import KnownTruthConfig
+from faithfusion.evaluate.street_scenes import fitted_street
 from faithfusion.street.street_config import check_config
 from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from faithfusion.distill.schedule import ScheduleConfig
+from faithfusion.distill.config import ScheduleConfig
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,37 +16,17 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, diagonal_posterior
 from faithfusion.eig.published import PublishedInformation, published_gain, published_information
+from faithfusion.evaluate.benchmark_config import EigBenchmarkConfig
 from faithfusion.evaluate.eig.figures import draw_view
 from faithfusion.evaluate.eig.scores import OURS, ShiftScores, ViewMaps, score_shift
 from faithfusion.evaluate.metrics.uncertainty import SKY_ALPHA
-from faithfusion.evaluate.street_scenes import (
-    FittedScene,
-    KnownTruthConfig,
-    TrueImage,
-    fitted_stereo,
-    fitted_street,
-    informing_frames,
-)
+from faithfusion.evaluate.street_scenes import FittedScene, TrueImage, fitted_stereo, fitted_street, informing_frames
 from faithfusion.types import GaussianScene
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.progress import track
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.editing.editor import EditorConfig
 
 SHOWN_SHIFT_M = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class EigBenchmarkConfig(KnownTruthConfig):
-    """What is measured.
-
-    Attributes:
-        editor: its `regenerate_rms` is the threshold that is tested.
-        docs: folder for a copy of the page with its figures; empty = none.
-    """
-
-    editor: EditorConfig = field(default_factory=EditorConfig)
-    docs: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +16,10 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.eig.observe import Evidence, TrainingView, gather_evidence
 from faithfusion.eig.pixels_per_observation import surprise_of_levels
 from faithfusion.eig.posterior import conclude
-from faithfusion.evaluate.street_scenes import FittedScene, KnownTruthConfig, TrueImage, fitted_street, informing_frames
+from faithfusion.evaluate.benchmark_config import StreetCalibrationConfig
+from faithfusion.evaluate.street_scenes import FittedScene, TrueImage, fitted_street, informing_frames
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.progress import say
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreetCalibrationConfig(KnownTruthConfig):
-    """Streets to calibrate on; apart from those that anything is developed or measured on.
-
-    Attributes:
-        file: where the curves are written.
-        levels: noise levels (pixels per observation) that are tried.
-    """
-
-    out: str = "output/calibrate_eig"
-    seeds: tuple[int, ...] = (1000, 1001, 1002)
-    file: str = "faithfusion/eig/default_calibration.json"
-    levels: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 def calibrate_on_streets(config: StreetCalibrationConfig, command: str) -> None:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor_config import CompositeConfig
 
 MAX_QUANTILE_SAMPLES = 1_000_000
 
@@ -66,21 +67,6 @@ class ErrorProfile:
         right = torch.searchsorted(centres, position).clamp(1, len(centres) - 1)
         fraction = (position - centres[right - 1]) / (centres[right] - centres[right - 1])
         return torch.lerp(values[right - 1], values[right], fraction)
-
-
-@dataclass(frozen=True)
-class CompositeConfig:
-    """Where the render is left exactly as it is.
-
-    Attributes:
-        floor_sq_error: squared colour error below which w is 0; the default is one 8-bit step.
-        faithful_quantile: share of a clip's best known pixels that also keep the render ...
-        faithful_max_sq_error: ... as long as their expected squared error is below this.
-    """
-
-    floor_sq_error: float = (1.0 / 255.0) ** 2
-    faithful_quantile: float = 0.1
-    faithful_max_sq_error: float = 1e-3
 
 
 def faithful_floor(expected_sq_error: Float[Tensor, "t h w"], config: CompositeConfig) -> float:

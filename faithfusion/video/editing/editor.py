@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.clips.windows import CHUNK_FRAMES, nearest_references, pad_window, plan_windows, slice_window
+from faithfusion.clips.windows import nearest_references, pad_window, plan_windows, slice_window
 from faithfusion.types import Window
-from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.editing.composite import (
-    CompositeConfig,
-    ErrorProfile,
-    composite,
-    faithful_floor,
-    fused_error,
-    kalman_gain,
-)
-from faithfusion.video.editing.sample import SamplerConfig, sample
-from faithfusion.video.model.memory import MemoryConfig, at_work
+from faithfusion.video.editing.composite import ErrorProfile, composite, faithful_floor, fused_error, kalman_gain
+from faithfusion.video.editing.editor_config import EditorConfig
+from faithfusion.video.editing.sample import sample
+from faithfusion.video.model.memory import at_work
 from faithfusion.video.model.time_schedule import PATCH
 from faithfusion.video.model.vae import DOWNSAMPLING
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model.generator import Generator
-
-
-EditorNames = Literal["video", "fixer", "both"]
-
-
-@dataclass(frozen=True)
-class EditorWeights:
-    """Which editors, and where their weights lie (`pipeline.config`)."""
-
-    use: EditorNames
-    video: str
-    fixer: str
-    video_public: str = ""
-    fixer_public: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,48 +40,6 @@ class Editor(Protocol):
     def edit(self, window: Window) -> EditedClip:
         """The finished clip, the editor's own content and its weight."""
         ...
-
-
-@dataclass(frozen=True)
-class EditorConfig:
-    """How a clip is edited.
-
-    Attributes:
-        sampler: sampler of the latents.
-        composite: where the render is left as it is.
-        window_frames: frames generated at once, 4k + 1; longer clips are chained.
-        overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
-        num_references: recorded views that a window may look at, the nearest ones (weights with `branch.references`).
-        regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
-        keep_detail: adds to the edit what the codec loses of the render and of the warped views, of each as far as
-            the edit agrees with it (`video.editing.detail`).
-        steady_frames: frames before and after over which the video model's edit of a surface is averaged
-            (`video.editing.steady`); 0: none.
-        fixer_steady_frames: the same of the single-image fixer's edit, which is sharper and loses more by it.
-        memory: where the weights are while a clip is generated.
-    """
-
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    composite: CompositeConfig = field(default_factory=CompositeConfig)
-    window_frames: int = 17
-    overlap_frames: int = 1
-    num_references: int = 3
-    regenerate_rms: float = 0.04
-    keep_detail: bool = True
-    steady_frames: int = 2
-    fixer_steady_frames: int = 1
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
-
-    def __post_init__(self) -> None:
-        for name, least in (("window_frames", 1 + CHUNK_FRAMES), ("overlap_frames", 1)):
-            if getattr(self, name) < least or getattr(self, name) % CHUNK_FRAMES != 1:
-                expected = f"4k + 1 frames ({least}, {least + CHUNK_FRAMES}, ..., 49, ...)"
-                raise InputError(f"editor.{name}", getattr(self, name), expected)
-        for name in ("steady_frames", "fixer_steady_frames"):
-            if getattr(self, name) < 0:
-                raise InputError(f"editor.{name}", getattr(self, name), "0 or a number of frames")
-        if self.overlap_frames >= self.window_frames:
-            raise InputError("editor.overlap_frames", self.overlap_frames, f"less than a window's {self.window_frames}")
 
 
 class VideoEditor:

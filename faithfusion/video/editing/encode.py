@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.clips.windows import CHUNK_FRAMES, padded_side, reflected_indices
+from faithfusion.clips.clip_config import CHUNK_FRAMES
+from faithfusion.clips.windows import padded_side, reflected_indices
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import (

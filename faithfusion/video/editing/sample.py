@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import PathName
 from faithfusion.video.model.paths import advance, path_phi, path_state, path_times, predict_x0, rounded_phi
@@ -18,36 +19,6 @@ from faithfusion.video.model.time_schedule import flow_state, per_sample
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model.generator import Generator
-
-
-@dataclass(frozen=True)
-class SamplerConfig:
-    """The sampler.
-
-    Attributes:
-        path: `video.model.paths`; none: the one that the weights were trained for. "hold" works with any weights.
-        steps: evaluations for a token of phi = 1; those above the clip's largest phi are skipped.
-        sparse: computes tokens with phi = 0 once and keeps their keys and values (bridge and per_token). Exact for
-            `attention: prefix`; else an approximation, in which they do not look at the others.
-        renoise: goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
-            were trained.
-        guidance: classifier-free guidance towards the prompt and away from the negative one of the prompt file, at
-            twice the cost; 1: none.
-        seed: seed of the noise.
-    """
-
-    path: PathName | None = None
-    steps: int = 4
-    sparse: bool = False
-    renoise: bool = False
-    guidance: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError("sampler.steps", self.steps, "at least 1")
-        if self.sparse and self.path == "hold":
-            raise InputError("sampler.sparse", True, "path bridge or per_token: under hold every token's time changes")
 
 
 def check_sampler(generator: Generator, config: SamplerConfig) -> None:

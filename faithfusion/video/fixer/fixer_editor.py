@@ -12,15 +12,9 @@ from torch import Tensor
 
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.composite import (
-    CompositeConfig,
-    ErrorProfile,
-    composite,
-    faithful_floor,
-    fused_error,
-    kalman_gain,
-)
+from faithfusion.video.editing.composite import ErrorProfile, composite, faithful_floor, fused_error, kalman_gain
 from faithfusion.video.editing.editor import EditedClip
+from faithfusion.video.editing.editor_config import CompositeConfig
 
 if TYPE_CHECKING:  # it imports diffusers, which takes seconds
     from faithfusion.video.fixer.fixer import Fixer

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-CELL_PIXELS = 8  # tiles begin and end with a latent cell
+from faithfusion.video.model.memory_config import CELL_PIXELS
 
 
 @dataclass(frozen=True)

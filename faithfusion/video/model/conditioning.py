@@ -14,7 +14,7 @@ from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.clips.windows import CHUNK_FRAMES
+from faithfusion.clips.clip_config import CHUNK_FRAMES
 from faithfusion.types import EigVolume, Window
 from faithfusion.video.model.config import ConditioningConfig
 from faithfusion.video.model.time_schedule import PATCH

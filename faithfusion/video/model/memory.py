@@ -11,54 +11,21 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from faithfusion.utils.errors import InputError
 from faithfusion.video.model.codec_tiles import Tiles
-from faithfusion.video.model.vae import DOWNSAMPLING, NormalisedCodec
+from faithfusion.video.model.memory_config import MemoryConfig
+from faithfusion.video.model.vae import NormalisedCodec
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model.generator import Generator
 
 HOOK = "group_offloading"  # diffusers' name of its hook
 FLOAT32_PARTS = frozenset({"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3", "norm_out", "gate"})
-
-
-@dataclass(frozen=True)
-class MemoryConfig:
-    """Where the weights are while a clip is sampled, and in which pieces the VAE works.
-
-    Attributes:
-        offload: what waits in host memory: "none"; "parts": the codec while the transformer works and the other way
-            round; "blocks": in addition all transformer blocks but the one at work and the next; "leaves": the same by
-            single linear layers.
-        offload_folder: folder for the waiting blocks or layers, if host memory is short too; empty for host memory.
-        vae_tile_pixels: side of the square tiles in which the codec works, a multiple of 8; 0 for whole frames.
-        vae_tile_overlap: pixels by which neighbouring tiles at least overlap and are blended, a multiple of 8.
-        dtype: of backbone and branch: auto = bf16 on CUDA, fp32 on a CPU. Norms and time embedding stay in fp32.
-        codec_dtype: of the codec.
-    """
-
-    offload: Literal["none", "parts", "blocks", "leaves"] = "none"
-    offload_folder: str = ""
-    vae_tile_pixels: int = 0
-    vae_tile_overlap: int = 64
-    dtype: Literal["auto", "bf16", "fp32"] = "auto"
-    codec_dtype: Literal["bf16", "fp32"] = "fp32"
-
-    def __post_init__(self) -> None:
-        tile, overlap = self.vae_tile_pixels, self.vae_tile_overlap
-        if tile and (tile < 2 * DOWNSAMPLING or tile % DOWNSAMPLING):
-            raise InputError("memory.vae_tile_pixels", tile, "0 or a multiple of 8 from 16 on")
-        if tile and (not 0 <= overlap < tile or overlap % DOWNSAMPLING):
-            raise InputError("memory.vae_tile_overlap", overlap, f"a multiple of 8 below the tile's {tile}")
-        if self.offload_folder and self.offload not in ("blocks", "leaves"):
-            raise InputError("memory.offload_folder", self.offload_folder, "memory.offload blocks or leaves with it")
 
 
 def apply_memory(generator: Generator, config: MemoryConfig, device: torch.device | str) -> None:

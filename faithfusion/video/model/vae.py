@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faithfusion.clips.windows import CHUNK_FRAMES
-from faithfusion.video.model.codec_tiles import CELL_PIXELS, Tiles, in_tiles
+from faithfusion.clips.clip_config import CHUNK_FRAMES
+from faithfusion.video.model.codec_tiles import Tiles, in_tiles
 from faithfusion.video.model.config import CodecConfig, TinyVaeConfig, WanVaeConfig
+from faithfusion.video.model.memory_config import CELL_PIXELS
 
 DOWNSAMPLING = CELL_PIXELS  # pixels per latent cell along each side
 

@@ -14,7 +14,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.model.codec_tiles import Tiles
 from faithfusion.video.model.config import GeneratorConfig
 from faithfusion.video.model.generator import Generator
-from faithfusion.video.model.memory import MemoryConfig
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.plan.plan_bytes import (
     ResidentBytes,
     TrainedBytes,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from faithfusion.clips.windows import CHUNK_FRAMES
+from faithfusion.clips.clip_config import CHUNK_FRAMES
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import (
     EIG_CHANNELS,
@@ -29,7 +29,8 @@ from faithfusion.video.model.config import (
 )
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name
-from faithfusion.video.model.memory import MemoryConfig, cast_weights
+from faithfusion.video.model.memory import cast_weights
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.model.reference_attention import ReferenceViews
 from faithfusion.video.model.time_schedule import PATCH
 from faithfusion.video.model.vae import DOWNSAMPLING

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.memory import MemoryConfig
+from faithfusion.video.model.memory_config import MemoryConfig
 
 
 @dataclass(frozen=True)

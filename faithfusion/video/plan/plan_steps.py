@@ -12,7 +12,7 @@ from faithfusion.video.model.codec_tiles import Tiles, spans
 from faithfusion.video.model.config import GeneratorConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name
-from faithfusion.video.model.memory import MemoryConfig
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.model.vae import NormalisedCodec
 from faithfusion.video.plan.plan_models import ClipSize, empty_conditions, fake_generator, num_bytes, tensors_of
 from faithfusion.video.plan.plan_trace import Trace, Tracer

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from faithfusion.config import to_plain
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name

@@ -12,8 +12,8 @@ import torch
 from faithfusion.config import config_hash, parse_config
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import EditorConfig, VideoEditor
-from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.editor import VideoEditor
+from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
 from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import apply_memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faithfusion.distill.schedule import ScheduleConfig
+from faithfusion.distill.config import ScheduleConfig
 from faithfusion.evaluate.ablation.stages import Stage, at_once, in_stages
 
 SHIFTS_M = (-6.0, -3.0, 3.0, 6.0)

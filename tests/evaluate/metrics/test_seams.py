@@ -6,7 +6,8 @@ from tiny_generator import tiny_generator, tiny_window
 from faithfusion.clips.windows import Span, plan_windows
 from faithfusion.evaluate.metrics.seams import change_errors, score_seams, seam_steps
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import EditorConfig, VideoEditor
+from faithfusion.video.editing.editor import VideoEditor
+from faithfusion.video.editing.editor_config import EditorConfig
 
 
 def test_three_windows_of_49_frames_are_145_with_two_seams() -> None:

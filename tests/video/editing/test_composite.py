@@ -8,7 +8,6 @@ import torch
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
 from faithfusion.video.editing.composite import (
-    CompositeConfig,
     ErrorProfile,
     MeasuredErrors,
     composite,
@@ -19,6 +18,7 @@ from faithfusion.video.editing.composite import (
     measure_profile,
     measured_errors,
 )
+from faithfusion.video.editing.editor_config import CompositeConfig
 
 SHAPE = (3, 20, 30)
 

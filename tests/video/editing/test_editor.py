@@ -10,8 +10,8 @@ from faithfusion.clips.windows import Span, slice_window
 from faithfusion.types import Window
 from faithfusion.utils.image_math import psnr_db
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import EditorConfig, VideoEditor
-from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.editor import VideoEditor
+from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
 
 CONFIG = EditorConfig(sampler=SamplerConfig(steps=2), window_frames=9, overlap_frames=5)
 

@@ -8,8 +8,9 @@ from tiny_generator import TINY, tiny_config, tiny_generator, tiny_window
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.editing.encode import latent_conditions
-from faithfusion.video.editing.sample import SamplerConfig, sample
+from faithfusion.video.editing.sample import sample
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.paths import path_phi, rounded_phi
 from faithfusion.video.model.time_schedule import token_to_latent

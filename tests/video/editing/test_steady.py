@@ -13,7 +13,8 @@ from tiny_generator import tiny_window
 from faithfusion.types import ViewPoses, Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import composite
-from faithfusion.video.editing.editor import EditedClip, EditorConfig
+from faithfusion.video.editing.editor import EditedClip
+from faithfusion.video.editing.editor_config import EditorConfig
 from faithfusion.video.editing.steady import AGREEMENT, SteadyEditor, steadied
 
 FRAMES, HEIGHT, WIDTH = 5, 32, 48

@@ -9,7 +9,8 @@ from tiny_fixer import tiny_fixer, warped_window
 from faithfusion.types import EigVolume
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
-from faithfusion.video.editing.composite import CompositeConfig, ErrorProfile, faithful_floor, kalman_gain
+from faithfusion.video.editing.composite import ErrorProfile, faithful_floor, kalman_gain
+from faithfusion.video.editing.editor_config import CompositeConfig
 from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
 

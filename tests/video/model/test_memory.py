@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import EditorConfig, VideoEditor
+from faithfusion.video.editing.editor import VideoEditor
+from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
 from faithfusion.video.editing.encode import latent_conditions
-from faithfusion.video.editing.sample import SamplerConfig, sample
+from faithfusion.video.editing.sample import sample
 from faithfusion.video.model.config import BranchConfig, ConditioningConfig, LoraConfig, ScheduleConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import (
     FLOAT32_PARTS,
     HOOK,
-    MemoryConfig,
     apply_memory,
     at_work,
     cast_weights,
@@ -27,6 +27,7 @@ from faithfusion.video.model.memory import (
     offload_layers,
     own_modules,
 )
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.plan.plan_bytes import offload_groups, resident_bytes
 
 CPU = torch.device("cpu")

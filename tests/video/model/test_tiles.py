@@ -7,7 +7,8 @@ from torch import Tensor
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.codec_tiles import Tiles, in_tiles, spans
 from faithfusion.video.model.config import CodecConfig, TinyVaeConfig, WanVaeConfig
-from faithfusion.video.model.memory import MemoryConfig, set_tiles
+from faithfusion.video.model.memory import set_tiles
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.model.vae import NormalisedCodec, build_codec
 
 

@@ -25,7 +25,7 @@ from faithfusion.video.model.config import (
     WanVaeConfig,
 )
 from faithfusion.video.model.generator import Generator
-from faithfusion.video.model.memory import MemoryConfig
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.model.vae import build_codec
 from faithfusion.video.plan.plan import PlanRequest, make_plan
 from faithfusion.video.plan.plan_bytes import ZeroSettings, trained_bytes, zero_settings

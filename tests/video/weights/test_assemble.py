@@ -14,8 +14,9 @@ from tiny_public_weights import public_config, write_public_weights
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.editing.encode import latent_conditions
-from faithfusion.video.editing.sample import SamplerConfig, sample
+from faithfusion.video.editing.sample import sample
 from faithfusion.video.weights.assemble import assemble_generator
 
 

@@ -11,9 +11,8 @@ from tiny_public_weights import public_config, write_public_weights
 from faithfusion.config import to_plain
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import EditorConfig
-from faithfusion.video.editing.sample import SamplerConfig
-from faithfusion.video.model.memory import MemoryConfig
+from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
+from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.weights.generator_file import save_generator
 from faithfusion.video.weights.open_generator import editor_of, open_generator
 

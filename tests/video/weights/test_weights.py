@@ -12,8 +12,8 @@ from tiny_public_weights import public_config, write_public_weights
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.editing.encode import latent_conditions
-from faithfusion.video.editing.sample import SamplerConfig
 from faithfusion.video.model.config import LoraConfig, PretrainedConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import lora_names

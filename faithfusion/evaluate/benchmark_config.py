@@ -1,0 +1,108 @@
+"""What the benchmarks measure, light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faithfusion.data.split_config import SplitConfig
+from faithfusion.eig.config import EigConfig
+from faithfusion.fit.fit_config import FitConfig
+from faithfusion.street.street_config import StreetConfig
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor_config import EditorConfig
+
+
+@dataclass(frozen=True)
+class KnownTruthConfig:
+    """Scenes with truth.
+
+    Attributes:
+        out: folder of drives, scenes and results; a killed run continues there.
+        seeds: procedural streets.
+        shifts_m: metres to the left at which the true front view is compared.
+        stereo: drive in DriveStudio's layout: its first camera is fitted, its second is the truth; empty = none.
+        frame_stride: every how many time stamps one is compared.
+        posterior_stride: every how many training frames of a camera one enters the posterior.
+        street: the streets; seed and shifts are set per scene.
+        split: what is withheld from the fits.
+        fit: fits of the streets.
+        stereo_fit: fit of the stereo drive.
+        eig: expected information gain.
+    """
+
+    out: str = "output/bench_eig"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    shifts_m: tuple[float, ...] = (-6.0, -3.0, -1.5, 1.5, 3.0, 6.0)
+    stereo: str = ""
+    frame_stride: int = 6
+    posterior_stride: int = 2
+    street: StreetConfig = field(default_factory=StreetConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    stereo_fit: FitConfig = field(default_factory=FitConfig)
+    eig: EigConfig = field(default_factory=EigConfig)
+
+    def __post_init__(self) -> None:
+        if not self.shifts_m or 0.0 in self.shifts_m or self.frame_stride < 1 or self.posterior_stride < 1:
+            found = f"shifts_m = {self.shifts_m}, frame_stride = {self.frame_stride}"
+            raise InputError("known truth", found, "shifts other than 0 and positive strides")
+
+
+@dataclass(frozen=True)
+class SceneBenchmarkConfig:
+    """Which variants are compared where.
+
+    Attributes:
+        variants: files of fit options (`configs/scene/variants`), each with what differs from the defaults.
+        out: folder of streets, scenes and the table; a killed run continues there.
+        seeds: procedural streets.
+        shifts_m: metres to the left at which the true front view is compared.
+        frame_stride: every how many time stamps one is compared.
+        street: the streets; seed and shifts are set per scene.
+        split: what is withheld from the fits.
+    """
+
+    variants: tuple[str, ...]
+    out: str = "output/bench_scene"
+    seeds: tuple[int, ...] = (0, 1)
+    shifts_m: tuple[float, ...] = (-3.0, 3.0)
+    frame_stride: int = 4
+    street: StreetConfig = field(default_factory=StreetConfig)
+    split: SplitConfig = field(default_factory=lambda: SplitConfig(stretch_frames=0))
+
+    def __post_init__(self) -> None:
+        if not self.variants or not self.seeds or not self.shifts_m or self.frame_stride < 1:
+            found = f"{len(self.variants)} variants, {len(self.seeds)} seeds, shifts {self.shifts_m}"
+            raise InputError("bench_scene", found, "at least one of each and a positive frame_stride")
+        names = [Path(variant).stem for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise InputError("bench_scene variants", ", ".join(names), "files of different names")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EigBenchmarkConfig(KnownTruthConfig):
+    """What is measured.
+
+    Attributes:
+        editor: its `regenerate_rms` is the threshold that is tested.
+        docs: folder for a copy of the page with its figures; empty = none.
+    """
+
+    editor: EditorConfig = field(default_factory=EditorConfig)
+    docs: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreetCalibrationConfig(KnownTruthConfig):
+    """Streets to calibrate on; apart from those that anything is developed or measured on.
+
+    Attributes:
+        file: where the curves are written.
+        levels: noise levels (pixels per observation) that are tried.
+    """
+
+    out: str = "output/calibrate_eig"
+    seeds: tuple[int, ...] = (1000, 1001, 1002)
+    file: str = "faithfusion/eig/default_calibration.json"
+    levels: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)

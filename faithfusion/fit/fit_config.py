@@ -1,0 +1,195 @@
+"""Settings of the fit, light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from faithfusion.scene.scene_config import DensifyConfig, InitialiseConfig
+from faithfusion.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """How the motion of nodes is refined (learning rates of Adam; a rate of 0 keeps what the boxes say).
+
+    Attributes:
+        pose_knot_frames: Time stamps between two knots of a pose correction.
+        shape_knot_frames: Time stamps between two knots of a shape.
+        light_knot_frames: Time stamps between two knots of an object's brightness.
+        shift_lr_m: Of the shift, metres.
+        turn_lr_rad: Of the turn, radians.
+        handle_lr_m: Of the handles of people, metres.
+        gain_lr: Of the log of an object's brightness.
+    """
+
+    pose_knot_frames: int = 5
+    shape_knot_frames: int = 2
+    light_knot_frames: int = 3
+    shift_lr_m: float = 1e-3
+    turn_lr_rad: float = 3e-4
+    handle_lr_m: float = 1e-2
+    gain_lr: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if min(self.pose_knot_frames, self.shape_knot_frames, self.light_knot_frames) < 1:
+            found = f"{self.pose_knot_frames}, {self.shape_knot_frames}, {self.light_knot_frames} frames between knots"
+            raise InputError("motion", found, "at least one time stamp between knots")
+
+    def rates(self, prefix: str = "node") -> dict[str, float]:
+        """Learning rate of every parameter of `NodeMotion`."""
+        rates = {"shifts": self.shift_lr_m, "turns": self.turn_lr_rad, "handles": self.handle_lr_m}
+        rates["gains"] = self.gain_lr
+        return {f"{prefix}_{name}": rate for name, rate in rates.items()}
+
+
+@dataclass(frozen=True)
+class RigPoseConfig:
+    """How the poses of the recording vehicle are refined.
+
+    Attributes:
+        knot_frames: Time stamps between two knots of the correction.
+        shift_lr_m: Learning rate of the shift, metres.
+        turn_lr_rad: Learning rate of the turn, radians.
+    """
+
+    knot_frames: int = 2
+    shift_lr_m: float = 1e-3
+    turn_lr_rad: float = 2e-4
+
+    def __post_init__(self) -> None:
+        if self.knot_frames < 1:
+            raise InputError("rig_poses.knot_frames", self.knot_frames, "at least one time stamp between knots")
+
+    def as_motion(self) -> MotionConfig:
+        """The vehicle's correction is that of a node without Gaussians."""
+        return MotionConfig(
+            pose_knot_frames=self.knot_frames,
+            shift_lr_m=self.shift_lr_m,
+            turn_lr_rad=self.turn_lr_rad,
+            handle_lr_m=0.0,
+            gain_lr=0.0,
+        )
+
+
+@dataclass(frozen=True)
+class ExposureConfig:
+    """How the exposure of pictures is fitted.
+
+    Attributes:
+        knot_frames: Time stamps between two knots.
+        gain_lr: Learning rate of the log of the gain; 0 takes all pictures as exposed alike.
+        offset_lr: Learning rate of the offset, in colour units.
+        prior_weight: Of the mean square of log gains and offsets in the loss.
+    """
+
+    knot_frames: int = 5
+    gain_lr: float = 1e-3
+    offset_lr: float = 0.0
+    prior_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.knot_frames < 1:
+            raise InputError("exposure.knot_frames", self.knot_frames, "at least one time stamp between knots")
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Learning rate of every parameter of `FittedExposure`."""
+        return {"exposure_gains": self.gain_lr, "exposure_offsets": self.offset_lr}
+
+
+@dataclass(frozen=True)
+class RecordingConfig:
+    """What is refined beside the Gaussians; null keeps what the drive says.
+
+    Attributes:
+        motion: Poses and brightness of moving objects, shapes of people.
+        exposure: Exposure of the pictures.
+        rig_poses: Poses of the recording vehicle.
+    """
+
+    motion: MotionConfig | None = field(default_factory=MotionConfig)
+    exposure: ExposureConfig | None = field(default_factory=ExposureConfig)
+    rig_poses: RigPoseConfig | None = None
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Learning rates (Adam) and loss weights.
+
+    Attributes:
+        means_lr: Of the positions, as a share of the scene's extent.
+        means_lr_end: Share of `means_lr` left at the end of the decay.
+        warmup_steps: Steps over which all rates rise to their full value: Adam's first steps are as large where the
+            gradient is noise as where it says something, and undo part of a fit that is continued.
+        decay_steps: Steps over which the positions' rate decays exponentially; the others fall to `lr_end`.
+        lr_end: Share of the other rates left at the end of the decay.
+        quats_lr: Of the quaternions.
+        scales_lr: Of the log-scales.
+        opacities_lr: Of the opacity logits.
+        colors_lr: Of the harmonics of degree 0; higher ones get a twentieth.
+        sky_lr: Of the sky's texture.
+        ssim_weight: Share of 1 - SSIM in the photometric loss.
+        depth_weight: Of the LiDAR depth loss.
+        depth_scale_m: Where the depth loss bends from metres to ratios.
+        sky_weight: Of the loss that keeps Gaussians out of the sky.
+        ground_weight: Of the loss that keeps Gaussians near the ground flat and in it, per metre.
+        max_skipped: Steps in a row that may be skipped for a loss that is not finite.
+        seed: Seed of the places of split Gaussians.
+    """
+
+    means_lr: float = 3e-4
+    means_lr_end: float = 0.02
+    warmup_steps: int = 0
+    decay_steps: int = 700
+    lr_end: float = 0.2
+    quats_lr: float = 2e-3
+    scales_lr: float = 2e-2
+    opacities_lr: float = 1e-1
+    colors_lr: float = 2e-2
+    sky_lr: float = 1e-2
+    ssim_weight: float = 0.2
+    depth_weight: float = 0.1
+    depth_scale_m: float = 10.0
+    sky_weight: float = 0.05
+    ground_weight: float = 0.3
+    max_skipped: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a scene is fitted to a drive.
+
+    Attributes:
+        steps: Descent steps, one view each.
+        half_resolution_steps: Of these, the first ones that see images at half the resolution.
+        checkpoint_every: Steps between two checkpoints from which a killed run continues.
+        cache_mb: Memory for decoded views, megabytes; the others are read again when they are needed.
+        max_memory_gib: Ceiling on the memory of the fit, kept by fewer Gaussians (`fit.budget`); 0 sets none.
+        device: Where to fit: "auto" is CUDA if there is a device.
+        seed: Seed of the order of views.
+        initialise: The first Gaussians.
+        optimise: Learning rates and losses; `decay_steps` is set to `steps`.
+        densify: Density control.
+        recording: What is refined beside the Gaussians.
+    """
+
+    steps: int = 700
+    half_resolution_steps: int = 250
+    checkpoint_every: int = 250
+    cache_mb: int = 256
+    max_memory_gib: float = 0.0
+    device: str = "auto"
+    seed: int = 0
+    initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
+    optimise: OptimiserConfig = field(default_factory=OptimiserConfig)
+    densify: DensifyConfig = field(default_factory=DensifyConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.checkpoint_every < 1:
+            found = f"steps = {self.steps}, checkpoint_every = {self.checkpoint_every}"
+            raise InputError("fit", found, "positive numbers of steps")
+        if self.cache_mb < 0 or self.max_memory_gib < 0:
+            found = f"cache_mb = {self.cache_mb}, max_memory_gib = {self.max_memory_gib}"
+            raise InputError("fit", found, "no negative memory")

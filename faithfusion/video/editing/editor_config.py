@@ -1,0 +1,112 @@
+"""Settings of editing a clip, light to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from faithfusion.clips.clip_config import CHUNK_FRAMES
+from faithfusion.utils.errors import InputError
+from faithfusion.video.model.config import PathName
+from faithfusion.video.model.memory_config import MemoryConfig
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """The sampler.
+
+    Attributes:
+        path: `video.model.paths`; none: the one that the weights were trained for. "hold" works with any weights.
+        steps: evaluations for a token of phi = 1; those above the clip's largest phi are skipped.
+        sparse: computes tokens with phi = 0 once and keeps their keys and values (bridge and per_token). Exact for
+            `attention: prefix`; else an approximation, in which they do not look at the others.
+        renoise: goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
+            were trained.
+        guidance: classifier-free guidance towards the prompt and away from the negative one of the prompt file, at
+            twice the cost; 1: none.
+        seed: seed of the noise.
+    """
+
+    path: PathName | None = None
+    steps: int = 4
+    sparse: bool = False
+    renoise: bool = False
+    guidance: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError("sampler.steps", self.steps, "at least 1")
+        if self.sparse and self.path == "hold":
+            raise InputError("sampler.sparse", True, "path bridge or per_token: under hold every token's time changes")
+
+
+@dataclass(frozen=True)
+class CompositeConfig:
+    """Where the render is left exactly as it is.
+
+    Attributes:
+        floor_sq_error: squared colour error below which w is 0; the default is one 8-bit step.
+        faithful_quantile: share of a clip's best known pixels that also keep the render ...
+        faithful_max_sq_error: ... as long as their expected squared error is below this.
+    """
+
+    floor_sq_error: float = (1.0 / 255.0) ** 2
+    faithful_quantile: float = 0.1
+    faithful_max_sq_error: float = 1e-3
+
+
+EditorNames = Literal["video", "fixer", "both"]
+
+
+@dataclass(frozen=True)
+class EditorWeights:
+    """Which editors, and where their weights lie (`pipeline.config`)."""
+
+    use: EditorNames
+    video: str
+    fixer: str
+    video_public: str = ""
+    fixer_public: str = ""
+
+
+@dataclass(frozen=True)
+class EditorConfig:
+    """How a clip is edited.
+
+    Attributes:
+        sampler: sampler of the latents.
+        composite: where the render is left as it is.
+        window_frames: frames generated at once, 4k + 1; longer clips are chained.
+        overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
+        num_references: recorded views that a window may look at, the nearest ones (weights with `branch.references`).
+        regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
+        keep_detail: adds to the edit what the codec loses of the render and of the warped views, of each as far as
+            the edit agrees with it (`video.editing.detail`).
+        steady_frames: frames before and after over which the video model's edit of a surface is averaged
+            (`video.editing.steady`); 0: none.
+        fixer_steady_frames: the same of the single-image fixer's edit, which is sharper and loses more by it.
+        memory: where the weights are while a clip is generated.
+    """
+
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    window_frames: int = 17
+    overlap_frames: int = 1
+    num_references: int = 3
+    regenerate_rms: float = 0.04
+    keep_detail: bool = True
+    steady_frames: int = 2
+    fixer_steady_frames: int = 1
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+
+    def __post_init__(self) -> None:
+        for name, least in (("window_frames", 1 + CHUNK_FRAMES), ("overlap_frames", 1)):
+            if getattr(self, name) < least or getattr(self, name) % CHUNK_FRAMES != 1:
+                expected = f"4k + 1 frames ({least}, {least + CHUNK_FRAMES}, ..., 49, ...)"
+                raise InputError(f"editor.{name}", getattr(self, name), expected)
+        for name in ("steady_frames", "fixer_steady_frames"):
+            if getattr(self, name) < 0:
+                raise InputError(f"editor.{name}", getattr(self, name), "0 or a number of frames")
+        if self.overlap_frames >= self.window_frames:
+            raise InputError("editor.overlap_frames", self.overlap_frames, f"less than a window's {self.window_frames}")
