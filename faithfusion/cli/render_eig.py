@@ -18,8 +18,8 @@ from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.data.trajectory_config import TrajectoryEntry
 from faithfusion.eig.assess import fitted_clip, reassess_scene
 from faithfusion.eig.config import EigConfig
-from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking, select_views
-from faithfusion.eig.volume import eig_volume, save_eig_volume
+from faithfusion.eig.field_file import save_eig_volume
+from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, with_color_bar
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene
@@ -83,15 +83,13 @@ def main(argv: list[str]) -> None:
     require_writable(out)
     known = reassess_scene(scene, metadata, fitted, config.split, config.eig)
     if config.rank:
-        ranking = select_views(scene, known.posterior, candidates, config.eig, config.rank)
+        ranking = known.rank(candidates, config.rank)
         save_ranking(out / "rank.json", ranking)
         print(ranking_table(ranking))
         say(f"wrote {out / 'rank.json'}: {len(ranking)} of {len(candidates)} candidates")
         return
     distances_m = [distance_from_path_m(fitted, camera) for camera in cameras]
-    volume, _, _ = eig_volume(
-        scene, known.posterior, known.calibration, cameras, range(len(cameras)), distances_m, config.eig
-    )
+    volume, _, _ = known.volume(cameras, range(len(cameras)), distances_m)
     save_eig_volume(out / "eig.safetensors", volume, known.calibration)
     video = with_color_bar(colorize_eig(volume.eig_nats, config.max_nats), config.max_nats)
     write_video(out / "eig.mp4", video, clip.frame_rate_hz)

@@ -62,9 +62,9 @@ def refine_stage(
     informing = every_nth_of_each_camera(train_frames, config.posterior_stride)
     cameras = path_cameras(clip, config.camera or clip.camera_names[0], path)
     if window is None:
-        assessment = update_assessment(scene, clip, informing, calibration, config.eig)
+        known = update_assessment(scene, clip, informing, calibration, config.eig)
         source = warp_source(scene, clip, train_frames, config.fit.initialise, config.warp)
-        window = window_of(scene, assessment, clip, cameras, source, config.eig)
+        window = window_of(known, clip, cameras, source)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
     recorded, kind, needed = ViewLoader(clip, train_frames), config.distill.weight, {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,28 +13,11 @@ from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.movers import uncarried_movers
 from faithfusion.data.split_config import SplitConfig
 from faithfusion.data.splits import every_nth_of_each_camera, split_clip
-from faithfusion.eig.calibrate import (
-    Calibration,
-    CalibrationBins,
-    calibration_bins,
-    calibration_from_plain,
-    fit_calibration,
-)
+from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.config import EigConfig
+from faithfusion.eig.field import EigField
 from faithfusion.eig.observe import TrainingView
-from faithfusion.eig.pixel_gain import eig_map
-from faithfusion.eig.posterior import Posterior, fit_posterior
-from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.types import DriveClip, Frame, GaussianScene
-from faithfusion.utils.progress import track
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What is known about a scene."""
-
-    posterior: Posterior
-    calibration: Calibration
 
 
 def training_view(clip: DriveClip, frame: Frame) -> TrainingView:
@@ -63,37 +45,23 @@ class RecordedViews(Sequence[TrainingView]):
 
 def assess_scene(
     scene: GaussianScene, clip: DriveClip, frames: Sequence[Frame], withheld: Sequence[Frame], config: EigConfig
-) -> Assessment:
-    """The posterior after the recorded `frames`, calibrated on the `withheld` ones.
+) -> EigField:
+    """What is known after the recorded `frames`, calibrated on the `withheld` ones.
 
     Those should be whole stretches that the fit has not seen (`data.splits`): frames between fitted neighbours are
     interpolated, and would tell little about a shifted lane.
     """
-    posterior = fit_posterior(scene, RecordedViews(clip, frames), config)
-    bins = withheld_bins(scene, posterior, RecordedViews(clip, withheld), config)
-    return Assessment(posterior, fit_calibration(bins, config))
-
-
-def withheld_bins(
-    scene: GaussianScene, posterior: Posterior, views: Sequence[TrainingView], config: EigConfig
-) -> CalibrationBins | None:
-    """EIG against the squared error of the render, over the pixels of views with images; None without views."""
-    bins = None
-    roots = posterior_roots(scene, posterior, config)
-    for view in track(views, "calibrate EIG"):
-        gain, rendering = eig_map(scene, posterior, view.camera, view.time_index, config, roots=roots)
-        sq_error = (rendering.color.clamp(0.0, 1.0) - view.image.to(rendering.color)).square().mean(-1)
-        mask = view.mask.to(sq_error.device)
-        counted = calibration_bins(gain.eig_nats[mask], sq_error[mask])
-        bins = counted if bins is None else bins + counted
-    return bins
+    return EigField.fit(scene, RecordedViews(clip, frames), config, withheld=RecordedViews(clip, withheld))
 
 
 def update_assessment(
     scene: GaussianScene, clip: DriveClip, frames: Sequence[Frame], calibration: Calibration, config: EigConfig
-) -> Assessment:
-    """The posterior after `frames` of a scene that has changed, or has been shown more, since it was calibrated."""
-    return Assessment(fit_posterior(scene, RecordedViews(clip, frames), config), calibration)
+) -> EigField:
+    """What is known after `frames` of a scene that has changed, or has been shown more, since it was calibrated.
+
+    Raises InputError if the calibration was made for another noise level than `config` names.
+    """
+    return EigField.fit(scene, RecordedViews(clip, frames), config, calibration=calibration)
 
 
 def assessment_facts(
@@ -119,7 +87,7 @@ def fitted_clip(clip: DriveClip, metadata: dict[str, Any]) -> DriveClip:
 
 def reassess_scene(
     scene: GaussianScene, metadata: dict[str, Any], fitted: DriveClip, split: SplitConfig, config: EigConfig
-) -> Assessment:
+) -> EigField:
     """The assessment of a stored scene: by the calibration and on the frames its metadata name, or else anew, on the
     frames of `split`. `fitted`: see `fitted_clip`, its poses as the scene's fit refined them (`scene.rig`)."""
     if "calibration" not in metadata:

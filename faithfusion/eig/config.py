@@ -42,6 +42,8 @@ class EigConfig:
     chunk_size: int = 2048
 
     def __post_init__(self) -> None:
+        if self.posterior not in ("block", "diag"):
+            raise InputError("eig.posterior", self.posterior, "block or diag")
         for name, value in vars(self).items():
             if name != "posterior" and not value > 0:
                 raise InputError(f"eig.{name}", value, "a positive number")

@@ -11,6 +11,7 @@ weight, are each Gaussian's own misfit: see `eig.posterior`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,8 +50,9 @@ RESIDUAL_WINDOW_PX = 3
 
 @dataclass(frozen=True)
 class TrainingView:
-    """One observed image. Pixels outside `mask` (ego vehicle, untracked movers) tell nothing; pixels of `sky_mask`
-    inform the sky, not the Gaussians. Without `image`, in a view that is only imagined, all noise is the sensor's."""
+    """One observed image, colours in [0, 1]. Pixels outside `mask` (ego vehicle, untracked movers) tell nothing; pixels
+    of `sky_mask` inform the sky, not the Gaussians. Without `image`, in a view that is only imagined, all noise is the
+    sensor's."""
 
     camera: Camera
     time_index: int
@@ -61,15 +63,29 @@ class TrainingView:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Sums over the pixels of views. Precisions are laid out as in `Posterior`, without its prior; `seen` and `misfit`
-    are sums of blending weight and of weight times squared residual (per channel) over pixels with an image."""
+    """Sums over the pixels of views, under `config`. Precisions are laid out as in `Posterior`, without its prior;
+    `seen` and `misfit` are sums of blending weight and of weight times squared residual (per channel) over pixels with
+    an image. `viewpoints`: where the views' cameras stood."""
 
+    config: EigConfig
     precision: Float[Tensor, "n w"]
     seen: Float[Tensor, " n"]
     misfit: Float[Tensor, " n"]
     sky_precision: Float[Tensor, "hs ws"]
     sky_seen: Float[Tensor, "hs ws"]
     sky_misfit: Float[Tensor, "hs ws"]
+    viewpoints: Float[Tensor, "v 3"]
+
+    def counted(self, pixels_per_observation: float) -> Evidence:
+        """The same sums, of which so many pixels tell as much as one independent observation."""
+        config = dataclasses.replace(self.config, pixels_per_observation=pixels_per_observation)
+        return dataclasses.replace(self, config=config)
+
+
+def whole_view(camera: Camera, time_index: int = 0, image: Float[Tensor, "h w 3"] | None = None) -> TrainingView:
+    """A view whose pixels all tell something."""
+    mask = torch.ones(camera.height, camera.width, dtype=torch.bool)
+    return TrainingView(camera, time_index, mask, None, image)
 
 
 def no_evidence(scene: GaussianScene, config: EigConfig) -> Evidence:
@@ -79,7 +95,7 @@ def no_evidence(scene: GaussianScene, config: EigConfig) -> Evidence:
     means, texels = scene.gaussians.means.detach(), scene.sky.texture[..., 0].detach()
     per_gaussian = [means.new_zeros(len(means)) for _ in range(2)]
     per_texel = [torch.zeros_like(texels) for _ in range(3)]
-    return Evidence(means.new_zeros(len(means), width), *per_gaussian, *per_texel)
+    return Evidence(config, means.new_zeros(len(means), width), *per_gaussian, *per_texel, means.new_zeros(0, 3))
 
 
 def gather_evidence(scene: GaussianScene, views: Sequence[TrainingView], config: EigConfig) -> Evidence:
@@ -88,25 +104,28 @@ def gather_evidence(scene: GaussianScene, views: Sequence[TrainingView], config:
     Raises InputError if a mask or an image does not have its camera's size.
     """
     evidence = no_evidence(scene, config)
+    viewpoints = [evidence.viewpoints]
     for view in track(views, "scene posterior"):
-        add_view(scene, view, config, evidence)
-    return evidence
+        add_view(scene, view, evidence)
+        viewpoints.append(view.camera.world_from_camera[None, :3, 3].to(evidence.viewpoints))
+    return dataclasses.replace(evidence, viewpoints=torch.cat(viewpoints))
 
 
 def view_information(scene: GaussianScene, view: TrainingView, config: EigConfig) -> Evidence:
     """What one view tells."""
     evidence = no_evidence(scene, config)
-    add_view(scene, view, config, evidence)
+    add_view(scene, view, evidence)
     return evidence
 
 
-def add_view(scene: GaussianScene, view: TrainingView, config: EigConfig, evidence: Evidence) -> None:
-    """Adds a view's pixels to `evidence` in place. Raises InputError as `gather_evidence`."""
+def add_view(scene: GaussianScene, view: TrainingView, evidence: Evidence) -> None:
+    """Adds a view's pixels to the sums of `evidence` in place; its `viewpoints` stay. Raises InputError as
+    `gather_evidence`."""
     size = (view.camera.height, view.camera.width)
     for name, part in {"mask": view.mask, "sky mask": view.sky_mask, "image": view.image}.items():
         if part is not None and tuple(part.shape[:2]) != size:
             raise InputError(f"{name} of time index {view.time_index}", tuple(part.shape), f"the image size {size}")
-    device = evidence.precision.device
+    config, device = evidence.config, evidence.precision.device
     with torch.no_grad():
         rendering = render_view(scene, view.camera.to(device), view.time_index)
     sq_residual = _sq_residual(view, rendering)

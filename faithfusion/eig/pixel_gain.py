@@ -14,7 +14,6 @@ import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import block_size
 from faithfusion.eig.jacobian import num_scene
 from faithfusion.eig.moments import count_alive, mat39, mat55, num_blocks, splats_of, vec5
@@ -44,7 +43,6 @@ def eig_map(
     posterior: Posterior,
     camera: Camera,
     time_index: int,
-    config: EigConfig,
     *,
     roots: Float[Tensor, "n 91"] | None = None,
 ) -> tuple[EigMap, Rendering]:
@@ -63,8 +61,10 @@ def eig_map(
     with torch.no_grad():
         rendering = render_view(scene, camera, time_index)
         view = (scene, posterior, camera, time_index, rendering)
-        variance = gaussian_variance(*view, config, roots=roots)
-        gain, mean_variance = information_gain(variance, sky_variance(posterior, camera, rendering), config.noise_std)
+        variance = gaussian_variance(*view, roots=roots)
+        gain, mean_variance = information_gain(
+            variance, sky_variance(posterior, camera, rendering), posterior.config.noise_std
+        )
     return EigMap(eig_nats=gain, predictive_variance=mean_variance, alpha=rendering.alpha), rendering
 
 
@@ -74,7 +74,6 @@ def gaussian_variance(
     camera: Camera,
     time_index: int,
     rendering: Rendering,
-    config: EigConfig,
     *,
     roots: Float[Tensor, "n 91"] | None = None,
 ) -> Float[Tensor, "h w 6"]:
@@ -84,7 +83,7 @@ def gaussian_variance(
     rows = torch.zeros(scene.gaussians.num, dtype=torch.int32, device=touched.device)
     rows[touched] = torch.arange(len(touched), dtype=torch.int32, device=touched.device)
     view = (scene, posterior, camera, time_index, rendering)
-    coefficients = variance_coefficients(*view, touched, config, roots=roots)
+    coefficients = variance_coefficients(*view, touched, roots=roots)
     variance = torch.zeros(camera.height, camera.width, 6, device=touched.device)
     splats = splats_of(rendering)
     inputs = [splats, as_warp(torch.ones_like(rendering.alpha), wp.float32)]

@@ -7,10 +7,8 @@ true images beside the recorded path most likely (type II maximum likelihood; Ma
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
-from faithfusion.eig.config import EigConfig
 from faithfusion.eig.observe import Evidence, TrainingView
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import conclude
@@ -25,7 +23,6 @@ def surprise_of_levels(
     scene: GaussianScene,
     evidence: Evidence,
     views: Sequence[TrainingView],
-    config: EigConfig,
     levels: Sequence[float],
 ) -> list[float]:
     """For each `pixels_per_observation` of `levels` the mean over the views' pixels of log v + r^2 / v: twice the
@@ -33,15 +30,14 @@ def surprise_of_levels(
 
     The views must have images.
     """
-    candidates = [dataclasses.replace(config, pixels_per_observation=level) for level in levels]
-    return [_mean_surprise(scene, evidence, views, candidate) for candidate in track(candidates, "noise level")]
+    return [_mean_surprise(scene, evidence.counted(level), views) for level in track(levels, "noise level")]
 
 
-def _mean_surprise(scene: GaussianScene, evidence: Evidence, views: Sequence[TrainingView], config: EigConfig) -> float:
-    posterior = conclude(scene, evidence, config)
+def _mean_surprise(scene: GaussianScene, evidence: Evidence, views: Sequence[TrainingView]) -> float:
+    posterior = conclude(scene, evidence)
     total, count = 0.0, 0
     for view in views:
-        gain, rendering = eig_map(scene, posterior, view.camera, view.time_index, config)
+        gain, rendering = eig_map(scene, posterior, view.camera, view.time_index)
         variance = gain.predictive_variance.clamp_min(LEAST_VARIANCE)
         sq_residual = (rendering.color.clamp(0.0, 1.0) - view.image.to(rendering.color)).square().mean(-1)
         surprise = (variance.log() + sq_residual / variance)[view.mask.to(variance.device)]

@@ -29,14 +29,16 @@ SHRINKAGE_PX = 1.0
 
 @dataclass(frozen=True)
 class Posterior:
-    """Precisions, prior included, and discrepancies. `precision`: upper triangle of H_k, row-major, or its diagonal for
-    "diag". Parameters in the order of `eig.jacobian`; the width w = D (D + 1) / 2 or D tells which of the two it is.
-    """
+    """Precisions, prior included, and discrepancies, under the `config` that every use of them shares. `precision`:
+    upper triangle of H_k, row-major, or its diagonal for "diag", w = D (D + 1) / 2 or D numbers; parameters are in the
+    order of `eig.jacobian`. `viewpoints`: where the cameras stood whose views went in."""
 
+    config: EigConfig
     precision: Float[Tensor, "n w"]
     sky_precision: Float[Tensor, "hs ws"]  # 1 / colour variance of a texel
     discrepancy: Float[Tensor, " n"]  # variance per colour channel
     sky_discrepancy: Float[Tensor, "hs ws"]
+    viewpoints: Float[Tensor, "v 3"]
 
 
 def fit_posterior(scene: GaussianScene, views: Sequence[TrainingView], config: EigConfig) -> Posterior:
@@ -44,11 +46,12 @@ def fit_posterior(scene: GaussianScene, views: Sequence[TrainingView], config: E
 
     Raises InputError if a mask or an image does not have its camera's size.
     """
-    return conclude(scene, gather_evidence(scene, views, config), config)
+    return conclude(scene, gather_evidence(scene, views, config))
 
 
-def conclude(scene: GaussianScene, evidence: Evidence, config: EigConfig) -> Posterior:
+def conclude(scene: GaussianScene, evidence: Evidence) -> Posterior:
     """Prior and evidence together; the evidence stays as it is."""
+    config = evidence.config
     prior = prior_precision(scene.gaussians, config)
     share = 1.0 / config.pixels_per_observation
     precision = evidence.precision * share
@@ -58,18 +61,20 @@ def conclude(scene: GaussianScene, evidence: Evidence, config: EigConfig) -> Pos
         precision[:, diagonal_of_triangle(prior.shape[1])] += prior
     sky = config.prior_color**-2 + share * evidence.sky_precision
     discrepancy = _shrunk_mean(evidence.misfit, evidence.seen)
-    return Posterior(precision, sky, discrepancy, _shrunk_mean(evidence.sky_misfit, evidence.sky_seen))
+    sky_discrepancy = _shrunk_mean(evidence.sky_misfit, evidence.sky_seen)
+    return Posterior(config, precision, sky, discrepancy, sky_discrepancy, evidence.viewpoints)
 
 
 def prior_posterior(scene: GaussianScene, config: EigConfig) -> Posterior:
     """What is known before any image."""
-    return conclude(scene, no_evidence(scene, config), config)
+    return conclude(scene, no_evidence(scene, config))
 
 
 def diagonal_posterior(posterior: Posterior) -> Posterior:
     """The same knowledge with the diagonal of every block alone."""
     diagonal = dense_precision(posterior.precision).diagonal(dim1=1, dim2=2).contiguous()
-    return dataclasses.replace(posterior, precision=diagonal)
+    config = dataclasses.replace(posterior.config, posterior="diag")
+    return dataclasses.replace(posterior, config=config, precision=diagonal)
 
 
 def _shrunk_mean(total: Float[Tensor, "*n"], weight: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:

@@ -26,7 +26,7 @@ from faithfusion.data.images import load_blind_mask
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import dense_precision, guarded_cholesky
-from faithfusion.eig.observe import TrainingView, view_information
+from faithfusion.eig.observe import view_information, whole_view
 from faithfusion.eig.posterior import Posterior, prior_posterior, prior_precision
 from faithfusion.types import Camera, DriveClip, GaussianScene
 from faithfusion.utils.atomic import atomic_file
@@ -73,24 +73,21 @@ class _Knowledge:
     half_log_dets: Float[Tensor, " n"]
 
 
-def rank_views(
-    scene: GaussianScene, posterior: Posterior, candidates: Sequence[Candidate], config: EigConfig
-) -> list[RankedView]:
+def rank_views(scene: GaussianScene, posterior: Posterior, candidates: Sequence[Candidate]) -> list[RankedView]:
     """All candidates, the most informative first, each judged by itself: `marginal_nats` repeats `gain_nats`.
 
-    Equal gains keep the order of `candidates`. One candidate's information is held at a time. `config` must be that of
-    the posterior, with the `pixels_per_observation` its calibration found: candidates' pixels count the same.
-    Raises InputError without candidates and for a posterior of another scene or another kind than `config` names.
+    Equal gains keep the order of `candidates`. One candidate's information is held at a time; its pixels count as the
+    posterior counted those of its views. Raises InputError without candidates and for a posterior of another scene.
     """
-    _require_input(scene, posterior, candidates, config)
-    known = _knowledge(posterior, prior_precision(scene.gaussians, config))
-    gains = _gains_alone(scene, known, candidates, config)
+    _require_input(scene, posterior, candidates)
+    known = _knowledge(posterior, prior_precision(scene.gaussians, posterior.config))
+    gains = _gains_alone(scene, known, candidates)
     order = sorted(range(len(candidates)), key=lambda index: (-gains[index], index))
     return [RankedView(candidates[index], gains[index], gains[index]) for index in order]
 
 
 def select_views(
-    scene: GaussianScene, posterior: Posterior, candidates: Sequence[Candidate], config: EigConfig, count: int
+    scene: GaussianScene, posterior: Posterior, candidates: Sequence[Candidate], count: int
 ) -> list[RankedView]:
     """The greedy batch of `count` views (all candidates if there are fewer), in the order of choice.
 
@@ -100,52 +97,49 @@ def select_views(
     """
     if count < 1:
         raise InputError("number of views", count, "at least 1")
-    _require_input(scene, posterior, candidates, config)
-    known = _knowledge(posterior, prior_precision(scene.gaussians, config))
-    alone = _gains_alone(scene, known, candidates, config)
+    _require_input(scene, posterior, candidates)
+    known = _knowledge(posterior, prior_precision(scene.gaussians, posterior.config))
+    alone = _gains_alone(scene, known, candidates)
     # (-gain, candidate, number of choices the gain takes into account): the top is the largest bound
     queue = [(-gain, index, 0) for index, gain in enumerate(alone)]
     heapq.heapify(queue)
     ranking: list[RankedView] = []
     for chosen in track(range(min(count, len(candidates))), "view selection"):
         if ranking:
-            known = _learn(known, _view_gives(scene, ranking[-1].candidate, posterior, config))
+            known = _learn(known, _view_gives(scene, ranking[-1].candidate, posterior.config))
         while queue[0][2] < chosen:
             index = queue[0][1]
-            gain = _gain_nats(known, _view_gives(scene, candidates[index], posterior, config))
+            gain = _gain_nats(known, _view_gives(scene, candidates[index], posterior.config))
             heapq.heapreplace(queue, (-gain, index, chosen))
         marginal, index, _ = heapq.heappop(queue)
         ranking.append(RankedView(candidates[index], alone[index], -marginal))
     return ranking
 
 
-def _view_gives(scene: GaussianScene, candidate: Candidate, posterior: Posterior, config: EigConfig) -> ViewInformation:
+def _view_gives(scene: GaussianScene, candidate: Candidate, config: EigConfig) -> ViewInformation:
     """What every Gaussian and every sky texel would gain, counted as the posterior counts pixels."""
-    camera, mask = candidate.camera, candidate.mask
-    if mask is None:
-        mask = torch.ones(camera.height, camera.width, dtype=torch.bool, device=posterior.precision.device)
-    told = view_information(scene, TrainingView(camera, candidate.time_index, mask), config)
+    view = whole_view(candidate.camera, candidate.time_index)
+    if candidate.mask is not None:
+        view = dataclasses.replace(view, mask=candidate.mask)
+    told = view_information(scene, view, config)
     share = 1.0 / config.pixels_per_observation
     return ViewInformation(share * told.precision, share * told.sky_precision)
 
 
-def _gains_alone(
-    scene: GaussianScene, known: _Knowledge, candidates: Sequence[Candidate], config: EigConfig
-) -> list[float]:
-    gains = []
+def _gains_alone(scene: GaussianScene, known: _Knowledge, candidates: Sequence[Candidate]) -> list[float]:
+    gains, config = [], known.posterior.config
     for candidate in track(candidates, "view gains"):
-        gains.append(_gain_nats(known, _view_gives(scene, candidate, known.posterior, config)))
+        gains.append(_gain_nats(known, _view_gives(scene, candidate, config)))
     return gains
 
 
-def _require_input(
-    scene: GaussianScene, posterior: Posterior, candidates: Sequence[Candidate], config: EigConfig
-) -> None:
+def _require_input(scene: GaussianScene, posterior: Posterior, candidates: Sequence[Candidate]) -> None:
     if not candidates:
         raise InputError("view ranking", "no candidates", "at least one pose")
-    expected, found = tuple(prior_posterior(scene, config).precision.shape), tuple(posterior.precision.shape)
+    kind, found = posterior.config.posterior, tuple(posterior.precision.shape)
+    expected = tuple(prior_posterior(scene, posterior.config).precision.shape)
     if found != expected:
-        raise InputError("posterior", f"shape {found}", f"{expected}, a {config.posterior!r} posterior of this scene")
+        raise InputError("posterior", f"shape {found}", f"{expected}, a {kind!r} posterior of this scene")
 
 
 def _knowledge(posterior: Posterior, prior: Float[Tensor, "n d"]) -> _Knowledge:

@@ -11,7 +11,6 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import dense_coefficients, triangle_width
 from faithfusion.eig.jacobian import (
     Pinhole,
@@ -42,11 +41,11 @@ def variance_coefficients(
     time_index: int,
     rendering: Rendering,
     ids: Int[Tensor, " m"],
-    config: EigConfig,
     *,
     roots: Float[Tensor, "n 91"] | None = None,
 ) -> Float[Tensor, "m 39"]:
     """S_k = U_k H_k^-1 U_k^T of the Gaussians `ids` as polynomials in the pixel offset."""
+    config = posterior.config
     prior = prior_precision(scene.gaussians, config)
     if scene.gaussians.colors.shape[1] > 1:
         view = (scene, camera, time_index, rendering.projection)
@@ -61,7 +60,7 @@ def variance_coefficients(
     return coefficients
 
 
-def posterior_roots(scene: GaussianScene, posterior: Posterior, config: EigConfig) -> Float[Tensor, "n 91"] | None:
+def posterior_roots(scene: GaussianScene, posterior: Posterior) -> Float[Tensor, "n 91"] | None:
     """L_k with H_k^-1 = L_k^T L_k, lower triangles row by row, for `eig_map`; None for view-dependent colours.
 
     By Cholesky in float64. Pivots are kept above the prior's: exact for H = P + (something positive), and a guard where
@@ -70,7 +69,7 @@ def posterior_roots(scene: GaussianScene, posterior: Posterior, config: EigConfi
     if scene.gaussians.colors.shape[1] > 1:
         return None
     everything = torch.arange(scene.gaussians.num, device=posterior.precision.device)
-    return _roots_of(posterior, prior_precision(scene.gaussians, config), everything)
+    return _roots_of(posterior, prior_precision(scene.gaussians, posterior.config), everything)
 
 
 def _roots_of(posterior: Posterior, prior: Float[Tensor, "n 13"], ids: Int[Tensor, " m"]) -> Float[Tensor, "m 91"]:

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import dense_precision, guarded_cholesky
 from faithfusion.eig.observe import TrainingView, view_information
 from faithfusion.eig.posterior import Posterior, prior_precision
@@ -14,16 +13,15 @@ from faithfusion.types import GaussianScene
 
 
 def view_gain(
-    scene: GaussianScene, posterior: Posterior, view: TrainingView, config: EigConfig, *, chunk_size: int = 65536
+    scene: GaussianScene, posterior: Posterior, view: TrainingView, *, chunk_size: int = 65536
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """1/2 log det(I + H_view H^-1) and its upper bound 1/2 tr(H_view H^-1) of every Gaussian, in nats, float64.
 
     Every pixel counts as an observation of its own, as in the pixel-wise gain: summed over Gaussians the trace equals
-    that gain's trace form summed over the view's pixels (sky and discrepancy aside; for a view without image). The
-    posterior must be of the kind that `config` names.
+    that gain's trace form summed over the view's pixels (sky and discrepancy aside; for a view without image).
     """
-    information = view_information(scene, view, config).precision
-    prior = prior_precision(scene.gaussians, config).double()
+    information = view_information(scene, view, posterior.config).precision
+    prior = prior_precision(scene.gaussians, posterior.config).double()
     logdet = torch.zeros(len(information), dtype=torch.float64, device=information.device)
     trace = torch.zeros_like(logdet)
     seen = torch.nonzero(information.abs().sum(1)).flatten()

@@ -82,11 +82,11 @@ def cross_camera_sequences(
         state = workspace / f"fit_{number}.safetensors"
         fitted = fit_drive(clip, split.train, split.calibration, steps, config, state)
         facts["fits"].append({"cameras": fit_cameras, "steps": steps})
-        own = sum(coverage(fitted.scene, fitted.clip, name) for name in fit_cameras) / len(fit_cameras)
+        own = sum(coverage(fitted.known.scene, fitted.clip, name) for name in fit_cameras) / len(fit_cameras)
         for name in targets:
             other = read_drive(root, camera_names=[name], num_frames=clip.num_frames)
-            other = clip_as_fitted(other, fitted.scene)
-            seen = coverage(fitted.scene, other, name) / max(own, 1e-6)
+            other = clip_as_fitted(other, fitted.known.scene)
+            seen = coverage(fitted.known.scene, other, name) / max(own, 1e-6)
             what = {"fit": number, "camera": name, "coverage": round(seen, 3)}
             if seen < config.cross_camera.min_coverage:
                 found = f"the fit covers {seen:.0%} as much of its view as of the fitted cameras'"

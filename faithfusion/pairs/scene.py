@@ -13,7 +13,8 @@ import torch
 from faithfusion.clips.store import Cut, CutSequence
 from faithfusion.clips.windows import Span
 from faithfusion.data.splits import every_nth_of_each_camera
-from faithfusion.eig.assess import Assessment, assess_scene, training_view
+from faithfusion.eig.assess import assess_scene, training_view
+from faithfusion.eig.field import EigField
 from faithfusion.fit.fit import fit_scene
 from faithfusion.pairs.config import PairsConfig
 from faithfusion.render.render_view import render_view
@@ -37,10 +38,9 @@ COVERAGE_FRAMES = 6  # looked at to judge what share of a camera's view the fit 
 
 @dataclass(frozen=True)
 class FittedDrive:
-    """A scene, what is known about it, and the fitted part of its drive, with the poses of the fit."""
+    """What is known about a scene, and the fitted part of its drive, with the poses of the fit."""
 
-    scene: GaussianScene
-    assessment: Assessment
+    known: EigField
     clip: DriveClip
     recorded: WarpSource
 
@@ -81,9 +81,9 @@ def fit_drive(
         tuple(refined.frame(frame.time_index, frame.camera_name) for frame in frames) for frames in (train, calibration)
     )
     informing = every_nth_of_each_camera(train, config.posterior_stride)
-    assessment = assess_scene(scene, refined, informing, calibration, config.eig)
+    known = assess_scene(scene, refined, informing, calibration, config.eig)
     recorded = warp_source(scene, refined, train, config.fit.initialise, config.warp, config.framing.downscale)
-    return FittedDrive(scene, assessment, refined, recorded)
+    return FittedDrive(known, refined, recorded)
 
 
 def cut_sequences(
@@ -94,7 +94,7 @@ def cut_sequences(
         start, stop = group[0].start, max(span.stop for span in group)
         cameras = [target.framing.camera(camera) for camera in target.cameras[start:stop]]
         times = target.times[start:stop]
-        window = rendered_window(fitted.scene, fitted.assessment, fitted.clip, cameras, times, config.eig)
+        window = rendered_window(fitted.known, fitted.clip, cameras, times)
         window = dataclasses.replace(window, warped=warped_views(fitted.recorded, window, cameras, times))
         truth = [target.truth(number) for number in range(start, stop)]
         gain = brightness_gain(window, truth) if target.match_brightness else None

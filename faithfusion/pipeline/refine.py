@@ -223,10 +223,10 @@ def _calibrate(
     calibration = assess_scene(scene, clip, informing, split.calibration, config.eig).calibration
     scene = settle(scene, clip, split, config)
     informing = every_nth_of_each_camera(split.recorded, config.posterior_stride)
-    assessment = update_assessment(scene, clip, informing, calibration, config.eig)
+    known = update_assessment(scene, clip, informing, calibration, config.eig)
     cameras = path_cameras(clip, require_camera(config, clip.camera_names), new_path)
     recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
-    window = window_of(scene, assessment, clip, cameras, recorded, config.eig)
+    window = window_of(known, clip, cameras, recorded)
     save_stage_clip(outputs[1], StageClip(new_path.name, window))
     facts = assessment_facts(clip, config.split, config.posterior_stride, calibration, settled=config.settle_steps > 0)
     save_scene(outputs[0], scene, {"clip": clip.name, **facts})

@@ -6,7 +6,8 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from faithfusion.viewer.knowledge import Known, learn
+from faithfusion.eig.field import EigField
+from faithfusion.viewer.knowledge import learn
 from faithfusion.viewer.render import draw
 from faithfusion.viewer.run_folder import Run
 from faithfusion.viewer.state import Quantity, ViewState
@@ -35,7 +36,7 @@ def frames_per_second(run: Run, width: int, num_pictures: int) -> dict[Quantity,
 
 
 def _seconds(run: Run, name: str, quantity: Quantity, width: int, num_pictures: int) -> list[tuple[float, float]]:
-    known: dict[str, Known] = {name: learn(run, name)} if quantity == "EIG" else {}
+    known: dict[str, EigField] = {name: learn(run, name)} if quantity == "EIG" else {}
     camera = run.clip.frame(0, run.camera_name).camera
     seconds = []
     for number in range(num_pictures + 2):

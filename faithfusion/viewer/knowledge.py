@@ -7,26 +7,15 @@ import threading
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from faithfusion.eig.assess import Assessment, reassess_scene
-from faithfusion.eig.pixel_gain import eig_map
-from faithfusion.eig.variance_polynomials import posterior_roots
+from faithfusion.eig.assess import reassess_scene
+from faithfusion.eig.field import EigField
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import report_progress
 from faithfusion.viewer.run_folder import Run
 from faithfusion.viewer.view_cameras import resize_camera
 
 WARM_UP_PX = 32
-
-
-@dataclass(frozen=True)
-class Known:
-    """The assessment of one version of the scene, ready for many views."""
-
-    assessment: Assessment
-    roots: Float[Tensor, "n 91"] | None
 
 
 @dataclass(frozen=True)
@@ -42,15 +31,13 @@ class _ClosedError(Exception):
     """The way out of a computation nobody waits for any more."""
 
 
-def learn(run: Run, name: str) -> Known:
+def learn(run: Run, name: str) -> EigField:
     """The knowledge about version `name`, computed here and now. Raises InputError for a drive that cannot tell it."""
     version = run.versions[name]
     with torch.no_grad():
-        assessment = reassess_scene(version.scene, version.metadata, version.fitted, run.split, run.eig)
-        known = Known(assessment, posterior_roots(version.scene, assessment.posterior, run.eig))
+        known = reassess_scene(version.scene, version.metadata, version.fitted, run.split, run.eig)
         frame = version.fitted.frames[0]
-        small = resize_camera(frame.camera, WARM_UP_PX, WARM_UP_PX)
-        eig_map(version.scene, assessment.posterior, small, frame.time_index, run.eig, roots=known.roots)
+        known.map(resize_camera(frame.camera, WARM_UP_PX, WARM_UP_PX), frame.time_index)  # loads the kernels
     return known
 
 
@@ -58,7 +45,7 @@ class Learner:
     """Learns about versions on demand, one at a time, in a thread of its own."""
 
     def __init__(self, run: Run) -> None:
-        self.known: dict[str, Known] = {}
+        self.known: dict[str, EigField] = {}
         self.progress: dict[str, Progress] = {}
         self._run = run
         self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -11,12 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.data.trajectories import distance_from_path_m
-from faithfusion.eig.config import EigConfig
-from faithfusion.eig.pixel_gain import eig_map
+from faithfusion.eig.field import EigField
 from faithfusion.render.render_view import render_view
 from faithfusion.types import Camera, Rendering
 from faithfusion.utils.media import to_uint8
-from faithfusion.viewer.knowledge import Known
 from faithfusion.viewer.run_folder import Run, Version
 from faithfusion.viewer.scales import SCALES, colorize
 from faithfusion.viewer.state import NEEDS_POSTERIOR, RECORDED, ViewState
@@ -39,7 +37,7 @@ class Picture:
     note: str
 
 
-def draw(run: Run, state: ViewState, width: int, known: Mapping[str, Known]) -> Picture:
+def draw(run: Run, state: ViewState, width: int, known: Mapping[str, EigField]) -> Picture:
     """The picture of `state`, `width` pixels wide.
 
     While the posterior of a version is not in `known`, its colours stand in for EIG. Raises InputError for a recorded
@@ -50,7 +48,7 @@ def draw(run: Run, state: ViewState, width: int, known: Mapping[str, Known]) -> 
         return _draw_recorded(run, state, camera)
     version, knows = run.versions[state.version], known.get(state.version)
     if state.quantity in NEEDS_POSTERIOR and knows is not None:
-        return _draw_knowledge(version, knows, state, camera, run.eig)
+        return _draw_knowledge(version, knows, state, camera)
     with torch.no_grad():
         rendering = render_view(version.scene, camera.to(version.scene.gaussians.means.device), state.time_index)
     depth_m = solid_depth_m(rendering)
@@ -67,14 +65,13 @@ def solid_depth_m(rendering: Rendering) -> Float[Tensor, "h w"]:
     return torch.where(rendering.alpha > 0.5, rendering.depth, FAR_M).cpu()
 
 
-def _draw_knowledge(version: Version, known: Known, state: ViewState, camera: Camera, config: EigConfig) -> Picture:
-    scene, view = version.scene, (camera, state.time_index)
-    gain, rendering = eig_map(scene, known.assessment.posterior, *view, config, roots=known.roots)
+def _draw_knowledge(version: Version, known: EigField, state: ViewState, camera: Camera) -> Picture:
+    gain, rendering = known.map(camera, state.time_index)
     if state.quantity == "EIG":
         values, note = gain.eig_nats.cpu(), f"mean {float(gain.eig_nats.mean()):.2f} nats"
     else:
         distance_m = distance_from_path_m(version.fitted, camera)
-        sq_error = known.assessment.calibration.expected_sq_error(gain.eig_nats, distance_m)
+        sq_error = known.calibration.expected_sq_error(gain.eig_nats, distance_m)
         values = sq_error.clamp_min(0.0).sqrt().cpu()
         note = f"RMS {float(sq_error.mean().sqrt()):.3f}, {distance_m:.1f} m from the recorded paths"
     image = to_uint8(colorize(values, SCALES[state.quantity]))

@@ -107,7 +107,7 @@ def test_posterior_and_gain_equal_brute_force(num_coefficients: int, kind: str) 
     error = (dense_precision(posterior.precision) - truth) / (scale[:, :, None] * scale[:, None])
     assert error.abs().max() < 1e-4
     covariance = pixel_covariance(brute_jacobian(num_coefficients, 0.5), truth)
-    gain, _ = eig_map(scene, known_sky(posterior), small_camera(0.5), 0, config)
+    gain, _ = eig_map(scene, known_sky(posterior), small_camera(0.5), 0)
     assert (gain.predictive_variance - covariance.diagonal(dim1=2, dim2=3).mean(-1)).norm() < 1e-3 * covariance.norm()
     exact = 0.5 * torch.logdet(torch.eye(3) + covariance / config.noise_std**2)
     torch.testing.assert_close(gain.eig_nats.double(), exact, atol=1e-4, rtol=1e-3)
@@ -118,9 +118,9 @@ def test_trace_over_pixels_equals_trace_over_gaussians(kind: str) -> None:
     scene, config = make_glossy(4, 20), dataclasses.replace(CONFIG, posterior=kind)
     posterior = fit_posterior(scene, [whole_view(make_camera())], config)
     new = whole_view(make_camera(0.4))
-    gain, _ = eig_map(scene, known_sky(posterior), new.camera, 0, config)
+    gain, _ = eig_map(scene, known_sky(posterior), new.camera, 0)
     over_pixels = 3.0 * gain.predictive_variance.double().sum() / (2 * config.noise_std**2)
-    logdet, trace = view_gain(scene, posterior, new, config)
+    logdet, trace = view_gain(scene, posterior, new)
     assert float(trace.sum()) == pytest.approx(float(over_pixels), rel=1e-4)
     assert (logdet <= trace + 1e-6).all()
     assert (logdet >= 0).all()
@@ -131,7 +131,7 @@ def test_dense_passes_equal_the_diffuse_kernels() -> None:
     posterior, prior = fit_posterior(scene, [whole_view(camera)], CONFIG), prior_precision(scene.gaussians, CONFIG)
     view = render_view(scene, camera, 0)
     ids = torch.unique(view.tiles.gaussian_ids)
-    truth = variance_coefficients(scene, posterior, camera, 0, view, ids, CONFIG)
+    truth = variance_coefficients(scene, posterior, camera, 0, view, ids)
     args = (scene, camera, 0, view.projection, posterior.precision, prior, ids)
     found = dense_coefficients(*args, chunk_size=100)
     assert ((found - truth).abs() < 1e-4 * truth.abs() + 1e-6 * truth.abs().amax(1, keepdim=True)).all()
@@ -173,7 +173,7 @@ def test_chunks_and_threads_change_nothing(kind: str) -> None:
             torch.set_num_threads(num_threads)
             config = dataclasses.replace(CONFIG, posterior=kind, chunk_size=chunk_size)
             posterior = fit_posterior(scene, views, config)
-            found.append((posterior.precision, eig_map(scene, posterior, make_camera(1.0), 0, config)[0].eig_nats))
+            found.append((posterior.precision, eig_map(scene, posterior, make_camera(1.0), 0)[0].eig_nats))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(found[0][0], found[1][0])
@@ -196,8 +196,8 @@ def test_another_side_is_less_known_than_if_colours_were_diffuse(num_coefficient
     diffuse = fit_posterior(diffuse_twin(scene, train), [whole_view(train)] * 5, CONFIG)
     growth = []
     for camera in (train, turned_camera(80.0)):
-        gain, rendering = eig_map(scene, known_sky(posterior), camera, 0, CONFIG)
-        twin, same = eig_map(diffuse_twin(scene, camera), known_sky(diffuse), camera, 0, CONFIG)
+        gain, rendering = eig_map(scene, known_sky(posterior), camera, 0)
+        twin, same = eig_map(diffuse_twin(scene, camera), known_sky(diffuse), camera, 0)
         torch.testing.assert_close(rendering.color, same.color, rtol=0.0, atol=1e-5)
         growth.append(float(gain.eig_nats.mean() / twin.eig_nats.mean()))
     assert growth[0] < 1.05
@@ -212,7 +212,7 @@ def test_free_coefficients_never_make_a_pixel_better_known(num_coefficients: int
     gains = []
     for scene in (dataclasses.replace(glossy, gaussians=gaussians), glossy):
         posterior = known_sky(fit_posterior(scene, [whole_view(train)], CONFIG))
-        gains.append(eig_map(scene, posterior, side, 0, CONFIG)[0].eig_nats)
+        gains.append(eig_map(scene, posterior, side, 0)[0].eig_nats)
     assert (gains[1] >= gains[0] - 1e-4).all()
     assert gains[1].mean() > 1.2 * gains[0].mean()
 
@@ -248,12 +248,12 @@ def test_a_view_of_nothing_and_a_scene_in_training_are_served() -> None:
     away.camera.world_from_camera[0, 3] += 20.0
     posterior = fit_posterior(scene, [away], CONFIG)
     assert torch.equal(posterior.precision, prior_posterior(scene, CONFIG).precision)
-    gain, rendering = eig_map(scene, posterior, away.camera, 0, CONFIG)
+    gain, rendering = eig_map(scene, posterior, away.camera, 0)
     assert rendering.alpha.max() == 0.0
     assert gain.eig_nats.isfinite().all()
     seen = fit_posterior(scene, [whole_view(small_camera())], CONFIG)
     assert not seen.precision.requires_grad
-    assert not eig_map(scene, seen, small_camera(), 0, CONFIG)[0].eig_nats.requires_grad
+    assert not eig_map(scene, seen, small_camera(), 0)[0].eig_nats.requires_grad
 
 
 def test_widths_tell_diagonals_from_triangles_and_strangers_are_refused() -> None:
@@ -267,4 +267,4 @@ def test_widths_tell_diagonals_from_triangles_and_strangers_are_refused() -> Non
     with pytest.raises(InputError, match="numbers per Gaussian"):
         block_size(torch.zeros(3, 14))
     with pytest.raises(InputError, match="22 parameters per Gaussian"):
-        eig_map(make_glossy(9), prior_posterior(make_glossy(4), CONFIG), small_camera(), 0, CONFIG)
+        eig_map(make_glossy(9), prior_posterior(make_glossy(4), CONFIG), small_camera(), 0)

@@ -132,7 +132,7 @@ def test_the_map_adds_what_the_gaussians_and_the_sky_leave_unexplained() -> None
         sky_discrepancy=torch.zeros_like(posterior.sky_discrepancy),
     )
     new = TrainingView(make_camera(0.5), 0, torch.ones_like(view.mask))
-    maps = [eig_map(scene, p, new.camera, 0, CONFIG)[0] for p in (posterior, certain)]
+    maps = [eig_map(scene, p, new.camera, 0)[0] for p in (posterior, certain)]
     _, alpha = exact_render(scene, new)
     texture = posterior.sky_discrepancy.double()[..., None].expand(-1, -1, 3)
     behind = sky_background(Sky(texture), double_camera(new.camera))[..., 0]

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 
 from faithfusion.eig.calibrate import fit_calibration
 from faithfusion.eig.config import EigConfig
+from faithfusion.eig.field import EigField
+from faithfusion.eig.field_file import save_eig_volume
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import fit_posterior
-from faithfusion.eig.volume import eig_volume, save_eig_volume
 from faithfusion.utils.errors import InputError
 
 CONFIG = EigConfig(pixels_per_observation=1.0)
@@ -20,9 +21,10 @@ CONFIG = EigConfig(pixels_per_observation=1.0)
 
 def test_a_volume_holds_the_maps_of_its_frames(tmp_path: Path) -> None:
     scene, cameras = make_scene(), [make_camera(0.3), make_camera(0.6)]
-    posterior, calibration = fit_posterior(scene, make_views(2), CONFIG), fit_calibration(None, CONFIG)
-    volume, renders, depths = eig_volume(scene, posterior, calibration, cameras, [0, 1], [0.3, 0.6], CONFIG)
-    gain, rendering = eig_map(scene, posterior, cameras[1], 1, CONFIG)
+    field = EigField.fit(scene, make_views(2), CONFIG)
+    calibration = fit_calibration(None, CONFIG)
+    volume, renders, depths = field.volume(cameras, [0, 1], [0.3, 0.6])
+    gain, rendering = eig_map(scene, fit_posterior(scene, make_views(2), CONFIG), cameras[1], 1)
     assert torch.equal(volume.eig_nats[1], gain.eig_nats)
     assert torch.equal(volume.expected_sq_error[1], calibration.expected_sq_error(gain.eig_nats, 0.6))
     assert torch.equal(renders[1], rendering.color.clamp(0, 1))
@@ -35,12 +37,10 @@ def test_a_volume_holds_the_maps_of_its_frames(tmp_path: Path) -> None:
 
 
 def test_a_volume_refuses_what_does_not_fit() -> None:
-    scene = make_scene()
-    posterior, calibration = fit_posterior(scene, [], CONFIG), fit_calibration(None, CONFIG)
+    field = EigField.fit(make_scene(), [], CONFIG)
     with pytest.raises(InputError, match="as many cameras"):
-        eig_volume(scene, posterior, calibration, [make_camera()], [0, 1], [0.0, 0.0], CONFIG)
+        field.volume([make_camera()], [0, 1], [0.0, 0.0])
     with pytest.raises(InputError, match="of one size"):
-        eig_volume(scene, posterior, calibration, [make_camera(), make_camera(width=32)], [0, 1], [0.0, 0.0], CONFIG)
+        field.volume([make_camera(), make_camera(width=32)], [0, 1], [0.0, 0.0])
     with pytest.raises(InputError, match="noise_std"):
-        other = dataclasses.replace(CONFIG, noise_std=0.1)
-        eig_volume(scene, posterior, calibration, [make_camera()], [0], [0.0], other)
+        EigField.fit(field.scene, [], dataclasses.replace(CONFIG, noise_std=0.1), calibration=field.calibration)

@@ -9,13 +9,14 @@ import torch
 
 from faithfusion.data.images import load_image
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
+from faithfusion.eig.field import EigField
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.render.render_view import render_view
 from faithfusion.street.truth import load_truth
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import to_uint8
-from faithfusion.viewer.knowledge import Known, learn
+from faithfusion.viewer.knowledge import learn
 from faithfusion.viewer.render import FAR_M, draw
 from faithfusion.viewer.run_folder import Run
 from faithfusion.viewer.scales import SCALES, bar_html, colorize
@@ -27,11 +28,11 @@ OFF_CENTRE = Camera(torch.tensor([[50.0, 0, 20], [0, 40, 30], [0, 0, 1]]), torch
 
 
 @pytest.fixture(scope="module")
-def known(run: Run) -> dict[str, Known]:
+def known(run: Run) -> dict[str, EigField]:
     return {name: learn(run, name) for name in run.versions}
 
 
-def shown(run: Run, known: dict[str, Known] | None = None, **changes: object) -> np.ndarray:
+def shown(run: Run, known: dict[str, EigField] | None = None, **changes: object) -> np.ndarray:
     return draw(run, dataclasses.replace(STATE, **changes), 64, known or {}).image
 
 
@@ -68,11 +69,11 @@ def test_depth_is_the_renderers_and_says_where_there_is_none(run: Run) -> None:
     assert np.abs(picture.image[solid.numpy()].astype(int) - expected).max() <= 6  # one entry of the colour table
 
 
-def test_eig_and_expected_error_are_those_of_the_scene(run: Run, known: dict[str, Known]) -> None:
+def test_eig_and_expected_error_are_those_of_the_scene(run: Run, known: dict[str, EigField]) -> None:
     camera, version = shifted_cameras(run.clip, "1", 2.0)[2], run.versions["after"]
-    assessment = known["after"].assessment
+    assessment = known["after"]
     with torch.no_grad():
-        gain, _ = eig_map(version.scene, assessment.posterior, camera, 2, run.eig)
+        gain, _ = eig_map(version.scene, assessment.posterior, camera, 2)
     eig = draw(run, dataclasses.replace(STATE, quantity="EIG", shift_m=2.0), 64, known)
     torch.testing.assert_close(eig.values, gain.eig_nats, rtol=1e-3, atol=1e-3)
     assert (eig.values >= 0).all() and 0.1 < float(eig.values.mean()) < 50

@@ -15,6 +15,7 @@ pytest.importorskip("viser", reason='needs the extra: pip install -e ".[viewer]"
 
 from fake_browser import FakeBrowser
 
+from faithfusion.eig.field import EigField
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.viewer import knowledge
@@ -122,7 +123,7 @@ def test_colours_do_not_wait_for_the_posterior_and_eig_comes_with_it(
 ) -> None:
     may_go_on = threading.Event()
 
-    def learn_late(run: Run, name: str) -> knowledge.Known:
+    def learn_late(run: Run, name: str) -> EigField:
         for _ in track(range(3), "images"):
             may_go_on.wait(60.0)
         return learn(run, name)
@@ -145,7 +146,7 @@ def test_colours_do_not_wait_for_the_posterior_and_eig_comes_with_it(
 def test_what_nobody_waits_for_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     at = threading.Event()
 
-    def learn_for_ever(run: Run, name: str) -> knowledge.Known:
+    def learn_for_ever(run: Run, name: str) -> EigField:
         for _ in track(range(10**9), "images"):
             at.set()
             time.sleep(0.01)

@@ -73,12 +73,12 @@ def measure(num: int, width: int, height: int, config: EigCostConfig) -> list[st
     mask = torch.ones(height, width, dtype=torch.bool)
     view = TrainingView(camera, 0, mask, image=(rendering.color.detach() + 0.05).clamp(0, 1))
     evidence = no_evidence(scene, eig)
-    add_view(scene, view, eig, evidence)
-    posterior = conclude(scene, evidence, eig)
+    add_view(scene, view, evidence)
+    posterior = conclude(scene, evidence)
     both_s = median_s(forward_backward, config.repetitions, config.device)
-    posterior_s = median_s(lambda: add_view(scene, view, eig, evidence), config.repetitions, config.device)
-    roots = posterior_roots(scene, posterior, eig)
-    map_s = median_s(lambda: eig_map(scene, posterior, camera, 0, eig, roots=roots), config.repetitions, config.device)
+    posterior_s = median_s(lambda: add_view(scene, view, evidence), config.repetitions, config.device)
+    roots = posterior_roots(scene, posterior)
+    map_s = median_s(lambda: eig_map(scene, posterior, camera, 0, roots=roots), config.repetitions, config.device)
     pairs = covered_pixels(rendering) / 1e6
     numbers = [pairs, both_s, posterior_s, posterior_s / both_s, map_s, map_s / both_s]
     numbers += [posterior_s / pairs, map_s / pairs]

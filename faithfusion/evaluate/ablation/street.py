@@ -141,11 +141,11 @@ def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) 
     config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
     calibration = calibration_from_plain(street.known[1]["calibration"])
     informing = every_nth_of_each_camera(split.recorded, config.posterior_stride)
-    assessment = update_assessment(scene, clip, informing, calibration, config.eig)
+    known = update_assessment(scene, clip, informing, calibration, config.eig)
     recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
     for shift_m in shifts_m:
         cameras = shifted_cameras(clip, street.config.camera, shift_m)
-        yield shift_m, window_of(scene, assessment, clip, cameras, recorded, config.eig)
+        yield shift_m, window_of(known, clip, cameras, recorded)
 
 
 def map_published(street: Street) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from faithfusion.config import to_plain
-from faithfusion.eig.assess import Assessment, RecordedViews, assess_scene
+from faithfusion.eig.assess import RecordedViews, assess_scene
 from faithfusion.eig.calibrate import street_curves
-from faithfusion.eig.config import EigConfig
+from faithfusion.eig.field import EigField
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, diagonal_posterior
 from faithfusion.eig.published import PublishedInformation, published_gain, published_information
@@ -21,7 +21,6 @@ from faithfusion.evaluate.eig.figures import draw_view
 from faithfusion.evaluate.eig.scores import OURS, ShiftScores, ViewMaps, score_shift
 from faithfusion.evaluate.metrics.uncertainty import SKY_ALPHA
 from faithfusion.evaluate.street_scenes import FittedScene, TrueImage, fitted_stereo, fitted_street, informing_frames
-from faithfusion.types import GaussianScene
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.progress import track
 from faithfusion.utils.seed import make_generator
@@ -33,8 +32,7 @@ SHOWN_SHIFT_M = 3.0
 class KnownScene:
     """A fitted scene and what each method knows about it. `certain`: the posterior without discrepancy."""
 
-    scene: GaussianScene
-    assessment: Assessment
+    field: EigField
     certain: Posterior
     diagonal: Posterior
     published: PublishedInformation
@@ -75,7 +73,7 @@ def score_scene(fitted: FittedScene, config: EigBenchmarkConfig) -> None:
     for shift_m, true_images in fitted.truth.items():
         label = f"{fitted.name}, {shift_m:+g} m"
         count = len(range(config.frame_stride // 2, fitted.clip.num_frames, config.frame_stride))
-        views = [compare_view(known, true, config.eig) for true in track(true_images(), label, count)]
+        views = [compare_view(known, true) for true in track(true_images(), label, count)]
         rows.append(score_shift(fitted.name, shift_m, views, threshold))
         draw_view(fitted.folder / f"maps_{shift_m:+g}m.png", views[len(views) // 2], label, threshold)
     with atomic_file(fitted.folder / "scores.json") as temporary:
@@ -85,24 +83,24 @@ def score_scene(fitted: FittedScene, config: EigBenchmarkConfig) -> None:
 def know_scene(fitted: FittedScene, config: EigBenchmarkConfig) -> KnownScene:
     """Posterior, calibration and the published information after the same training frames."""
     frames = informing_frames(fitted, config)
-    assessment = assess_scene(fitted.scene, fitted.clip, frames, fitted.split.calibration, config.eig)
-    posterior = assessment.posterior
+    known = assess_scene(fitted.scene, fitted.clip, frames, fitted.split.calibration, config.eig)
+    posterior = known.posterior
     certain = dataclasses.replace(
         posterior,
         discrepancy=torch.zeros_like(posterior.discrepancy),
         sky_discrepancy=torch.zeros_like(posterior.sky_discrepancy),
     )
     published = published_information(fitted.scene, RecordedViews(fitted.clip, frames))
-    return KnownScene(fitted.scene, assessment, certain, diagonal_posterior(posterior), published)
+    return KnownScene(known, certain, diagonal_posterior(posterior), published)
 
 
-def compare_view(known: KnownScene, true: TrueImage, config: EigConfig) -> ViewMaps:
+def compare_view(known: KnownScene, true: TrueImage) -> ViewMaps:
     """Every method's map of one view and the render's true error there."""
-    at = (true.camera, true.time_index)
-    gain, rendering = eig_map(known.scene, known.assessment.posterior, *at, config)
-    parameters, _ = eig_map(known.scene, known.certain, *at, config)
-    diagonal, _ = eig_map(known.scene, known.diagonal, *at, dataclasses.replace(config, posterior="diag"))
-    published = published_gain(known.scene, known.published, *at)
+    scene, at = known.field.scene, (true.camera, true.time_index)
+    gain, rendering = known.field.map(*at)
+    parameters, _ = eig_map(scene, known.certain, *at)
+    diagonal, _ = eig_map(scene, known.diagonal, *at)
+    published = published_gain(scene, known.published, *at)
     random = torch.rand(gain.alpha.shape, generator=make_generator(0, "random map", true.time_index))
     difference = rendering.color.clamp(0, 1) - true.image
     return ViewMaps(
@@ -117,7 +115,7 @@ def compare_view(known: KnownScene, true: TrueImage, config: EigConfig) -> ViewM
             "1 - accumulated alpha": 1.0 - gain.alpha,
             "random": random,
         },
-        expected_sq_error=known.assessment.calibration.expected_sq_error(gain.eig_nats, true.distance_m),
+        expected_sq_error=known.field.calibration.expected_sq_error(gain.eig_nats, true.distance_m),
         error=difference.abs().mean(-1),
         sq_error=difference.square().mean(-1),
         is_sky=gain.alpha < SKY_ALPHA if true.is_sky is None else true.is_sky,

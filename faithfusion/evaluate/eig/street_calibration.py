@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from faithfusion.eig.assess import RecordedViews, withheld_bins
+from faithfusion.eig.assess import RecordedViews
 from faithfusion.eig.calibrate import CalibrationBins, StreetCurves, measure_curves
 from faithfusion.eig.config import EigConfig
-from faithfusion.eig.observe import Evidence, TrainingView, gather_evidence
+from faithfusion.eig.field import withheld_bins
+from faithfusion.eig.observe import Evidence, TrainingView, gather_evidence, whole_view
 from faithfusion.eig.pixels_per_observation import surprise_of_levels
 from faithfusion.eig.posterior import conclude
 from faithfusion.evaluate.benchmark_config import StreetCalibrationConfig
@@ -40,7 +40,7 @@ def choose_level(
     totals = np.zeros(len(config.levels))
     for scene, told in zip(scenes, evidence, strict=True):
         views = [_observed(true) for images in scene.truth.values() for true in images()][::4]
-        totals += surprise_of_levels(scene.scene, told, views, config.eig, config.levels)
+        totals += surprise_of_levels(scene.scene, told, views, config.levels)
     for level, total in zip(config.levels, totals / len(scenes), strict=True):
         say(f"{level:g} pixels per observation: mean surprise {total:.3f}")
     return dataclasses.replace(config.eig, pixels_per_observation=config.levels[int(totals.argmin())])
@@ -51,14 +51,14 @@ def measure_streets(scenes: Sequence[FittedScene], evidence: Sequence[Evidence],
     beside: dict[float, CalibrationBins] = {}
     withheld = None
     for scene, told in zip(scenes, evidence, strict=True):
-        posterior = conclude(scene.scene, told, eig)
+        posterior = conclude(scene.scene, told.counted(eig.pixels_per_observation))
         views = {0.0: RecordedViews(scene.clip, scene.split.held_out)}
         for shift_m, images in scene.truth.items():
             views[abs(shift_m)] = [*views.get(abs(shift_m), []), *map(_observed, images())]
         for distance_m, of_distance in views.items():
-            bins = withheld_bins(scene.scene, posterior, of_distance, eig)
+            bins = withheld_bins(scene.scene, posterior, of_distance)
             beside[distance_m] = bins if distance_m not in beside else beside[distance_m] + bins
-        bins = withheld_bins(scene.scene, posterior, RecordedViews(scene.clip, scene.split.calibration), eig)
+        bins = withheld_bins(scene.scene, posterior, RecordedViews(scene.clip, scene.split.calibration))
         withheld = bins if withheld is None else withheld + bins
     return measure_curves(beside, withheld, eig)
 
@@ -73,5 +73,4 @@ def write_curves(path: Path, curves: StreetCurves, command: str) -> None:
 
 
 def _observed(true: TrueImage) -> TrainingView:
-    mask = torch.ones(true.camera.height, true.camera.width, dtype=torch.bool)
-    return TrainingView(true.camera, true.time_index, mask, None, true.image)
+    return whole_view(true.camera, true.time_index, true.image)
