@@ -143,7 +143,7 @@ class Exposure:
 class GaussianScene:
     """The Gaussian scene graph. Background Gaussians (`node_ids == 0`) are in world coordinates, those with
     `node_ids == k > 0` in the coordinates of `nodes[k - 1]`. Without `exposure` all pictures are exposed alike.
-    `world_from_ego`: poses of the recording vehicle where the fit refined them (`scene.rig`)."""
+    `world_from_ego`: poses of the recording vehicle where the fit refined them (`scene.fitted_poses`)."""
 
     gaussians: Gaussians
     node_ids: Int[Tensor, " n"]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from made_up_waymo import NUM_FRAMES, SEGMENT, write_segment
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.waymo import components, prepare, tables
+from faithfusion.data.waymo import components, parquet_rows, prepare_segment
 from faithfusion.data.waymo.parquet_rows import FrameRows, Table
 from faithfusion.data.waymo.prepare_segment import prepare_segment
 from faithfusion.data.waymo.waymo_config import WaymoConfig
@@ -56,9 +56,9 @@ def test_rows_of_a_time_are_found_in_any_order_and_few_are_kept(tmp_path: Path, 
     times = ORDERS[order]
     rows = FrameRows(_table_of_times(tmp_path, times, row_group_size=7))
     for time in [*range(3, 20), 25]:
-        found = [tables.values(row, components.VEHICLE_POSE.columns[0])[0] for row in rows.at(time)]
+        found = [parquet_rows.values(row, components.VEHICLE_POSE.columns[0])[0] for row in rows.at(time)]
         assert sorted(found) == [i for i, at in enumerate(times) if at == time]
-        assert len(rows._kept) <= tables.FRAMES_AHEAD + 1
+        assert len(rows._kept) <= parquet_rows.FRAMES_AHEAD + 1
 
 
 def test_a_file_in_order_is_read_once(tmp_path: Path, monkeypatch) -> None:
@@ -91,7 +91,7 @@ def test_long_files_are_not_held_in_memory(tmp_path: Path) -> None:
 def test_names_instead_of_numbers_are_understood() -> None:
     for value, expected in (("SIDE_LEFT", 3), (4, 3), ("SELFIE", -1)):
         row = {components.CAMERA: pa.scalar(value)}
-        assert tables.number(row, components.CAMERA, components.CAMERA_NAMES) == expected
+        assert parquet_rows.number(row, components.CAMERA, components.CAMERA_NAMES) == expected
 
 
 def _file(root: Path, tag: str) -> Path:
@@ -171,7 +171,7 @@ def test_damage_is_refused_in_one_line_and_leaves_nothing(data: Path, tmp_path: 
 
 
 def test_an_interrupted_run_leaves_nothing_and_can_be_repeated(data: Path, tmp_path: Path, monkeypatch) -> None:
-    write, calls = prepare.write_frame, []
+    write, calls = prepare_segment.write_frame, []
 
     def dying_write(*args: object, **kwargs: object) -> None:
         calls.append(args)
