@@ -38,8 +38,12 @@ def find_layout(root: Path, forced: str | None = None) -> Layout:
     extrinsics = sorted((root / "extrinsics").glob("*.txt"))
     per_frame = all(PER_FRAME.fullmatch(path.stem) for path in extrinsics)
     axes = _camera_axes(extrinsics)
-    if not extrinsics or (axes == "flu" and not per_frame):
-        return WAYMO  # alone in this; whatever else is wrong, the reader says it
+    if not extrinsics:
+        return WAYMO  # the reader says what is missing
+    if axes == "flu" and not per_frame:
+        alone = [each for each in LAYOUTS.values() if each.camera_axes == "flu" and not each.extrinsics_per_frame]
+        if len(alone) == 1:
+            return alone[0]  # whatever else is wrong, the reader says it
     evidence = _look(root, per_frame, axes)
     left = [layout for layout in LAYOUTS.values() if all(fits(layout, evidence) for fits in RULES)]
     # picture shapes come last: they decide nothing if somebody cropped the pictures

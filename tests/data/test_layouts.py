@@ -1,5 +1,6 @@
 """Six layouts, one drive: found without being told, and read to the same geometry."""
 
+import runpy
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from made_up_layouts import (
     BOX_SIZE,
     FACTS,
     NUM_FRAMES,
+    Facts,
     points_vehicle,
     rigid,
     vehicle_from_camera,
@@ -183,6 +185,31 @@ def test_fine_masks_come_before_coarse_ones(tmp_path: Path) -> None:
     for path in (root / "dynamic_masks" / "all").iterdir():
         Image.new("L", (32, 24), 255).save(root / "fine_dynamic_masks" / "all" / path.name)
     assert load_dynamic_mask(read_drive(root).frames[0]).all()
+
+
+NEW_LAYOUT = """
+from faithfusion.data.layouts import Layout
+
+MYCAR = Layout(
+    name="mycar",
+    cameras=("front", "left", "right"),
+    image_sizes=((900, 600),) * 3,
+    scan_columns=7,
+    frame_rate_hz=25.0,
+)
+"""
+
+
+def test_a_new_layout_is_one_file_and_its_name_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mycar.py").write_text(NEW_LAYOUT)
+    monkeypatch.setitem(LAYOUTS, "mycar", runpy.run_path(str(tmp_path / "mycar.py"))["MYCAR"])
+    monkeypatch.setitem(FACTS, "mycar", Facts(3, ((90, 60),) * 3, 7))
+    clip = read_drive(write_as("mycar", tmp_path / "mycar"))
+    assert clip.frame_rate_hz == 25.0
+    test_the_layout_is_found_by_what_lies_in_the_folder(clip)
+    test_cameras_are_where_they_were(clip)
+    test_points_are_where_they_were(clip)
+    test_boxes_are_where_they_were_with_x_along_their_length(clip)
 
 
 def test_the_table_names_every_camera_once() -> None:

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from made_up_waymo import NUM_FRAMES, SEGMENT, write_segment
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.waymo import components, parquet_rows, prepare_segment
+from faithfusion.data.drive_writer import write_frame
+from faithfusion.data.waymo import components, parquet_rows
 from faithfusion.data.waymo.parquet_rows import FrameRows, Table
 from faithfusion.data.waymo.prepare_segment import prepare_segment
 from faithfusion.data.waymo.waymo_config import WaymoConfig
@@ -171,15 +172,15 @@ def test_damage_is_refused_in_one_line_and_leaves_nothing(data: Path, tmp_path: 
 
 
 def test_an_interrupted_run_leaves_nothing_and_can_be_repeated(data: Path, tmp_path: Path, monkeypatch) -> None:
-    write, calls = prepare_segment.write_frame, []
+    calls = []
 
     def dying_write(*args: object, **kwargs: object) -> None:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        write(*args, **kwargs)
+        write_frame(*args, **kwargs)
 
-    monkeypatch.setattr(prepare, "write_frame", dying_write)
+    monkeypatch.setattr("faithfusion.data.waymo.prepare_segment.write_frame", dying_write)
     config = WaymoConfig(cameras=(0,), lidar="top", masks=False)
     with pytest.raises(KeyboardInterrupt):
         prepare_segment(data, tmp_path / "out" / "drive", config)
