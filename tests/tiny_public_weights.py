@@ -8,8 +8,8 @@ import torch
 from diffusers import AutoencoderKLWan, WanVACETransformer3DModel
 from tiny_generator import TINY, tiny_config
 
-from faithfusion.video.model.conditioning import vace_channels
 from faithfusion.video.model.config import CodecConfig, GeneratorConfig, PretrainedConfig, WanVaeConfig
+from faithfusion.video.model.spec import BackboneSpec
 from faithfusion.video.weights.prompt import PROMPT_TOKENS, PromptFile, save_prompt_file
 
 CHANNELS = 16
@@ -38,7 +38,7 @@ def upstream_vace(channels: int, num_blocks: int = 3, num_layers: int = 6) -> Wa
     model = WanVACETransformer3DModel(
         **upstream_sizes(channels, num_layers),
         vace_layers=list(range(0, num_layers, num_layers // num_blocks)),
-        vace_in_channels=vace_channels(channels),
+        vace_in_channels=BackboneSpec(channels).vace_channels,
     )
     for block in model.vace_blocks:
         torch.nn.init.normal_(block.proj_out.weight, std=0.1)

@@ -18,7 +18,7 @@ from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.weights.generator_file import save_generator
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SCRIPT = str(REPOSITORY / "faithfusion.training/train.py")
+SCRIPT = str(REPOSITORY / "train_video/train.py")
 OWN_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # set by runs in this process
 
 

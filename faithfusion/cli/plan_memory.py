@@ -56,13 +56,12 @@ def requested(options: PlanOptions) -> tuple[PlanRequest, str]:
 def _training_request(options: PlanOptions) -> tuple[PlanRequest, str]:
     from faithfusion.training.config import TrainConfig
     from faithfusion.video.plan.plan import request_of
-    from faithfusion.video.plan.plan_models import TOKEN_PIXELS
 
     run = parse_config(TrainConfig, ["--config", options.train])
     if run.method != "flow":
         raise InputError(options.train, f"method {run.method}", "method flow")
     if all(run.data.crop_tokens) and run.data.whole_share == 0.0:
-        height, width = (TOKEN_PIXELS * tokens for tokens in run.data.crop_tokens)
+        height, width = (run.generator.spec.token_pixels * tokens for tokens in run.data.crop_tokens)
         options = dataclasses.replace(options, height=height, width=width)
     request = request_of(options, read_json(options.deepspeed or run.deepspeed), run.generator)
     return dataclasses.replace(

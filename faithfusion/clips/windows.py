@@ -25,9 +25,9 @@ class Span:
     stop: int
 
 
-def padded_length(num_frames: int) -> int:
-    """The smallest 4k + 1 that is at least `num_frames`."""
-    return -(-(num_frames - 1) // CHUNK_FRAMES) * CHUNK_FRAMES + 1
+def padded_length(num_frames: int, chunk_frames: int = CHUNK_FRAMES) -> int:
+    """The smallest chunk_frames k + 1 that is at least `num_frames`."""
+    return -(-(num_frames - 1) // chunk_frames) * chunk_frames + 1
 
 
 def padded_side(side: int, multiple: int) -> int:
@@ -35,15 +35,17 @@ def padded_side(side: int, multiple: int) -> int:
     return -(-side // multiple) * multiple
 
 
-def plan_windows(num_frames: int, window_frames: int, overlap: int) -> list[Span]:
+def plan_windows(num_frames: int, window_frames: int, overlap: int, chunk_frames: int = CHUNK_FRAMES) -> list[Span]:
     """Covers a sequence of 4k + 1 frames with windows that share at least `overlap` frames; the last ends with it.
 
     `window_frames` and `overlap` are 4k + 1, so overlaps are whole latent chunks of the later window. A sequence
-    shorter than a window is one window.  Raises InputError for other lengths.
+    shorter than a window is one window. `chunk_frames` stands in place of 4 for a codec of other chunks. Raises
+    InputError for other lengths.
     """
     for name, value in (("num_frames", num_frames), ("window_frames", window_frames), ("overlap", overlap)):
-        if value < 1 or value % CHUNK_FRAMES != 1:
-            raise InputError(f"windows: {name}", value, "4k + 1 frames (1, 5, 9, ..., 49, ...)")
+        if value < 1 or (value - 1) % chunk_frames:
+            expected = f"{chunk_frames}k + 1 frames (1, {1 + chunk_frames}, {1 + 2 * chunk_frames}, ...)"
+            raise InputError(f"windows: {name}", value, expected)
     if overlap >= window_frames:
         raise InputError("windows: overlap", overlap, f"fewer frames than a window's {window_frames}")
     if num_frames <= window_frames:
@@ -76,14 +78,15 @@ def nearest_references(window: Window, count: int) -> Window:
     return dataclasses.replace(window, references=window.references[nearest], reference_poses=poses)
 
 
-def pad_window(window: Window, side_multiple: int) -> Window:
-    """Pads to 4k + 1 frames and to sides that are multiples of `side_multiple`, by reflection; crop to undo it.
+def pad_window(window: Window, side_multiple: int, chunk_frames: int = CHUNK_FRAMES) -> Window:
+    """Pads to chunk_frames k + 1 frames and to sides that are multiples of `side_multiple`, by reflection. Cropping
+    undoes it.
 
     Frames are added at the end, rows below, columns to the right. References are kept as they are.
     """
     frames, height, width = window.render.shape[:3]
-    if frames != padded_length(frames):
-        window = _index_frames(window, reflected_indices(frames, padded_length(frames)))
+    if frames != padded_length(frames, chunk_frames):
+        window = _index_frames(window, reflected_indices(frames, padded_length(frames, chunk_frames)))
     rows = reflected_indices(height, padded_side(height, side_multiple))
     columns = reflected_indices(width, padded_side(width, side_multiple))
     if len(rows) == height and len(columns) == width:

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from faithfusion.training.data import ClipBatch
 from faithfusion.training.method_config import CodecMethodConfig
+from faithfusion.video.model.codecs.base import NormalisedCodec
 from faithfusion.video.model.generator import Generator
-from faithfusion.video.model.vae import NormalisedCodec
 
 
 class CodecMethod(nn.Module):

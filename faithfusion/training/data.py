@@ -25,10 +25,9 @@ from faithfusion.video.model.conditioning import (
     conditions_from_tensors,
     conditions_to_tensors,
 )
-from faithfusion.video.model.time_schedule import PATCH
 
-# cells per token and side of what is cut with a window, PATCH if not named; 0: not cut
-CELLS = {"phi": 1, "references.token_rays": 1, "references.latent": 0, "references.rays": 0}
+NOT_CUT = ("references.latent", "references.rays")
+"""Tensors of a window that stay whole where the window is cut."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +195,17 @@ def cropped_latents(
 ) -> dict[str, Tensor]:
     """A random part of one window, cut between tokens in all its tensors alike; a size of 0 is the whole side.
     References stay whole."""
-    regions = []
+    regions, tokens = [], row["phi"].shape[-1]
     for full, wanted in zip(row["phi"].shape[-2:], crop_tokens, strict=True):
         size = min(wanted, full) or full
         start = int(torch.rand((), generator=generator) * (full - size + 1))
         regions.append((start, start + size))
-    return {name: _cut(value, regions, CELLS.get(name, PATCH)) for name, value in row.items()}
+    return {
+        name: value if name in NOT_CUT else _cut(value, regions, value.shape[-1] // tokens)
+        for name, value in row.items()
+    }
 
 
 def _cut(value: Tensor, regions: Sequence[tuple[int, int]], cells: int) -> Tensor:
-    if cells == 0:
-        return value
     (top, bottom), (left, right) = ((start * cells, stop * cells) for start, stop in regions)
     return value[..., top:bottom, left:right]

@@ -141,7 +141,7 @@ def few_step_state(
     """
     schedule, phi, render = student.config.schedule, conditions.phi, conditions.render_latent
     path = schedule.path
-    largest = path_phi(path, phi).flatten(1).amax(1).tolist()
+    largest = path_phi(path, phi, render).flatten(1).amax(1).tolist()
     # a clip that is certain everywhere has no steps; nothing of it counts, whatever its time
     lists = [path_times(path, config.steps, schedule, phi_max)[:-1] or [1.0] for phi_max in largest]
     chance = _shared(float(torch.rand((), generator=random, device=random.device)), render.device)
@@ -158,7 +158,7 @@ def few_step_state(
         moved = _renoised(path, clean, render, noise_like(render, random), (now, then), phi)
         x = torch.where(per_sample(now - then, x) > 0.0, moved, x)
         now = then
-    cells = path_phi(path, phi)
+    cells = path_phi(path, phi, x)
     return FewStepState(x, now, cells >= per_sample(now, x) if path == "hold" else cells > 0.0)
 
 
@@ -209,7 +209,7 @@ def _renoised(
     moved = path_state(path, clean, render, noise, then, phi).x_t
     if path != "hold":
         return moved
-    return torch.where(path_phi(path, phi) >= per_sample(now, clean), moved, flow_state(render, noise, then))
+    return torch.where(path_phi(path, phi, clean) >= per_sample(now, clean), moved, flow_state(render, noise, then))
 
 
 def _column(lists: list[list[float]], places: list[int], like: Tensor) -> Float[Tensor, " b"]:

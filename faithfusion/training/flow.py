@@ -16,7 +16,7 @@ from faithfusion.training.trained import register_trained
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.generator import Generator
-from faithfusion.video.model.paths import path_phi, path_state
+from faithfusion.video.model.paths import path_phi, path_state, rounded_phi
 from faithfusion.video.model.time_schedule import sample_training_times, token_to_latent
 
 DECILES = 10
@@ -41,7 +41,7 @@ class FlowMethod(nn.Module):
         state = path_state(schedule.path, batch.truth_latent, conditions.render_latent, noise, time, conditions.phi)
         velocity = model.velocity(state.x_t, time, conditions).float()
         squared = (velocity - state.target).square().mean(1, keepdim=True)
-        rising = 1.0 + self._config.phi_weight * path_phi(schedule.path, conditions.phi)
+        rising = 1.0 + self._config.phi_weight * path_phi(schedule.path, conditions.phi, squared)
         weight = torch.where(state.counts, rising, self._config.held_weight)
         loss = (weight * squared).sum() / weight.sum().clamp_min(1e-6)
         return loss, _measurements(squared.detach(), state.counts, batch.conditions.phi)
@@ -78,7 +78,7 @@ def draw_times(
 
     A window with phi = 0 everywhere is never released; its times run up to 1, as if more were to come.
     """
-    largest = path_phi(schedule.path, phi).flatten(1).amax(1)
+    largest = (phi if schedule.path == "hold" else rounded_phi(phi)).flatten(1).amax(1)
     largest = torch.where(largest > 0.0, largest, 1.0)
     smallest = largest.clamp_max(schedule.min_time)
     time = smallest + (largest - smallest) * sample_training_times(phi.shape[0], schedule, generator)
@@ -100,7 +100,7 @@ def loss_by_decile(
 
     Decile 0 is the most certain one; 0 where none of its cells was released.
     """
-    order = rearrange(token_to_latent(phi), "b 1 t h w -> (b t h w)").argsort(stable=True)
+    order = rearrange(token_to_latent(phi, squared), "b 1 t h w -> (b t h w)").argsort(stable=True)
     losses = (squared * released).flatten()[order].tensor_split(DECILES)
     counts = released.flatten()[order].tensor_split(DECILES)
     pairs = enumerate(zip(losses, counts, strict=True))

@@ -35,9 +35,10 @@ from faithfusion.training.method_config import DistributionMatchingConfig, FlowC
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.editing.sample import sample
-from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions
+from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import LoraConfig, ScheduleConfig
 from faithfusion.video.model.paths import path_state, path_times
+from faithfusion.video.model.spec import BackboneSpec
 
 PATHS = ("hold", "bridge", "per_token")
 SHAPE = (2, 8, 2, 4, 6)
@@ -51,7 +52,7 @@ def batch(seed: int = 0) -> LatentBatch:
     phi[:, 0, 0, 0], phi[0], phi[1, 1, 1, 2] = 0.0, 0.7 * phi[0], 1.0
     conditions = LatentConditions(
         render_latent=truth + 0.3 * torch.randn(SHAPE, generator=random),
-        eig_block=torch.rand(2, EIG_CHANNELS, *SHAPE[2:], generator=random),
+        eig_block=torch.rand(2, BackboneSpec().eig_channels, *SHAPE[2:], generator=random),
         phi=phi,
     )
     return LatentBatch(truth, conditions)
@@ -216,7 +217,7 @@ def toy_batch() -> LatentBatch:
     phi = torch.ones(16, 1, 8, 8)
     phi[..., 4:] = 0.6
     zeros = torch.zeros(16, 1, 1, 16, 16)
-    return LatentBatch(zeros, LatentConditions(zeros, torch.zeros(16, EIG_CHANNELS, 1, 16, 16), phi))
+    return LatentBatch(zeros, LatentConditions(zeros, torch.zeros(16, BackboneSpec().eig_channels, 1, 16, 16), phi))
 
 
 def toy_samples(model: object, steps: int, *, renoise: bool) -> Tensor:

@@ -90,7 +90,7 @@ def test_the_command_does_not_need_deepspeed(run: Path, tmp_path: Path) -> None:
     code = (
         "import sys, runpy; sys.modules['deepspeed'] = None; "
         f"sys.argv = ['export.py', '--run={run}', '--out={out}']; "
-        f"runpy.run_path({str(REPOSITORY / 'faithfusion.training/export.py')!r}, run_name='__main__')"
+        f"runpy.run_path({str(REPOSITORY / 'train_video/export.py')!r}, run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -10,8 +10,9 @@ from torch import Tensor
 from faithfusion.training.data import LatentBatch
 from faithfusion.training.flow import FlowMethod, draw_conditions, draw_times, loss_by_decile
 from faithfusion.training.method_config import FlowConfig, PhiConfig
-from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions, vace_channels
+from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import ScheduleConfig
+from faithfusion.video.model.spec import BackboneSpec
 
 OWN_PHI = PhiConfig(ones=0.0, smooth=0.0, history=0.0)
 
@@ -21,7 +22,7 @@ def batch(seed: int = 0) -> LatentBatch:
     truth = torch.randn(2, 8, 2, 4, 6, generator=random)
     conditions = LatentConditions(
         render_latent=truth + 0.3 * torch.randn(truth.shape, generator=random),
-        eig_block=torch.rand(2, EIG_CHANNELS, 2, 4, 6, generator=random),
+        eig_block=torch.rand(2, BackboneSpec().eig_channels, 2, 4, 6, generator=random),
         phi=0.1 + 0.8 * torch.rand(2, 2, 2, 3, generator=random),
     )
     return LatentBatch(truth, conditions)
@@ -143,7 +144,7 @@ def test_deciles_follow_the_order_of_phi() -> None:
 
 def test_history_of_vace_is_shown_and_not_masked() -> None:
     data = batch()
-    vace = torch.rand(2, vace_channels(8), 2, 4, 6, generator=fixed_generator())
+    vace = torch.rand(2, BackboneSpec(8).vace_channels, 2, 4, 6, generator=fixed_generator())
     data = LatentBatch(data.truth_latent, dataclasses.replace(data.conditions, vace=vace))
     found = draw_conditions(data, dataclasses.replace(OWN_PHI, history=1.0), fixed_generator()).vace
     assert torch.equal(found[:, :8, 0], data.truth_latent[:, :, 0])

@@ -13,10 +13,10 @@ from torch import Tensor
 from faithfusion.config import parse_config
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.model.attention import ContextMemory
-from faithfusion.video.model.conditioning import EIG_CHANNELS, LatentConditions
+from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import BranchConfig, CodecConfig, GeneratorConfig, ScheduleConfig, WanConfig
 from faithfusion.video.model.generator import Generator, build_generator
-from faithfusion.video.model.time_schedule import PATCH
+from faithfusion.video.model.spec import BackboneSpec
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ def _conditions(config: SparseBenchConfig, share: float) -> LatentConditions:
     grid = (1, config.latent_frames, config.token_rows, config.token_columns)
     order = torch.arange(config.token_rows * config.token_columns).flip(0).reshape(grid[2:]).expand(grid)
     phi = (order < share * config.token_rows * config.token_columns).float()
-    cells = (config.latent_frames, PATCH * config.token_rows, PATCH * config.token_columns)
-    return LatentConditions(torch.randn(1, 16, *cells), torch.rand(1, EIG_CHANNELS, *cells), phi)
+    spec = BackboneSpec()
+    cells = (config.latent_frames, spec.patch * config.token_rows, spec.patch * config.token_columns)
+    return LatentConditions(torch.randn(1, spec.channels, *cells), torch.rand(1, spec.eig_channels, *cells), phi)
 
 
 def _step(generator: Generator, conditions: LatentConditions, memory: ContextMemory | None = None) -> Tensor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from faithfusion.training.config import TrainConfig
-from faithfusion.training.engine import Engine
 from faithfusion.training.optimizer import STUDENT
 from faithfusion.training.start import Model
+
+if TYPE_CHECKING:  # reading a checkpoint does not need DeepSpeed
+    from faithfusion.training.engine import Engine
 
 
 @dataclass

@@ -17,8 +17,6 @@ from faithfusion.video.editing.composite import ErrorProfile, composite, faithfu
 from faithfusion.video.editing.editor_config import EditorConfig
 from faithfusion.video.editing.sample import sample
 from faithfusion.video.model.memory import at_work
-from faithfusion.video.model.time_schedule import PATCH
-from faithfusion.video.model.vae import DOWNSAMPLING
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model.generator import Generator
@@ -52,12 +50,14 @@ class VideoEditor:
         """See `Editor.edit`. Known frames and the best known pixels are the render's own values."""
         frames, height, width = window.render.shape[:3]
         floor = faithful_floor(window.eig.expected_sq_error, self.config.composite)
-        padded = pad_window(window, PATCH * DOWNSAMPLING)
+        spec = self.generator.config.spec
+        padded = pad_window(window, spec.token_pixels, spec.chunk_frames)
         gain = kalman_gain(padded.eig.expected_sq_error, self.profile, floor)
         gain = torch.where(padded.known[:, None, None], 0.0, gain)
         result, content = padded.render.clone(), padded.render.clone()
         done = 0
-        for span in plan_windows(padded.render.shape[0], self.config.window_frames, self.config.overlap_frames):
+        sizes = (self.config.window_frames, self.config.overlap_frames, spec.chunk_frames)
+        for span in plan_windows(padded.render.shape[0], *sizes):
             piece = nearest_references(slice_window(padded, span), self.config.num_references)
             piece = _with_history(piece, result[span.start : done])
             edit = self.generate(piece, name=str(span.start))
@@ -69,7 +69,7 @@ class VideoEditor:
         return EditedClip(*(values[:frames, :height, :width] for values in (result, content, gain, error)))
 
     def generate(self, window: Window, name: str = "0") -> Float[Tensor, "t h w 3"]:
-        """The generator's own frames for one window (4k + 1 frames, sides multiples of 16), before the composite.
+        """The generator's own frames for one window (a whole number of tokens), before the composite.
 
         `name` names the noise's random stream. The error profile is measured on these frames.
         """

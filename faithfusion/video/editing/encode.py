@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.clips.clip_config import CHUNK_FRAMES
 from faithfusion.clips.windows import padded_side, reflected_indices
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
@@ -22,32 +21,29 @@ from faithfusion.video.model.conditioning import (
 )
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.reference_attention import ReferenceViews, pluecker_rays
-from faithfusion.video.model.time_schedule import PATCH
-from faithfusion.video.model.vae import DOWNSAMPLING, NormalisedCodec
-
-TOKEN_PIXELS = PATCH * DOWNSAMPLING
 
 
 def latent_conditions(generator: Generator, windows: Sequence[Window]) -> LatentConditions:
-    """Encodes the renders and pools the EIG of windows of one size (4k + 1 frames, sides multiples of 16).
+    """Encodes the renders and pools the EIG of windows of one size, a whole number of tokens (`BackboneSpec`).
 
     Raises InputError if render and EIG of a window differ in size, or if a window lacks what the branch wants: poses
     (references), warped views.
     """
     device, config = generator.prompt.device, generator.config
+    spec = config.spec
     for window in windows:
         _check_sizes(window)
     renders = torch.stack([window.render for window in windows])
-    pooled = [pool_eig(window.eig, window.known, config.conditioning) for window in windows]
-    depth = torch.stack([pool_depth(window.depth) for window in windows]).to(device) if config.branch.depth else None
+    pooled = [pool_eig(window.eig, window.known, config.conditioning, spec) for window in windows]
+    depth = torch.stack([pool_depth(window.depth, spec) for window in windows]) if config.branch.depth else None
     return LatentConditions(
         render_latent=generator.codec.encode(to_video(renders).to(device)),
         eig_block=torch.stack([block for block, _ in pooled]).to(device),
         phi=torch.stack([phi for _, phi in pooled]).to(device),
         vace=_vace_context(generator, windows) if config.branch.init == "vace" else None,
-        inverse_depth=depth,
+        inverse_depth=None if depth is None else depth.to(device),
         warped=_warped(generator, windows, config.branch.warped) if config.branch.warped else None,
-        references=_references(generator.codec, windows, device) if config.branch.references else None,
+        references=_references(generator, windows) if config.branch.references else None,
     )
 
 
@@ -69,12 +65,14 @@ def _vace_context(generator: Generator, windows: Sequence[Window]) -> Float[Tens
     shown = hole if config.branch.vace_reactive == "render" else torch.zeros_like(hole)
     inactive = generator.codec.encode(torch.where(hole, 0.0, video))
     reactive = generator.codec.encode(torch.where(shown, video, 0.0))
-    return torch.cat([inactive, reactive, torch.stack([vace_mask(mask) for mask in masks]).to(device)], dim=1)
+    return torch.cat(
+        [inactive, reactive, torch.stack([vace_mask(mask, config.spec) for mask in masks]).to(device)], dim=1
+    )
 
 
 def _warped(generator: Generator, windows: Sequence[Window], count: int) -> Float[Tensor, "b v t h w"]:
     """Latents of the best `count` warped views, the render where there is none, each with its pooled trust."""
-    device, parts = generator.prompt.device, []
+    device, spec, parts = generator.prompt.device, generator.config.spec, []
     for number in range(count):
         for window in windows:
             if window.warped is None or len(window.warped.colors) <= number:
@@ -82,29 +80,30 @@ def _warped(generator: Generator, windows: Sequence[Window], count: int) -> Floa
                 raise InputError("window: warped views", found, f"at least {count} (branch.warped)")
         views = torch.stack([window.warped.colors[number] for window in windows])
         parts.append(generator.codec.encode(to_video(views).to(device)))
-        parts.append(torch.stack([pool_trust(window.warped.trust[number]) for window in windows]).to(device))
+        parts.append(torch.stack([pool_trust(window.warped.trust[number], spec) for window in windows]).to(device))
     return torch.cat(parts, dim=1)
 
 
-def _references(codec: NormalisedCodec, windows: Sequence[Window], device: torch.device) -> ReferenceViews:
+def _references(generator: Generator, windows: Sequence[Window]) -> ReferenceViews:
     """Every reference as a clip of one frame, padded by reflection; rays in the frame of the window's first camera."""
-    rows = [_window_references(codec, window, device) for window in windows]
+    rows = [_window_references(generator, window) for window in windows]
     return ReferenceViews(*(torch.stack(values) for values in zip(*rows, strict=True)))
 
 
-def _window_references(codec: NormalisedCodec, window: Window, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _window_references(generator: Generator, window: Window) -> tuple[Tensor, Tensor, Tensor]:
     if window.poses is None or window.reference_poses is None:
         raise InputError("window", "no camera poses", "poses of frames and references (branch.references)")
-    height, width = (padded_side(side, TOKEN_PIXELS) for side in window.references.shape[1:3])
+    codec, device, spec = generator.codec, generator.prompt.device, generator.config.spec
+    height, width = (padded_side(side, spec.token_pixels) for side in window.references.shape[1:3])
     rows = reflected_indices(window.references.shape[1], height)
     columns = reflected_indices(window.references.shape[2], width)
     images = to_video(window.references[:, None][:, :, rows][:, :, :, columns])
     # one at a time: an encoder that keeps a clip in memory needs that of one image
     latents = torch.cat([codec.encode(image[None].to(device)) for image in images])[:, :, 0]
     frame = window.poses.world_from_camera[0]
-    rays = pluecker_rays(window.reference_poses, frame, height, width, TOKEN_PIXELS)
-    of_frames = pluecker_rays(window.poses, frame, *window.render.shape[1:3], TOKEN_PIXELS)
-    chunks = torch.cat([of_frames[:1], of_frames[1:].unflatten(0, (-1, CHUNK_FRAMES)).mean(1)])
+    rays = pluecker_rays(window.reference_poses, frame, height, width, spec.token_pixels)
+    of_frames = pluecker_rays(window.poses, frame, *window.render.shape[1:3], spec.token_pixels)
+    chunks = torch.cat([of_frames[:1], of_frames[1:].unflatten(0, (-1, spec.chunk_frames)).mean(1)])
     return latents, rays.to(device), chunks.transpose(0, 1).to(device)
 
 

@@ -103,7 +103,7 @@ def _step(
         moved = path_state(path, clean, render, noise, then, phi).x_t
     else:
         moved = advance(path, x, velocity, now, then, phi)
-    cells = path_phi(path, phi)
+    cells = path_phi(path, phi, x)
     if path == "hold":  # not yet released: the render, re-noised
         return torch.where(cells >= per_sample(now, x), moved, flow_state(render, noise, then)), noise
     return torch.where(cells > 0.0, moved, render), noise

@@ -18,16 +18,11 @@ from torch import Tensor, nn
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.attention import KeysValues
 from faithfusion.video.model.block import BlockInputs, WanBlock, run_block
-from faithfusion.video.model.conditioning import (
-    EIG_CHANNELS,
-    LatentConditions,
-    vace_channels,
-    warped_channels,
-)
+from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import BranchConfig
 from faithfusion.video.model.mixture import start_logit
 from faithfusion.video.model.reference_attention import ReferenceAttention
-from faithfusion.video.model.time_schedule import PATCH
+from faithfusion.video.model.spec import BackboneSpec
 from faithfusion.video.model.wan import WanBackbone, patchify
 
 
@@ -70,9 +65,9 @@ class ContextBranch(nn.Module):
           backbone's tokens
     """
 
-    def __init__(self, config: BranchConfig, backbone: WanBackbone) -> None:
+    def __init__(self, config: BranchConfig, backbone: WanBackbone, spec: BackboneSpec) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.spec = config, spec
         self.checkpoint_blocks = False
         self.injection = injection_map(config, len(backbone.blocks))
         self.blocks = nn.ModuleList(
@@ -80,12 +75,12 @@ class ContextBranch(nn.Module):
             for i, block in enumerate(backbone.blocks[: config.num_blocks])
         )
         source, dim = backbone.patch_embedding, backbone.patch_embedding.out_channels
-        new = EIG_CHANNELS + config.depth + config.warped * warped_channels(source.in_channels)
+        new = spec.eig_channels + config.depth + config.warped * spec.warped_channels
         if config.init == "dit":
             self.patch_embedding = _extended(source, copies=2, new=new)
         else:
             # random until an adapter comes; everything of ours starts at zero in any case
-            context = nn.Conv3d(vace_channels(source.in_channels), dim, source.kernel_size, source.stride)
+            context = nn.Conv3d(spec.vace_channels, dim, source.kernel_size, source.stride)
             self.patch_embedding = _extended(context, copies=1, new=source.in_channels + new)
             self.proj_in = _zeroed(nn.Linear(dim, dim))
         self.projections = nn.ModuleList(_zeroed(nn.Linear(dim, dim)) for _ in self.blocks)
@@ -93,9 +88,9 @@ class ContextBranch(nn.Module):
         if config.references:
             self.references = ReferenceAttention(source, backbone.blocks[0].attn1.heads, config.num_blocks)
         if config.mix_views:
-            self.mixer = _zeroed(nn.Linear(dim, PATCH**2 * (1 + config.warped)))
+            self.mixer = _zeroed(nn.Linear(dim, spec.patch**2 * (1 + config.warped)))
             with torch.no_grad():
-                self.mixer.bias.view(PATCH**2, -1)[:, 0] = start_logit(config.warped)
+                self.mixer.bias.view(spec.patch**2, -1)[:, 0] = start_logit(config.warped)
 
     def forward(
         self,
@@ -156,20 +151,17 @@ class ContextBranch(nn.Module):
             slot = state[target]
             if target == "patch_embedding.weight" and value is not None:
                 slot = slot[:, : value.shape[1]]
-            if value is None or slot.shape != value.shape or (target.startswith("patch") and not self._fits(value)):
+            if (
+                value is None
+                or slot.shape != value.shape
+                or (value.ndim == 5 and value.shape[1] != self.spec.vace_channels)
+            ):
                 found = "nothing" if value is None else list(value.shape)
                 raise InputError(f"VACE adapter {name}", found, f"{list(slot.shape)} as in the configuration")
             slot.copy_(value)
             left.discard(name)
         if left:
             raise InputError("VACE adapter", f"also has {sorted(left)[:3]}", f"{len(self.blocks)} blocks")
-
-    def _fits(self, value: Tensor) -> bool:
-        """Whether a patch embedding's weight (or bias) has VACE's own channels and no others."""
-        ours = self.patch_embedding.in_channels
-        rest = EIG_CHANNELS + self.config.depth + self.config.warped * warped_channels(0) + vace_channels(0)
-        latents = (ours - rest) // (3 + self.config.warped)
-        return value.ndim < 5 or value.shape[1] == vace_channels(latents)
 
     def _vace_names(self) -> list[tuple[str, str]]:
         """(name in diffusers' adapter, name here) of every tensor of the adapter."""

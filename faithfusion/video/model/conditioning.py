@@ -14,17 +14,13 @@ from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.clips.clip_config import CHUNK_FRAMES
 from faithfusion.types import EigVolume, Window
 from faithfusion.video.model.config import ConditioningConfig
-from faithfusion.video.model.time_schedule import PATCH
-from faithfusion.video.model.vae import DOWNSAMPLING
+from faithfusion.video.model.spec import TRUST_CHANNELS, BackboneSpec
 
 if TYPE_CHECKING:  # they import diffusers, which takes seconds
     from faithfusion.video.model.attention import KeysValues
     from faithfusion.video.model.reference_attention import ReferenceViews
-
-EIG_CHANNELS = DOWNSAMPLING**2 + 4  # unshuffled maximum, mean, maximum, fraction above the threshold, coverage
 
 
 @dataclass(frozen=True)
@@ -75,40 +71,37 @@ def rms_error(phi: Float[Tensor, "*shape"], config: ConditioningConfig) -> Float
 
 
 def pool_eig(
-    volume: EigVolume, known: Bool[Tensor, " t"], config: ConditioningConfig
-) -> tuple[Float[Tensor, "e k h8 w8"], Float[Tensor, "k th tw"]]:
-    """EIG block [68, T', H/8, W/8] and phi [T', H/16, W/16] of one window; known frames count as certain."""
+    volume: EigVolume, known: Bool[Tensor, " t"], config: ConditioningConfig, spec: BackboneSpec
+) -> tuple[Float[Tensor, "e k y x"], Float[Tensor, "k th tw"]]:
+    """EIG block (`BackboneSpec.eig_channels` values per latent cell) and phi (one value per token) of one window. Known
+    frames count as certain."""
     error = torch.where(known[:, None, None], 0.0, volume.expected_sq_error.float())
-    level = chunk_frames(noise_level(error, config))
-    cells = {"p": DOWNSAMPLING, "q": DOWNSAMPLING}
+    level = chunk_frames(noise_level(error, config), spec)
+    cells = {"p": spec.stride, "q": spec.stride}
+    marked = chunk_frames(error, spec) > config.marked_rms**2
     channels = [
         rearrange(level.amax(1), "k (h p) (w q) -> (p q) k h w", **cells),
         reduce(level, "k f (h p) (w q) -> 1 k h w", "mean", **cells),
         reduce(level, "k f (h p) (w q) -> 1 k h w", "max", **cells),
-        reduce((chunk_frames(error) > config.marked_rms**2).float(), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
-        reduce(chunk_frames(volume.alpha.float()), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
+        reduce(marked.float(), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
+        reduce(chunk_frames(volume.alpha.float(), spec), "k f (h p) (w q) -> 1 k h w", "mean", **cells),
     ]
-    side = PATCH * DOWNSAMPLING
+    side = spec.token_pixels
     tokens = rearrange(level, "k f (h p) (w q) -> k h w (f p q)", p=side, q=side)
     rank = max(1, round(config.token_quantile * tokens.shape[-1]))
     return torch.cat(channels), tokens.kthvalue(rank, dim=-1).values
 
 
-def chunk_frames(values: Float[Tensor, "t h w"]) -> Float[Tensor, "k f h w"]:
+def chunk_frames(values: Float[Tensor, "t h w"], spec: BackboneSpec) -> Float[Tensor, "k f h w"]:
     """Frames by VAE chunk; frame 0 is repeated to fill its own."""
-    filled = torch.cat([values[:1].expand(CHUNK_FRAMES - 1, -1, -1), values])
-    return rearrange(filled, "(k f) h w -> k f h w", f=CHUNK_FRAMES)
+    filled = torch.cat([values[:1].expand(spec.chunk_frames - 1, -1, -1), values])
+    return rearrange(filled, "(k f) h w -> k f h w", f=spec.chunk_frames)
 
 
-def pool_depth(depth_m: Float[Tensor, "t h w"]) -> Float[Tensor, "1 k h8 w8"]:
+def pool_depth(depth_m: Float[Tensor, "t h w"], spec: BackboneSpec) -> Float[Tensor, "1 k y x"]:
     """Mean inverse depth (1 / m) per latent cell and VAE chunk; 0 where nothing was rendered."""
     inverse = torch.where(depth_m > 0.0, 1.0 / depth_m.clamp_min(0.1), 0.0)
-    return reduce(chunk_frames(inverse), "k f (h p) (w q) -> 1 k h w", "mean", p=DOWNSAMPLING, q=DOWNSAMPLING)
-
-
-def warped_channels(latent_channels: int) -> int:
-    """Channels of one warped view: its latent, mean and smallest trust."""
-    return latent_channels + 2
+    return reduce(chunk_frames(inverse, spec), "k f (h p) (w q) -> 1 k h w", "mean", p=spec.stride, q=spec.stride)
 
 
 def split_warped(
@@ -116,14 +109,14 @@ def split_warped(
 ) -> tuple[Float[Tensor, "b n c t h w"], Float[Tensor, "b n t h w"]]:
     """Latents and mean trust of the `count` warped views in `LatentConditions.warped`."""
     views = warped.unflatten(1, (count, -1))
-    return views[:, :, : -warped_channels(0)], views[:, :, -warped_channels(0)]
+    return views[:, :, :-TRUST_CHANNELS], views[:, :, -TRUST_CHANNELS]
 
 
-def pool_trust(trust: Float[Tensor, "t h w"]) -> Float[Tensor, "2 k h8 w8"]:
+def pool_trust(trust: Float[Tensor, "t h w"], spec: BackboneSpec) -> Float[Tensor, "2 k y x"]:
     """Mean and smallest trust in a warped view per latent cell and VAE chunk."""
-    chunks = chunk_frames(trust.float())
+    chunks = chunk_frames(trust.float(), spec)
     pooled = [
-        reduce(chunks, "k f (h p) (w q) -> 1 k h w", how, p=DOWNSAMPLING, q=DOWNSAMPLING) for how in ("mean", "min")
+        reduce(chunks, "k f (h p) (w q) -> 1 k h w", how, p=spec.stride, q=spec.stride) for how in ("mean", "min")
     ]
     return torch.cat(pooled)
 
@@ -133,15 +126,10 @@ def regenerate_mask(window: Window, config: ConditioningConfig) -> Bool[Tensor, 
     return (window.eig.expected_sq_error > config.marked_rms**2) & ~window.known[:, None, None]
 
 
-def vace_channels(latent_channels: int) -> int:
-    """Channels of VACE's context: inactive and reactive latents, and the unshuffled mask."""
-    return 2 * latent_channels + DOWNSAMPLING**2
-
-
-def vace_mask(mask: Bool[Tensor, "t h w"]) -> Float[Tensor, "64 k h8 w8"]:
-    """VACE's mask channels (1 = regenerate): 8 x 8 pixels unshuffled, the maximum over the frames of a VAE chunk.
+def vace_mask(mask: Bool[Tensor, "t h w"], spec: BackboneSpec) -> Float[Tensor, "pq k y x"]:
+    """VACE's mask channels (1 = regenerate): the pixels of a cell unshuffled, the maximum over the frames of a chunk.
 
     VACE itself samples one frame per chunk, not always one of that chunk, so a mask that moves loses pixels.
     """
-    chunks = chunk_frames(mask.float()).amax(1)
-    return rearrange(chunks, "k (h p) (w q) -> (p q) k h w", p=DOWNSAMPLING, q=DOWNSAMPLING)
+    chunks = chunk_frames(mask.float(), spec).amax(1)
+    return rearrange(chunks, "k (h p) (w q) -> (p q) k h w", p=spec.stride, q=spec.stride)

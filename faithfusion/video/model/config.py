@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from faithfusion.utils.errors import InputError
+from faithfusion.video.model.codecs.registry import codec_class, require_codec_name
+from faithfusion.video.model.spec import BackboneSpec
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,20 @@ class CodecConfig:
     """Which codec, and its size.
 
     Attributes:
-        name: "tiny" (ours, cheap on a CPU) or "wan" (diffusers' AutoencoderKLWan).
+        name: "tiny" (ours, cheap on a CPU), "wan" (diffusers' AutoencoderKLWan), or `package.module:Class` of another
+            one (`video.model.codecs.registry`).
         latent_channels: channels of the latents (16 for Wan2.1).
         tiny: sizes used by "tiny".
-        wan: sizes used by "wan".
+        wan: sizes used by "wan", and by other codecs of its class.
     """
 
-    name: Literal["tiny", "wan"] = "tiny"
+    name: str = "tiny"
     latent_channels: int = 32
     tiny: TinyVaeConfig = field(default_factory=TinyVaeConfig)
     wan: WanVaeConfig = field(default_factory=WanVaeConfig)
+
+    def __post_init__(self) -> None:
+        require_codec_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class WanConfig:
         freq_dim: channels of the sinusoidal time embedding.
         rope_max_len: largest number of token positions along any axis.
         eps: epsilon of the norms.
+        patch: latent cells along each side of a token.
     """
 
     num_layers: int = 6
@@ -88,6 +95,7 @@ class WanConfig:
     freq_dim: int = 256
     rope_max_len: int = 1024
     eps: float = 1e-6
+    patch: int = 2
 
     @property
     def dim(self) -> int:
@@ -240,3 +248,9 @@ class GeneratorConfig:
     prompt_tokens: int = 8
     prior: Literal["render", "none"] = "render"
     signal_std: float = 0.5
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """How this generator cuts a clip into latent cells and tokens."""
+        codec = codec_class(self.codec.name)
+        return BackboneSpec(self.codec.latent_channels, self.wan.patch, codec.stride, codec.chunk_frames)

@@ -18,6 +18,7 @@ from faithfusion.video.model.attention import (
 )
 from faithfusion.video.model.block import BlockInputs
 from faithfusion.video.model.branch import ContextBranch
+from faithfusion.video.model.codecs.base import NormalisedCodec, build_codec
 from faithfusion.video.model.conditioning import LatentConditions, rms_error, split_warped
 from faithfusion.video.model.config import (
     GeneratorConfig,
@@ -27,7 +28,6 @@ from faithfusion.video.model.lora import add_lora
 from faithfusion.video.model.mixture import mixture
 from faithfusion.video.model.paths import network_scale, phi_index, render_prior, time_levels
 from faithfusion.video.model.time_schedule import token_to_latent
-from faithfusion.video.model.vae import NormalisedCodec, build_codec
 from faithfusion.video.model.wan import (
     TokenTimes,
     WanBackbone,
@@ -59,7 +59,7 @@ class Generator(nn.Module):
             nn.init.zeros_(backbone.proj_out.weight)  # as Wan: the first prediction is zero
             nn.init.zeros_(backbone.proj_out.bias)
         self.backbone = backbone
-        self.branch = ContextBranch(config.branch, self.backbone)
+        self.branch = ContextBranch(config.branch, self.backbone, config.spec)
         self.prompt = nn.Parameter(0.02 * torch.randn(config.prompt_tokens, config.wan.text_dim))
         self.register_buffer("negative_prompt", None, persistent=False)
         add_lora(self.backbone, config.lora)
@@ -81,7 +81,8 @@ class Generator(nn.Module):
         memory: ContextMemory | None = None,
         prompt: Float[Tensor, "p e"] | None = None,
     ) -> Float[Tensor, "b c t h w"]:
-        """Velocity along `path` (None: the one trained for) at flow time `time` in [0, 1]; latent sides must be even.
+        """Velocity along `path` (None: the one trained for) at flow time `time` in [0, 1]; latent sides must be
+        whole numbers of tokens.
 
         With `memory` only the tokens that are not in it are computed; the velocity of the others is 0 where a network
         without prior gives it, and without use in any case. `prompt`: another one than the generator's own.
@@ -90,9 +91,9 @@ class Generator(nn.Module):
         prompt = self.prompt if prompt is None else prompt
         output, logits = self._network(x_t, time, conditions, path, memory, prompt)
         if self.config.prior == "none":
-            return network_scale(path, conditions.phi) * output
+            return network_scale(path, conditions.phi, output) * output
         error_std = rms_error(conditions.phi, self.config.conditioning) / self.config.signal_std
-        cells = token_to_latent(error_std)
+        cells = token_to_latent(error_std, output)
         guess = None
         if logits is not None:
             views, trust = split_warped(conditions.warped, self.config.branch.warped)
@@ -138,9 +139,10 @@ class Generator(nn.Module):
             attend = PrefixAttention(index == 0)
         chosen = None if memory is None else memory.active
         tokens, inputs = self._tokens(x_t, times, conditions, prompt, attend, chosen)
-        output = unpatchify(self.backbone.proj_out(tokens), inputs, x_t)
-        mixes = self.config.branch.mix_views
-        return output, unpatchify(self.branch.mixer(tokens), inputs, x_t) if mixes else None
+        output = unpatchify(self.backbone.proj_out(tokens), inputs, x_t, self.backbone.patch)
+        if not self.config.branch.mix_views:
+            return output, None
+        return output, unpatchify(self.branch.mixer(tokens), inputs, x_t, self.backbone.patch)
 
     def _tokens(
         self,

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from faithfusion.video.model.codec_tiles import Tiles
+from faithfusion.utils.errors import InputError
+from faithfusion.video.model.codecs.base import NormalisedCodec
+from faithfusion.video.model.codecs.tiles import Tiles
 from faithfusion.video.model.memory_config import MemoryConfig
-from faithfusion.video.model.vae import NormalisedCodec
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model.generator import Generator
@@ -63,8 +64,21 @@ def at_work(part: nn.Module, config: MemoryConfig, device: torch.device | str) -
 
 
 def set_tiles(codec: NormalisedCodec, config: MemoryConfig) -> None:
-    """Tiles of encoding and decoding as configured, whole frames for 0."""
-    codec.tiles = Tiles(config.vae_tile_pixels, config.vae_tile_overlap) if config.vae_tile_pixels else None
+    """Makes a codec encode and decode in the configured tiles. Raises InputError where `tiles_of` does."""
+    codec.tiles = tiles_of(config, codec.stride)
+
+
+def tiles_of(config: MemoryConfig, stride: int) -> Tiles | None:
+    """The configured tiles, None for whole frames. Raises InputError for tiles that are no whole number of latent cells
+    of `stride` pixels."""
+    tile, overlap = config.vae_tile_pixels, config.vae_tile_overlap
+    if not tile:
+        return None
+    if tile < 2 * stride or tile % stride:
+        raise InputError("memory.vae_tile_pixels", tile, f"0 or a multiple of {stride} from {2 * stride} on")
+    if not 0 <= overlap < tile or overlap % stride:
+        raise InputError("memory.vae_tile_overlap", overlap, f"a multiple of {stride} below the tile's {tile}")
+    return Tiles(tile, overlap)
 
 
 def keeps_float32(name: str) -> bool:

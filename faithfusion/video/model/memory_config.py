@@ -7,8 +7,6 @@ from typing import Literal
 
 from faithfusion.utils.errors import InputError
 
-CELL_PIXELS = 8  # pixels per latent cell along each side; tiles begin and end with one
-
 
 @dataclass(frozen=True)
 class MemoryConfig:
@@ -19,8 +17,10 @@ class MemoryConfig:
             round; "blocks": in addition all transformer blocks but the one at work and the next; "leaves": the same by
             single linear layers.
         offload_folder: folder for the waiting blocks or layers, if host memory is short too; empty for host memory.
-        vae_tile_pixels: side of the square tiles in which the codec works, a multiple of 8; 0 for whole frames.
-        vae_tile_overlap: pixels by which neighbouring tiles at least overlap and are blended, a multiple of 8.
+        vae_tile_pixels: side of the square tiles in which the codec works, a multiple of the codec's
+            stride (8 for Wan2.1); 0 for whole frames.
+        vae_tile_overlap: pixels by which neighbouring tiles at least overlap and are blended, a multiple
+            of the stride.
         dtype: of backbone and branch: auto = bf16 on CUDA, fp32 on a CPU. Norms and time embedding stay in fp32.
         codec_dtype: of the codec.
     """
@@ -33,10 +33,5 @@ class MemoryConfig:
     codec_dtype: Literal["bf16", "fp32"] = "fp32"
 
     def __post_init__(self) -> None:
-        tile, overlap = self.vae_tile_pixels, self.vae_tile_overlap
-        if tile and (tile < 2 * CELL_PIXELS or tile % CELL_PIXELS):
-            raise InputError("memory.vae_tile_pixels", tile, "0 or a multiple of 8 from 16 on")
-        if tile and (not 0 <= overlap < tile or overlap % CELL_PIXELS):
-            raise InputError("memory.vae_tile_overlap", overlap, f"a multiple of 8 below the tile's {tile}")
         if self.offload_folder and self.offload not in ("blocks", "leaves"):
             raise InputError("memory.offload_folder", self.offload_folder, "memory.offload blocks or leaves with it")

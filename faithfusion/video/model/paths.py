@@ -53,9 +53,11 @@ def time_levels(time: Float[Tensor, " b"]) -> Float[Tensor, "b n"]:
     return time[:, None] * torch.linspace(0.0, 1.0, LEVELS, device=time.device)
 
 
-def path_phi(path: PathName, phi: Float[Tensor, "b t th tw"]) -> Float[Tensor, "b 1 t h w"]:
-    """The strength of every latent cell, as the path uses it."""
-    return token_to_latent(phi if path == "hold" else rounded_phi(phi))
+def path_phi(
+    path: PathName, phi: Float[Tensor, "b t th tw"], latents: Float[Tensor, "b c t h w"]
+) -> Float[Tensor, "b 1 t h w"]:
+    """The strength of every cell of `latents`, as the path uses it."""
+    return token_to_latent(phi if path == "hold" else rounded_phi(phi), latents)
 
 
 def path_state(
@@ -68,7 +70,7 @@ def path_state(
 ) -> PathState:
     """The state at `time` on the way from noise and render to `x0`. Cells with phi = 0 (under hold: phi < t) have the
     render in place of x0."""
-    cells, t = path_phi(path, phi), per_sample(time, x0)
+    cells, t = path_phi(path, phi, x0), per_sample(time, x0)
     counts = cells >= t if path == "hold" else cells > 0.0
     origin = torch.where(counts, x0, render)
     if path == "hold":
@@ -110,7 +112,7 @@ def advance(
 ) -> Float[Tensor, "b c t h w"]:
     """One Euler step of every cell to `next_time`."""
     step = per_sample(next_time - time, x_t)
-    return x_t + step * velocity * (path_phi(path, phi) if path == "per_token" else 1.0)
+    return x_t + step * velocity * (path_phi(path, phi, x_t) if path == "per_token" else 1.0)
 
 
 def render_prior(
@@ -131,7 +133,7 @@ def render_prior(
         bridge (a = t, b = phi t):                   velocity = phi n - e + (1 - phi) r - m,   scale phi s / sqrt(D)
     Where phi = 0 the guess is the render, and where s = 0 the velocity leads exactly there, whatever a network adds.
     """
-    cells, t = path_phi(path, phi), per_sample(time, x_t)
+    cells, t = path_phi(path, phi, x_t), per_sample(time, x_t)
     strength = cells if path == "bridge" else torch.ones_like(cells)
     a = t if path != "per_token" else cells * t
     b = (strength * a).clamp_min(1e-3)
@@ -144,10 +146,12 @@ def render_prior(
     return mean, strength * (variance / denominator).sqrt()
 
 
-def network_scale(path: PathName, phi: Float[Tensor, "b t th tw"]) -> Float[Tensor, "b 1 t h w"]:
+def network_scale(
+    path: PathName, phi: Float[Tensor, "b t th tw"], latents: Float[Tensor, "b c t h w"]
+) -> Float[Tensor, "b 1 t h w"]:
     """Velocity of the path per unit of Wan's own velocity, for networks without the render prior.
 
     Under bridge x0 = x_t - t v and Wan says x0 = x_t - phi t u, hence v = phi u.
     """
-    cells = path_phi(path, phi)
+    cells = path_phi(path, phi, latents)
     return cells if path == "bridge" else torch.ones_like(cells)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from faithfusion.types import ViewPoses
 from faithfusion.video.model.attention import KeysValues, attention
-from faithfusion.video.model.time_schedule import PATCH
 
 RAY_OCTAVES = 4
 RAY_FEATURES = 6 * (1 + 2 * RAY_OCTAVES)
@@ -62,9 +61,13 @@ class ReferenceAttention(nn.Module):
 
     def __init__(self, patch_embedding: nn.Conv3d, num_heads: int, num_blocks: int) -> None:
         super().__init__()
-        dim, channels = patch_embedding.out_channels, patch_embedding.in_channels
+        dim, channels, patch = (
+            patch_embedding.out_channels,
+            patch_embedding.in_channels,
+            patch_embedding.kernel_size[-1],
+        )
         self.num_heads = num_heads
-        self.patch_embedding = nn.Conv2d(channels, dim, PATCH, stride=PATCH)
+        self.patch_embedding = nn.Conv2d(channels, dim, patch, stride=patch)
         with torch.no_grad():  # the backbone's own reading of a latent is the start
             self.patch_embedding.weight.copy_(patch_embedding.weight[:, :, 0])
             self.patch_embedding.bias.copy_(patch_embedding.bias)

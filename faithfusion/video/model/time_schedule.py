@@ -12,8 +12,6 @@ from torch import Tensor
 
 from faithfusion.video.model.config import ScheduleConfig
 
-PATCH = 2  # latent cells along each side of a token
-
 
 def shift_time(time: Float[Tensor, "*shape"], shift: float) -> Float[Tensor, "*shape"]:
     """Moves uniform times towards noise: shift s / (1 + (shift - 1) s)."""
@@ -46,9 +44,12 @@ def sampling_times(steps: int, config: ScheduleConfig, max_time: float = 1.0) ->
     return [max_time, *(time for time in grid if time < max_time - 1e-6), 0.0]
 
 
-def token_to_latent(value: Float[Tensor, "b t th tw"]) -> Float[Tensor, "b 1 t h w"]:
-    """Repeats one value per token over its PATCH x PATCH latent cells."""
-    return value.repeat_interleave(PATCH, -2).repeat_interleave(PATCH, -1)[:, None]
+def token_to_latent(
+    value: Float[Tensor, "b t th tw"], latents: Float[Tensor, "b c t h w"]
+) -> Float[Tensor, "b 1 t h w"]:
+    """Repeats one value per token over the cells of `latents` that the token covers."""
+    patch = latents.shape[-1] // value.shape[-1]
+    return value.repeat_interleave(patch, -2).repeat_interleave(patch, -1)[:, None]
 
 
 def per_sample(time: Float[Tensor, " b"], like: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from faithfusion.video.model.attention import Attend, FullAttention
 from faithfusion.video.model.block import BlockInputs, WanBlock, run_block
 from faithfusion.video.model.config import WanConfig
-from faithfusion.video.model.time_schedule import PATCH
 
 TIME_SCALE = 1000.0  # Wan embeds flow times in [0, 1] as 0 .. 1000
 
@@ -51,11 +50,16 @@ class WanBackbone(nn.Module):
         self.norm_out, self.proj_out = source.norm_out, source.proj_out
         self.scale_shift_table = source.scale_shift_table
 
+    @property
+    def patch(self) -> int:
+        """Latent cells along each side of a token."""
+        return self.patch_embedding.kernel_size[-1]
+
 
 def build_backbone(config: WanConfig, latent_channels: int) -> WanBackbone:
-    """A randomly initialised Wan DiT with patches of 1 x 2 x 2 latent cells."""
+    """A randomly initialised Wan DiT."""
     source = WanTransformer3DModel(
-        patch_size=(1, PATCH, PATCH),
+        patch_size=(1, config.patch, config.patch),
         num_attention_heads=config.num_heads,
         attention_head_dim=config.head_dim,
         in_channels=latent_channels,
@@ -152,20 +156,21 @@ def patchify(
     latents = latents.to(embedding.weight.dtype)
     if chosen is None:
         return rearrange(embedding(latents), "b d t h w -> b (t h w) d").contiguous()
-    patches = rearrange(latents, "b c t (h p) (w q) -> b (t h w) c p q", p=PATCH, q=PATCH)[:, chosen]
+    patch = embedding.kernel_size[-1]
+    patches = rearrange(latents, "b c t (h p) (w q) -> b (t h w) c p q", p=patch, q=patch)[:, chosen]
     # as a batch of clips of one token
     tokens = embedding(patches.flatten(0, 1)[:, :, None])
     return tokens.flatten(1).unflatten(0, patches.shape[:2])
 
 
 def unpatchify(
-    patches: Float[Tensor, "b l out"], inputs: BlockInputs, latents: Float[Tensor, "b c t h w"]
+    patches: Float[Tensor, "b l out"], inputs: BlockInputs, latents: Float[Tensor, "b c t h w"], patch: int
 ) -> Float[Tensor, "b c t h w"]:
     """Patches back to the grid and dtype of `latents`; zeros where no token was computed."""
-    t, h, w = latents.shape[2], latents.shape[3] // PATCH, latents.shape[4] // PATCH
+    t, h, w = latents.shape[2], latents.shape[3] // patch, latents.shape[4] // patch
     if inputs.chosen is not None:
         whole = patches.new_zeros(patches.shape[0], t * h * w, patches.shape[2])
         patches = whole.index_copy(1, inputs.chosen, patches)
     grid = {"t": t, "h": h, "w": w}
-    cells = rearrange(patches, "b (t h w) (p q c) -> b c t (h p) (w q)", p=PATCH, q=PATCH, **grid)
+    cells = rearrange(patches, "b (t h w) (p q c) -> b c t (h p) (w q)", p=patch, q=patch, **grid)
     return cells.type_as(latents)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.codec_tiles import Tiles
+from faithfusion.video.model.codecs.tiles import Tiles
 from faithfusion.video.model.config import GeneratorConfig
 from faithfusion.video.model.generator import Generator
+from faithfusion.video.model.memory import tiles_of
 from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.plan.plan_bytes import (
     ResidentBytes,
@@ -88,6 +89,13 @@ class PlanRequest:
             raise InputError("micro_batch", self.micro_batch, "at least 1 window")
         if self.references < 1:
             raise InputError("references", self.references, "at least 1 view")
+        tiles_of(self.memory, self.generator.spec.stride)
+
+    @property
+    def tiles(self) -> Tiles:
+        """The configured tiles of the codec, or the usual ones to compare with."""
+        configured = tiles_of(self.memory, self.generator.spec.stride)
+        return configured or Tiles(DEFAULT_TILE, self.memory.vae_tile_overlap)
 
 
 @dataclass(frozen=True)
@@ -171,14 +179,8 @@ def _plan_training(generator: Generator, request: PlanRequest) -> TrainingPlan:
 def _plan_codec(generator: Generator, request: PlanRequest) -> CodecPlan:
     codec, size = generator.codec, request.size
     encode, decode = (trace_codec(codec, size, decode=decode) for decode in (False, True))
-    tiles = tiles_of(request.memory)
-    tiled = (trace_codec_in_tiles(codec, size, tiles, decode=decode) for decode in (False, True))
+    tiled = (trace_codec_in_tiles(codec, size, request.tiles, decode=decode) for decode in (False, True))
     return CodecPlan(encode, decode, *tiled)
-
-
-def tiles_of(memory: MemoryConfig) -> Tiles:
-    """The configured tiles, or the usual ones to compare with."""
-    return Tiles(memory.vae_tile_pixels or DEFAULT_TILE, memory.vae_tile_overlap)
 
 
 def generator_to_plan(model: str, branch: str = "", blocks: int = 0, lora: int = 0) -> GeneratorConfig:
@@ -209,7 +211,7 @@ def request_of(
     active = options.active if isinstance(options.active, list) else [options.active]
     return PlanRequest(
         generator=generator,
-        size=ClipSize(options.frames, options.height, options.width),
+        size=ClipSize(options.frames, options.height, options.width, generator.spec),
         active=tuple(active),
         references=options.references,
         memory=options.memory,

@@ -5,20 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from faithfusion.clips.clip_config import CHUNK_FRAMES
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.conditioning import (
-    EIG_CHANNELS,
-    LatentConditions,
-    vace_channels,
-    warped_channels,
-)
+from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import (
     BranchConfig,
     CodecConfig,
@@ -32,12 +26,10 @@ from faithfusion.video.model.lora import is_lora_name
 from faithfusion.video.model.memory import cast_weights
 from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.model.reference_attention import ReferenceViews
-from faithfusion.video.model.time_schedule import PATCH
-from faithfusion.video.model.vae import DOWNSAMPLING
+from faithfusion.video.model.spec import BackboneSpec
 from faithfusion.video.weights.generator_file import load_generator
 from faithfusion.video.weights.open_generator import SHIPPED_WEIGHTS, weights_path
 
-TOKEN_PIXELS = PATCH * DOWNSAMPLING
 WAN_TEXT_DIM, WAN_TEXT_TOKENS = 4096, 512
 SMALL = WanConfig(num_layers=30, num_heads=12, head_dim=128, ffn_dim=8960, text_dim=WAN_TEXT_DIM)
 LARGE = WanConfig(num_layers=40, num_heads=40, head_dim=128, ffn_dim=13824, text_dim=WAN_TEXT_DIM)
@@ -57,30 +49,33 @@ class ClipSize:
         frames: 4k + 1.
         height: a multiple of 16.
         width: a multiple of 16.
+        spec: what the generator makes of a clip; 4 and 16 above are Wan2.1's.
     """
 
     frames: int = 49
     height: int = 480
     width: int = 832
+    spec: BackboneSpec = field(default_factory=BackboneSpec)
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.frames % CHUNK_FRAMES != 1:
-            raise InputError("frames", self.frames, "4k + 1 frames (1, 5, 9, ..., 49, 81, ...)")
-        for name in ("height", "width"):
-            side = getattr(self, name)
-            if side < TOKEN_PIXELS or side % TOKEN_PIXELS:
-                raise InputError(name, side, f"a multiple of {TOKEN_PIXELS} pixels")
+        self.spec.latent_size(self.frames, self.height, self.width)
 
     @property
     def latent(self) -> tuple[int, int, int]:
         """Frames, rows and columns of the latents."""
-        return (self.frames - 1) // CHUNK_FRAMES + 1, self.height // DOWNSAMPLING, self.width // DOWNSAMPLING
+        return self.spec.latent_size(self.frames, self.height, self.width)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Frames, rows and columns of the tokens."""
+        frames, rows, columns = self.latent
+        return frames, rows // self.spec.patch, columns // self.spec.patch
 
     @property
     def tokens(self) -> int:
         """Tokens of the transformer."""
-        frames, rows, columns = self.latent
-        return frames * (rows // PATCH) * (columns // PATCH)
+        frames, rows, columns = self.grid
+        return frames * rows * columns
 
 
 def known_model(name: str) -> GeneratorConfig:
@@ -168,9 +163,8 @@ def empty_conditions(
     """Conditions of `batch` windows in float32, unset; `place` is entered where they are made: a FakeTensorMode or a
     device. phi is real and on the CPU, since what is computed depends on its values: 1 for the first `active` of the
     tokens, else 0."""
-    frames, rows, columns = size.latent
     is_active = torch.arange(size.tokens) < round(active * size.tokens)
-    phi = is_active.float().reshape(1, frames, rows // PATCH, columns // PATCH).repeat(batch, 1, 1, 1)
+    phi = is_active.float().reshape(1, *size.grid).repeat(batch, 1, 1, 1)
 
     def grid(channels: int) -> Tensor:
         return torch.empty(batch, channels, *size.latent)
@@ -179,18 +173,18 @@ def empty_conditions(
         channels = config.codec.latent_channels
         return LatentConditions(
             render_latent=grid(channels),
-            eig_block=grid(EIG_CHANNELS),
+            eig_block=grid(config.spec.eig_channels),
             phi=phi,
-            vace=grid(vace_channels(channels)) if config.branch.init == "vace" else None,
+            vace=grid(config.spec.vace_channels) if config.branch.init == "vace" else None,
             inverse_depth=grid(1) if config.branch.depth else None,
-            warped=grid(config.branch.warped * warped_channels(channels)) if config.branch.warped else None,
+            warped=grid(config.branch.warped * config.spec.warped_channels) if config.branch.warped else None,
             references=_empty_references(channels, size, batch, references) if config.branch.references else None,
         )
 
 
 def _empty_references(channels: int, size: ClipSize, batch: int, count: int) -> ReferenceViews:
-    frames, rows, columns = size.latent
-    tokens = rows // PATCH, columns // PATCH
+    _, rows, columns = size.latent
+    frames, *tokens = size.grid
     return ReferenceViews(
         latent=torch.empty(batch, count, channels, rows, columns),
         rays=torch.empty(batch, count, 6, *tokens),

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from faithfusion.video.model.codec_tiles import Tiles, spans
+from faithfusion.video.model.codecs.base import NormalisedCodec
+from faithfusion.video.model.codecs.tiles import Tiles, spans
 from faithfusion.video.model.config import GeneratorConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name
 from faithfusion.video.model.memory_config import MemoryConfig
-from faithfusion.video.model.vae import NormalisedCodec
 from faithfusion.video.plan.plan_models import ClipSize, empty_conditions, fake_generator, num_bytes, tensors_of
 from faithfusion.video.plan.plan_trace import Trace, Tracer
 
@@ -168,9 +168,9 @@ def _codec_input(codec: NormalisedCodec, size: ClipSize, *, decode: bool) -> Ten
 def trace_codec_in_tiles(codec: NormalisedCodec, size: ClipSize, tiles: Tiles, *, decode: bool) -> CodecTrace:
     """The same in tiles, from one run on one of them, because all cost the same: beside the clip, the result and its
     weights there is one tile at work at a time."""
-    rows, columns = spans(size.height, tiles), spans(size.width, tiles)
+    rows, columns = (spans(side, tiles, codec.stride) for side in (size.height, size.width))
     sides = (side.stop - side.start for side in (rows[0], columns[0]))
-    part = ClipSize(size.frames, *sides)
+    part = ClipSize(size.frames, *sides, size.spec)
     codec.tiles = None
     tile = trace_codec(codec, part, decode=decode)
     source, own = (num_bytes([_codec_input(codec, each, decode=decode)]) for each in (size, part))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faithfusion.video.plan.plan import OFFLOADS, CodecPlan, Plan, TrainingPlan, tiles_of
+from faithfusion.video.plan.plan import OFFLOADS, CodecPlan, Plan, TrainingPlan
 from faithfusion.video.plan.plan_steps import CodecTrace, SamplingTrace
 from faithfusion.video.plan.plan_trace import ATTENTION, Trace
 
@@ -77,7 +77,7 @@ def _sampling_memory(plan: Plan) -> list[str]:
     for label, whole, tiled in _codec_rows(plan.codec) if plan.codec else []:
         weights = [plan.resident[kind].codec for kind in OFFLOADS]
         lines.append(_row(f"peak, VAE {label}", _cells([value + whole.peak_bytes for value in weights])))
-        tile = tiles_of(plan.request.memory).pixels
+        tile = plan.request.tiles.pixels
         cells = _cells([value + tiled.peak_bytes for value in weights])
         lines.append(_row(f"peak, VAE {label}, tiles of {tile}", cells))
     return lines

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.model.codecs.wan import WanVae
 from faithfusion.video.model.config import GeneratorConfig, WanConfig
 from faithfusion.video.model.generator import Generator, build_generator
 from faithfusion.video.model.memory import keeps_float32
-from faithfusion.video.model.time_schedule import PATCH
-from faithfusion.video.model.vae import WanVae
 from faithfusion.video.model.wan import WanBackbone, build_backbone
 from faithfusion.video.weights.pretrained import load_backbone, load_vace_adapter, load_vae
 from faithfusion.video.weights.prompt import load_prompt_file
@@ -61,14 +60,14 @@ def empty_backbone(config: WanConfig, latent_channels: int) -> WanBackbone:
 
 
 def _rope(config: WanConfig) -> nn.Module:
-    return WanRotaryPosEmbed(config.head_dim, (1, PATCH, PATCH), config.rope_max_len)
+    return WanRotaryPosEmbed(config.head_dim, (1, config.patch, config.patch), config.rope_max_len)
 
 
 def _public_codec(config: GeneratorConfig) -> WanVae:
     if config.codec.name != "wan":
         raise InputError("generator.codec.name", config.codec.name, "wan, because public weights are given")
     weights = load_vae(config.pretrained.codec_source, config.codec.wan, config.codec.latent_channels)
-    codec = WanVae(config.codec.latent_channels, config.codec.wan)
+    codec = WanVae(config.codec)
     codec.vae.load_state_dict({name: value.float() for name, value in weights.state.items()})
     codec.set_statistics(torch.tensor(weights.latents_mean), torch.tensor(weights.latents_std))
     return codec

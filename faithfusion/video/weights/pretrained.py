@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.conditioning import vace_channels
 from faithfusion.video.model.config import WanConfig, WanVaeConfig
+from faithfusion.video.model.spec import BackboneSpec
 from faithfusion.video.weights.weight_files import (
     Part,
     WeightFiles,
@@ -69,7 +69,7 @@ def load_vace_adapter(
     """
     weights, found = inspect_source(source, "transformer")
     require_kind(found, ("vace", "vace_adapter"), weights.where)
-    _require_sizes(weights, found, config, {"context": vace_channels(latent_channels)})
+    _require_sizes(weights, found, config, {"context": BackboneSpec(latent_channels).vace_channels})
     layers = vace_layers(found.symbols["adapters"], config.num_layers, weights)
     return VaceWeights(read_tensors(weights, _part_of(found, adapter=True), dtype), layers)
 

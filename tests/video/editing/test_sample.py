@@ -32,7 +32,9 @@ class PointTarget:
         self, x_t: torch.Tensor, time: torch.Tensor, conditions: LatentConditions, *, path: str, **_: object
     ) -> torch.Tensor:
         self.times.append(float(time[0]))
-        left = time.reshape(-1, 1, 1, 1, 1) * (path_phi(path, conditions.phi) if path == "per_token" else 1.0)
+        left = time.reshape(-1, 1, 1, 1, 1) * (
+            path_phi(path, conditions.phi, conditions.render_latent) if path == "per_token" else 1.0
+        )
         return (x_t - self.x0) / left.clamp_min(1e-9)
 
 
@@ -50,7 +52,7 @@ def test_active_tokens_reach_the_truth_and_the_others_stay_the_render(path: str,
     target = PointTarget(torch.randn_like(conditions.render_latent), path)
     result = sample(target, conditions, SamplerConfig(steps=6, renoise=renoise), make_generator(0, "test"))
     lowest = TINY.schedule.min_time if path == "hold" else 1e-3
-    moving = (path_phi(path, conditions.phi) >= lowest).expand_as(result)
+    moving = (path_phi(path, conditions.phi, conditions.render_latent) >= lowest).expand_as(result)
     torch.testing.assert_close(result[moving], target.x0[moving], atol=1e-5, rtol=1e-5)
     assert torch.equal(result[~moving], conditions.render_latent[~moving])
 
@@ -153,7 +155,7 @@ def test_hold_works_with_weights_of_any_path() -> None:
     generator = tiny_generator(trained=True, schedule__path="bridge")
     conditions = latent_conditions(generator, [tiny_window()])
     result = sample(generator, conditions, SamplerConfig(path="hold", steps=2), make_generator(0, "noise"))
-    held = (token_to_latent(conditions.phi) < generator.config.schedule.min_time).expand_as(result)
+    held = (token_to_latent(conditions.phi, result) < generator.config.schedule.min_time).expand_as(result)
     assert torch.equal(result[held], conditions.render_latent[held]) and result.isfinite().all()
 
 

@@ -20,7 +20,7 @@ def test_at_step_0_the_generator_is_exactly_the_backbone(extras: dict[str, bool]
     x_t, time = torch.randn_like(conditions.render_latent), torch.tensor([0.6])
     inputs = block_inputs(generator.backbone, x_t, TokenTimes(time[:, None]), generator.prompt[None])
     tokens = patchify(generator.backbone.patch_embedding, x_t)
-    expected = unpatchify(wan_forward(generator.backbone, tokens, inputs), inputs, x_t)
+    expected = unpatchify(wan_forward(generator.backbone, tokens, inputs), inputs, x_t, 2)
     assert expected.abs().mean() > 0.1
     assert torch.equal(generator.velocity(x_t, time, conditions), expected)
 

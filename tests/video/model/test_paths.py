@@ -73,9 +73,9 @@ def test_one_step_along_the_true_velocity_is_exact_and_leads_to_the_truth(path: 
 def test_where_the_render_is_right_the_bridge_is_the_backbones_own_flow() -> None:
     x0, _, noise, time, phi = draws()
     state = path_state("bridge", x0, x0, noise, time, phi)
-    tau = path_phi("bridge", phi) * time.reshape(-1, 1, 1, 1, 1)
+    tau = path_phi("bridge", phi, x0) * time.reshape(-1, 1, 1, 1, 1)
     torch.testing.assert_close(state.x_t, (1 - tau) * x0 + tau * noise)
-    torch.testing.assert_close(state.target, network_scale("bridge", phi) * (noise - x0))
+    torch.testing.assert_close(state.target, network_scale("bridge", phi, x0) * (noise - x0))
 
 
 def test_at_phi_1_all_paths_are_the_same() -> None:
@@ -91,7 +91,7 @@ def test_the_bridge_starts_at_the_render_as_noisy_as_eig_says() -> None:
     start = path_state("bridge", x0, render, noise, torch.ones(2, dtype=torch.float64), phi).x_t
     again = path_state("bridge", torch.zeros_like(x0), render, noise, torch.ones(2, dtype=torch.float64), phi).x_t
     torch.testing.assert_close(start, again, msg="nothing of the truth is in it")
-    certain = path_phi("bridge", phi).expand_as(x0) == 0
+    certain = path_phi("bridge", phi, x0).expand_as(x0) == 0
     assert torch.equal(start[certain], render[certain])
 
 

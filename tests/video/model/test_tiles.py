@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.model.codec_tiles import Tiles, in_tiles, spans
+from faithfusion.video.model.codecs.base import NormalisedCodec, build_codec
+from faithfusion.video.model.codecs.tiles import Tiles, in_tiles, spans
 from faithfusion.video.model.config import CodecConfig, TinyVaeConfig, WanVaeConfig
 from faithfusion.video.model.memory import set_tiles
 from faithfusion.video.model.memory_config import MemoryConfig
-from faithfusion.video.model.vae import NormalisedCodec, build_codec
 
 
 def codec_of(name: str, *, local: bool = False) -> NormalisedCodec:
@@ -26,7 +26,7 @@ def codec_of(name: str, *, local: bool = False) -> NormalisedCodec:
 @pytest.mark.parametrize("side", [8, 40, 64, 72, 80, 104, 480, 832, 1288])
 @pytest.mark.parametrize(("pixels", "overlap"), [(64, 16), (64, 0), (256, 64), (256, 128)])
 def test_spans_cover_a_side_with_tiles_of_one_size(side: int, pixels: int, overlap: int) -> None:
-    row = spans(side, Tiles(pixels, overlap))
+    row = spans(side, Tiles(pixels, overlap), 8)
     covered = torch.zeros(side)
     for span in row:
         covered[span.start : span.stop] += 1
@@ -94,7 +94,7 @@ def test_tiles_differ_from_the_whole_frame_only_near_their_borders() -> None:
     latents = codec.encode(video)
     frames = codec.decode(latents)
     set_tiles(codec, MemoryConfig(vae_tile_pixels=256, vae_tile_overlap=112))
-    alone = spans(400, codec.tiles)[
+    alone = spans(400, codec.tiles, codec.stride)[
         1
     ].start  # pixels that belong to the first tile only; its border is beyond what a cell sees
     torch.testing.assert_close(codec.encode(video)[..., : alone // 8], latents[..., : alone // 8], atol=1e-5, rtol=1e-4)
@@ -128,4 +128,4 @@ def test_closer_to_the_whole_frame_than_the_tiles_of_diffusers() -> None:
 @pytest.mark.parametrize(("pixels", "overlap"), [(8, 0), (60, 8), (64, 12), (64, 64), (64, -8)])
 def test_bad_tiles(pixels: int, overlap: int) -> None:
     with pytest.raises(InputError, match="memory.vae_tile"):
-        MemoryConfig(vae_tile_pixels=pixels, vae_tile_overlap=overlap)
+        set_tiles(codec_of("tiny"), MemoryConfig(vae_tile_pixels=pixels, vae_tile_overlap=overlap))

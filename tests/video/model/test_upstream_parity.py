@@ -9,7 +9,8 @@ import tiny_wan_weights as tiny
 import torch
 from torch import Tensor, nn
 
-from faithfusion.video.model.vae import WanVae
+from faithfusion.video.model.codecs.wan import WanVae
+from faithfusion.video.model.config import CodecConfig
 from faithfusion.video.model.wan import (
     TIME_SCALE,
     TokenTimes,
@@ -70,7 +71,7 @@ def test_dit(time: float) -> None:
     backbone, latents = WanBackbone(model), given["latents"]
     read = block_inputs(backbone, latents, TokenTimes(given["timestep"][:, None] / TIME_SCALE), given["context"])
     found = wan_forward(backbone, patchify(backbone.patch_embedding, latents), read)
-    report(f"DiT at time {time:.0f}, ours against DiffSynth", unpatchify(found, read, latents), expected)
+    report(f"DiT at time {time:.0f}, ours against DiffSynth", unpatchify(found, read, latents, 2), expected)
 
 
 @torch.no_grad()
@@ -97,7 +98,7 @@ def test_vae() -> None:
     scale = [torch.tensor(tiny.MEAN), 1.0 / torch.tensor(tiny.STD)]
     video = torch.rand(1, 3, 9, 32, 16) * 2.0 - 1.0
     model = loaded(AutoencoderKLWan(tiny.BASE, z_dim=tiny.LATENT, num_res_blocks=1), vae.state_dict(), "vae")
-    codec = WanVae(tiny.LATENT, tiny.VAE).eval()
+    codec = WanVae(CodecConfig("wan", tiny.LATENT, wan=tiny.VAE)).eval()
     codec.vae.load_state_dict(to_diffusers(vae.state_dict(), "vae"))
     codec.set_statistics(torch.tensor(tiny.MEAN), torch.tensor(tiny.STD))
 

@@ -13,7 +13,7 @@ from tiny_public_weights import upstream_vace
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 from faithfusion.video.editing.encode import latent_conditions, to_video
-from faithfusion.video.model.conditioning import regenerate_mask, vace_channels
+from faithfusion.video.model.conditioning import regenerate_mask
 from faithfusion.video.model.generator import Generator
 
 CHANNELS = TINY.codec.latent_channels
@@ -94,6 +94,6 @@ def test_everything_of_ours_starts_at_zero_and_learns() -> None:
     conditions = dataclasses.replace(latent_conditions(generator, [window]))
     x_t = torch.randn_like(conditions.render_latent)
     generator.velocity(x_t, torch.tensor([0.5]), conditions).square().mean().backward()
-    new = generator.branch.patch_embedding.weight.grad[:, vace_channels(CHANNELS) :]
-    assert (generator.branch.patch_embedding.weight[:, vace_channels(CHANNELS) :] == 0).all()
+    new = generator.branch.patch_embedding.weight.grad[:, generator.config.spec.vace_channels :]
+    assert (generator.branch.patch_embedding.weight[:, generator.config.spec.vace_channels :] == 0).all()
     assert new.abs().amax((0, 2, 3, 4)).min() >= 0 and new.abs().max() > 0

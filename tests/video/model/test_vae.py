@@ -5,8 +5,8 @@ import torch
 from reference.flow import chunk_of
 from tiny_generator import TINY_VAE
 
+from faithfusion.video.model.codecs.base import NormalisedCodec, build_codec
 from faithfusion.video.model.config import CodecConfig, WanVaeConfig
-from faithfusion.video.model.vae import NormalisedCodec, build_codec
 
 CONFIGS = {
     "tiny": CodecConfig(name="tiny", latent_channels=8, tiny=TINY_VAE),

@@ -26,7 +26,7 @@ CHANNELS, TOKENS = 8, 18
 def run(backbone: WanBackbone, latents: torch.Tensor, times: TokenTimes, prompt: torch.Tensor) -> torch.Tensor:
     inputs = block_inputs(backbone, latents, times, prompt)
     tokens = patchify(backbone.patch_embedding, latents)
-    return unpatchify(wan_forward(backbone, tokens, inputs), inputs, latents)
+    return unpatchify(wan_forward(backbone, tokens, inputs), inputs, latents, 2)
 
 
 def test_parameters_are_named_as_upstream() -> None:
@@ -85,7 +85,7 @@ def test_chosen_tokens_attend_among_themselves_at_their_own_places() -> None:
     inputs = block_inputs(backbone, latents, times, prompt, chosen=chosen)
     tokens = patchify(backbone.patch_embedding, latents, chosen)
     torch.testing.assert_close(tokens, inputs.choose(patchify(backbone.patch_embedding, latents)))
-    found = unpatchify(wan_forward(backbone, tokens, inputs), inputs, latents)
+    found = unpatchify(wan_forward(backbone, tokens, inputs), inputs, latents, 2)
     assert (found[:, :, [0, 2]] == 0).all()
     # rotary positions are relative: the same frame alone, moved to the first place, gives the same
     alone = run(backbone, latents[:, :, 1:2], times, prompt)

@@ -14,7 +14,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from faithfusion.video.model.codec_tiles import Tiles
+from faithfusion.video.model.codecs.base import build_codec
+from faithfusion.video.model.codecs.tiles import Tiles
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import (
     BranchConfig,
@@ -26,7 +27,6 @@ from faithfusion.video.model.config import (
 )
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory_config import MemoryConfig
-from faithfusion.video.model.vae import build_codec
 from faithfusion.video.plan.plan import PlanRequest, make_plan
 from faithfusion.video.plan.plan_bytes import ZeroSettings, trained_bytes, zero_settings
 from faithfusion.video.plan.plan_models import (

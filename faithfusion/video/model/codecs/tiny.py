@@ -1,12 +1,6 @@
-"""Video codecs: Wan2.1's causal VAE and a small convolutional one for CPU, behind one configuration.
-
-Both take 4k + 1 frames to k + 1 latent frames; latent frame 0 holds frame 0, latent frame i frames 4i - 3 .. 4i.
-"""
+"""A small convolutional codec that a CPU can train and run."""
 
 from __future__ import annotations
-
-from abc import ABC, abstractmethod
-from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -14,99 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faithfusion.clips.clip_config import CHUNK_FRAMES
-from faithfusion.video.model.codec_tiles import Tiles, in_tiles
-from faithfusion.video.model.config import CodecConfig, TinyVaeConfig, WanVaeConfig
-from faithfusion.video.model.memory_config import CELL_PIXELS
+from faithfusion.video.model.codecs.base import NormalisedCodec
+from faithfusion.video.model.config import CodecConfig
 
-DOWNSAMPLING = CELL_PIXELS  # pixels per latent cell along each side
-
-
-class VideoCodec(Protocol):
-    """Deterministic video <-> latent mapping; latents have zero mean and unit variance per channel."""
-
-    def encode(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
-        """Video in [-1, 1], T = 4k + 1, H and W multiples of 8, to normalised latents (the posterior mean)."""
-        ...
-
-    def decode(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
-        """Normalised latents to video in [-1, 1] (the tiny codec may go a little beyond)."""
-        ...
-
-
-class NormalisedCodec(nn.Module, ABC):
-    """Latent statistics as buffers around `encode_raw` and `decode_raw` of a subclass. `tiles`: how `encode` and
-    `decode` cut a clip (`video.model.codec_tiles`), None for whole frames."""
-
-    latents_mean: Tensor
-    latents_std: Tensor
-
-    def __init__(self, latent_channels: int) -> None:
-        super().__init__()
-        self.tiles: Tiles | None = None
-        self.register_buffer("latents_mean", torch.zeros(latent_channels))
-        self.register_buffer("latents_std", torch.ones(latent_channels))
-
-    @abstractmethod
-    def encode_raw(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
-        """Latents before normalisation (what a codec trainer regularises)."""
-
-    @abstractmethod
-    def decode_raw(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
-        """Video from latents before normalisation."""
-
-    def encode(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
-        """See `VideoCodec.encode`."""
-        _check_video(video)
-        mean, std = self._statistics()
-        raw = in_tiles(self.encode_raw, video.to(self._dtype), self.tiles, 1, DOWNSAMPLING)
-        return (raw - mean) / std
-
-    def decode(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
-        """See `VideoCodec.decode`."""
-        mean, std = self._statistics()
-        return in_tiles(self.decode_raw, (latents * std + mean).to(self._dtype), self.tiles, DOWNSAMPLING, 1)
-
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        return self.latents_mean.float()[:, None, None, None], self.latents_std.float()[:, None, None, None]
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
-
-    def set_statistics(self, mean: Float[Tensor, " c"], std: Float[Tensor, " c"]) -> None:
-        """Stores the channel statistics of raw latents, measured on training clips."""
-        self.latents_mean.copy_(mean)
-        self.latents_std.copy_(std)
-
-
-def _check_video(video: Tensor) -> None:
-    frames, height, width = video.shape[-3:]
-    if frames % CHUNK_FRAMES != 1 or height % DOWNSAMPLING or width % DOWNSAMPLING:
-        raise ValueError(f"video of {frames}x{height}x{width}: need 4k + 1 frames and sides that are multiples of 8")
-
-
-class WanVae(NormalisedCodec):
-    """diffusers' `AutoencoderKLWan` at any size, posterior mean only."""
-
-    def __init__(self, latent_channels: int, config: WanVaeConfig) -> None:
-        super().__init__(latent_channels)
-        from diffusers import AutoencoderKLWan  # seconds to import, not needed by the tiny codec
-
-        halves_time = [False, True, True]
-        self.vae = AutoencoderKLWan(
-            base_dim=config.base_dim,
-            z_dim=latent_channels,
-            dim_mult=list(config.dim_mult),
-            num_res_blocks=config.num_res_blocks,
-            temperal_downsample=halves_time,
-        )
-
-    def encode_raw(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
-        return self.vae.encode(video).latent_dist.mode()
-
-    def decode_raw(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
-        return self.vae.decode(latents).sample
+STRIDE, CHUNK_FRAMES = 8, 4
 
 
 class ResidualBlock(nn.Module):
@@ -132,8 +37,12 @@ class TinyVae(NormalisedCodec):
     nothing crosses a chunk's border. Frame 0 is repeated to fill its chunk.
     """
 
-    def __init__(self, latent_channels: int, config: TinyVaeConfig) -> None:
-        super().__init__(latent_channels)
+    stride = STRIDE
+    chunk_frames = CHUNK_FRAMES
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__(config.latent_channels)
+        latent_channels, config = config.latent_channels, config.tiny
         quarter, eighth, folded = config.width_quarter, config.width_eighth, config.width_chunk
         self.frame_encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
@@ -164,19 +73,19 @@ class TinyVae(NormalisedCodec):
             _zeroed(_conv3(quarter, 48)),
             nn.PixelShuffle(4),
         )
-        block, side = 3 * CHUNK_FRAMES, DOWNSAMPLING
+        block, side = 3 * CHUNK_FRAMES, STRIDE
         self.block_encoder = nn.Conv2d(block, latent_channels, side, stride=side)
         self.block_decoder = nn.ConvTranspose2d(latent_channels, block, side, stride=side)
         _start_as_dct(self.block_encoder, self.block_decoder)
 
-    def encode_raw(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k h8 w8"]:
+    def encode_raw(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c k y x"]:
         batch = video.shape[0]
         features = self.frame_encoder(rearrange(video, "b c t h w -> (b t) c h w"))
         features = rearrange(features, "(b t) c h w -> b c t h w", b=batch)
         latents = self.block_encoder(_fold_chunks(video)) + self.chunk_encoder(_fold_chunks(features))
         return rearrange(latents, "(b k) c h w -> b c k h w", b=batch)
 
-    def decode_raw(self, latents: Float[Tensor, "b c k h8 w8"]) -> Float[Tensor, "b 3 t h w"]:
+    def decode_raw(self, latents: Float[Tensor, "b c k y x"]) -> Float[Tensor, "b 3 t h w"]:
         batch = latents.shape[0]
         latents = rearrange(latents, "b c k h w -> (b k) c h w")
         features = _unfold_chunks(self.chunk_decoder(latents), batch)
@@ -205,9 +114,9 @@ def _start_as_dct(encoder: nn.Conv2d, decoder: nn.ConvTranspose2d) -> None:
     The basis is orthonormal, so latent distances are pixel distances; the rotation gives every channel about unit
     variance without raising faint fine detail to the weight of brightness.
     """
-    time, side = _dct_matrix(CHUNK_FRAMES), _dct_matrix(DOWNSAMPLING)
+    time, side = _dct_matrix(CHUNK_FRAMES), _dct_matrix(STRIDE)
     luma_chroma = F.normalize(torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]))
-    frequency = [torch.arange(n).float().square() for n in (CHUNK_FRAMES, DOWNSAMPLING, DOWNSAMPLING)]
+    frequency = [torch.arange(n).float().square() for n in (CHUNK_FRAMES, STRIDE, STRIDE)]
     squared = 2.0 * frequency[0][:, None, None] + frequency[1][:, None] + frequency[2]
     variance = torch.tensor([1.0, 0.03, 0.03])[:, None, None, None] / (0.25 + squared) ** 1.5  # of natural video
     best = variance.flatten().topk(encoder.out_channels).indices
@@ -239,10 +148,3 @@ def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _blocks(channels: int, count: int) -> list[ResidualBlock]:
     return [ResidualBlock(channels) for _ in range(count)]
-
-
-def build_codec(config: CodecConfig) -> NormalisedCodec:
-    """The codec named by the configuration, randomly initialised."""
-    if config.name == "wan":
-        return WanVae(config.latent_channels, config.wan)
-    return TinyVae(config.latent_channels, config.tiny)

@@ -14,12 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.video.model.memory_config import CELL_PIXELS
-
 
 @dataclass(frozen=True)
 class Tiles:
-    """Square tiles, in pixels, multiples of CELL_PIXELS; neighbours overlap by at least `overlap`."""
+    """Square tiles, in pixels, multiples of the codec's stride; neighbours overlap by at least `overlap`."""
 
     pixels: int
     overlap: int
@@ -48,13 +46,14 @@ class Span:
         return torch.minimum(rising, falling)
 
 
-def spans(side: int, tiles: Tiles) -> list[Span]:
-    """The fewest tiles that cover `side` pixels with the asked overlap, evenly spread."""
+def spans(side: int, tiles: Tiles, stride: int) -> list[Span]:
+    """The fewest tiles that cover `side` pixels with the asked overlap, evenly spread. Each begins and ends with a
+    latent cell of `stride` pixels."""
     if side <= tiles.pixels:
         return [Span(0, side, 0, 0)]
     count = math.ceil((side - tiles.overlap) / (tiles.pixels - tiles.overlap))
-    steps = (side - tiles.pixels) // CELL_PIXELS
-    starts = [round(index * steps / (count - 1)) * CELL_PIXELS for index in range(count)]
+    steps = (side - tiles.pixels) // stride
+    starts = [round(index * steps / (count - 1)) * stride for index in range(count)]
     stops = [start + tiles.pixels for start in starts]
     befores = [0, *(stop - start for stop, start in zip(stops, starts[1:], strict=False))]
     return [
@@ -76,8 +75,9 @@ def in_tiles(
     if tiles is None or max(height, width) <= tiles.pixels:
         return function(values).float()
     result = total = None
-    for row in spans(height, tiles):
-        for column in spans(width, tiles):
+    stride = max(cell, result_cell)
+    for row in spans(height, tiles, stride):
+        for column in spans(width, tiles, stride):
             part = function(values[..., row.cells(cell), column.cells(cell)])
             weight = (row.weights(result_cell)[:, None] * column.weights(result_cell)).to(part.device)
             if result is None or total is None:
