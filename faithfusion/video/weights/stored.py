@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from faithfusion.config import to_plain
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.typed_values import from_plain
 
 PROFILE_FIELDS = ("expected_sq_error", "editor_sq_error")  # in every file ever written
 T = TypeVar("T")
@@ -83,12 +83,10 @@ def load_exactly(path: Path, module: nn.Module, tensors: Mapping[str, Tensor], e
 def read_strictly(config_class: type[T], text: str, path: Path, required: Iterable[str]) -> T:
     """JSON to a frozen dataclass: `required` fields have to be there, younger ones take their default, none may be
     unknown."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(config_class, "value")
     try:
         given = json.loads(text)
-        value = parser.instantiate_classes(parser.parse_object({"value": given})).value
-    except (ArgumentError, ValueError, TypeError, KeyError) as error:
+        value = from_plain(config_class, given, config_class.__name__)
+    except (ValueError, TypeError) as error:
         found = " ".join(str(error).split())[:300]
         raise InputError(path, found, f"a valid {config_class.__name__} in the header") from None
     stored, read = _flat(given), _flat(to_plain(value))
