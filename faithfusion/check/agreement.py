@@ -25,6 +25,10 @@ from faithfusion.types import Camera
 SHADING_SHARE = 1 / 60  # radius of the blur that is taken away, in image widths
 CELL_PX = 3  # a point is hidden if another one in its cell is clearly nearer
 HIDDEN_SHARE, HIDDEN_M = 0.05, 0.2
+WORK_PX = 480  # largest width at which images are compared with LiDAR, pixels
+COLOR_TRAVEL_M = 2.5  # ego motion between two images compared through LiDAR points, metres
+MIN_COLOR_POINTS = 100  # points seen in both images, fewer say nothing
+MIN_TEXTURE = 0.005  # contrast of an image at the points, below which it says nothing
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class ViewShelf:
     def _read(self, t: int, name: str) -> View:
         clip, frame = self._evidence.clip, self._evidence.clip.frame(t, name)
         image = load_image(frame).mean(-1)
-        camera = resize_camera(frame.camera, min(self._evidence.limits.work_px, frame.camera.width))
+        camera = resize_camera(frame.camera, min(WORK_PX, frame.camera.width))
         small = F.interpolate(image[None, None], (camera.height, camera.width), mode="area")[0]
         contrast = without_shading(small, max(2, round(camera.width * SHADING_SHARE)))[0]
         return View(contrast, camera, clip.world_from_ego[t])
@@ -81,7 +85,7 @@ def pairs_in_time(evidence: Evidence, shelf: ViewShelf, name: str) -> list[Pair]
     """The camera with itself, `color_travel_m` apart; only where there is a scan."""
     return [
         Pair(shelf.view(t, name), shelf.view(s, name), evidence.points_world(t))
-        for t, s in evidence.moving_pairs(evidence.limits.color_travel_m)
+        for t, s in evidence.moving_pairs(COLOR_TRAVEL_M)
         if evidence.clip.lidar_paths[t] is not None
     ]
 
@@ -94,23 +98,23 @@ def pairs_across(evidence: Evidence, shelf: ViewShelf, names: tuple[str, str]) -
     ]
 
 
-def agreement(evidence: Evidence, pairs: list[Pair], reading: Reading | None = None) -> float | None:
+def agreement(pairs: list[Pair], reading: Reading | None = None) -> float | None:
     """Median correlation over the pairs that say something; None if none does, 0 if a reading leaves no points."""
-    found = [correlation(pair if reading is None else reading(pair), evidence) for pair in pairs]
+    found = [correlation(pair if reading is None else reading(pair)) for pair in pairs]
     values = [value for value in found if value is not None]
     return float(torch.tensor(values).median()) if values else None
 
 
-def correlation(pair: Pair, evidence: Evidence) -> float | None:
+def correlation(pair: Pair) -> float | None:
     """Correlation of the contrast at the points both views see; None for too few points or images without contrast."""
     uv_first, seen_first = visible_points(pair.points_world, pair.first.camera)
     uv_second, seen_second = visible_points(pair.points_world, pair.second.camera)
     both = seen_first & seen_second
-    if int(both.sum()) < evidence.limits.min_color_points:
+    if int(both.sum()) < MIN_COLOR_POINTS:
         return None
     a, b = sample(pair.first.contrast, uv_first[both]), sample(pair.second.contrast, uv_second[both])
     a, b = a - a.mean(), b - b.mean()
-    if min(a.std(), b.std()) < evidence.limits.min_texture:
+    if min(a.std(), b.std()) < MIN_TEXTURE:
         return None
     return float((a * b).mean() / (a.std(correction=0) * b.std(correction=0)))
 

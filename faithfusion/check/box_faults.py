@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from faithfusion.check.evidence import Evidence
+from faithfusion.check.evidence import MAX_SPEED_M_S, MIN_TRAVEL_M, Evidence
 from faithfusion.check.findings import Finding, Level, broken, count, note
 from faithfusion.types import Track
 
@@ -19,6 +19,14 @@ GROUND_PERCENTILE = 10
 MIN_GROUND_POINTS = 5
 HALF_SLACK_M = 0.3
 MIN_BOXES = 3  # fewer say nothing
+BOX_RANGE_M = 30.0  # boxes farther from the ego than this are not compared with LiDAR, metres
+MIN_BOX_POINTS = 3  # points that make a box seen
+MIN_BOXES_SEEN = 0.4  # share of the near boxes that hold points
+BOX_GAIN = 1.5  # another reading must hold LiDAR points in this many times as many boxes
+MAX_BOX_GROUND_M = 0.45  # largest distance between the boxes' bottoms and the ground around them, metres
+MAX_SWAPPED_SHARE = 0.5  # share of vehicles wider than long
+MAX_BOX_COURSE_DEG = 45.0  # largest angle between a box's x axis and its motion, degrees
+MAX_BOX_M = 30.0  # longest edge of a box, metres
 
 
 @dataclass(frozen=True)
@@ -44,16 +52,16 @@ def check_boxes(evidence: Evidence) -> list[Finding]:
 
 
 def _check_sizes(evidence: Evidence) -> list[Finding]:
-    limits, findings = evidence.limits, []
+    findings = []
     sizes = {track.track_id: track.size_m.double().numpy() for track in evidence.clip.tracks}
-    huge = [name for name, size in sizes.items() if size.max() > limits.max_box_m]
+    huge = [name for name, size in sizes.items() if size.max() > MAX_BOX_M]
     if huge:
         largest = float(sizes[huge[0]].max())
-        text = f"{len(huge)} of {len(sizes)} are longer than {limits.max_box_m:g} m (track {huge[0]}: {largest:.0f} m)"
+        text = f"{len(huge)} of {len(sizes)} are longer than {MAX_BOX_M:g} m (track {huge[0]}: {largest:.0f} m)"
         findings.append(broken("boxes", f"{text}: not in metres?"))
     vehicles = [sizes[track.track_id] for track in evidence.clip.tracks if is_vehicle(track)]
     wide = sum(bool(size[1] > size[0]) for size in vehicles)
-    if wide and wide > limits.max_swapped_share * len(vehicles):
+    if wide and wide > MAX_SWAPPED_SHARE * len(vehicles):
         text = f"wider than long: {wide} of {count(len(vehicles), 'vehicle')}; sizes must be length, width, height"
         findings.append(broken("boxes", text))
     return findings
@@ -76,7 +84,7 @@ def _check_speed(evidence: Evidence) -> list[Finding]:
         steps, gaps = _steps(track)
         speed = float((np.linalg.norm(steps, axis=1) / gaps).max(initial=0.0)) * evidence.clip.frame_rate_hz
         fastest, which = max((fastest, which), (speed, track.track_id))
-    if fastest <= evidence.limits.max_speed_m_s:
+    if fastest <= MAX_SPEED_M_S:
         return []
     return [broken("boxes", f"track {which} jumps: {fastest:.0f} m/s between two frames")]
 
@@ -86,9 +94,9 @@ def _check_course(evidence: Evidence) -> list[Finding]:
     angles = []
     for track in evidence.clip.tracks:
         way = _steps(track)[0].sum(0)
-        if track.is_moving and is_vehicle(track) and np.linalg.norm(way) > evidence.limits.min_travel_m:
+        if track.is_moving and is_vehicle(track) and np.linalg.norm(way) > MIN_TRAVEL_M:
             angles.append(np.degrees(np.arccos(way[0] / np.linalg.norm(way))))
-    off = sum(angle > evidence.limits.max_box_course_deg for angle in angles)
+    off = sum(angle > MAX_BOX_COURSE_DEG for angle in angles)
     if not off or 2 * off <= len(angles):
         return []
     of_all = f"{off} of {count(len(angles), 'moving vehicle')}"
@@ -106,27 +114,26 @@ def sampled_boxes(evidence: Evidence) -> list[_Box]:
 
 
 def _check_seen(evidence: Evidence, boxes: list[_Box]) -> list[Finding]:
-    limits = evidence.limits
     dataset_from_clip = evidence.dataset_poses[0]  # the clip's world is the first ego frame
     world_from_ego = evidence.clip.world_from_ego.double().numpy()
     near, held = count_held(evidence, boxes)
     as_ego = [replace(box, pose=world_from_ego[box.time_index] @ dataset_from_clip @ box.pose) for box in boxes]
     _, held_as_ego = count_held(evidence, as_ego)
-    text = f"{held} of {count(near, 'box')} within {limits.box_range_m:g} m hold LiDAR points"
-    if held_as_ego >= MIN_BOXES and held_as_ego > limits.box_gain * held:
+    text = f"{held} of {count(near, 'box')} within {BOX_RANGE_M:g} m hold LiDAR points"
+    if held_as_ego >= MIN_BOXES and held_as_ego > BOX_GAIN * held:
         return [broken("boxes", f"{text}, {held_as_ego} with poses read as box to ego: they must be box to world")]
     if near < MIN_BOXES:
-        return [note("boxes", f"{count(near, 'box')} within {limits.box_range_m:g} m: too few to compare with LiDAR")]
-    if held < limits.min_boxes_seen * near:
+        return [note("boxes", f"{count(near, 'box')} within {BOX_RANGE_M:g} m: too few to compare with LiDAR")]
+    if held < MIN_BOXES_SEEN * near:
         return [broken("boxes", f"{text}: they are not where LiDAR sees objects")]
     return [note("boxes", text)]
 
 
 def count_held(evidence: Evidence, boxes: list[_Box]) -> tuple[int, int]:
-    """(boxes within `box_range_m` of the ego, those of them that hold LiDAR points)."""
-    limits, positions = evidence.limits, evidence.positions
-    near = [box for box in boxes if np.linalg.norm(box.pose[:3, 3] - positions[box.time_index]) < limits.box_range_m]
-    return len(near), sum(_num_inside(evidence, box) >= limits.min_box_points for box in near)
+    """(boxes within `BOX_RANGE_M` of the ego, those of them that hold LiDAR points)."""
+    positions = evidence.positions
+    near = [box for box in boxes if np.linalg.norm(box.pose[:3, 3] - positions[box.time_index]) < BOX_RANGE_M]
+    return len(near), sum(_num_inside(evidence, box) >= MIN_BOX_POINTS for box in near)
 
 
 def _local_points(evidence: Evidence, box: _Box) -> Float[np.ndarray, "n 3"]:
@@ -156,7 +163,7 @@ def _check_ground(evidence: Evidence, boxes: list[_Box]) -> list[Finding]:
     if len(known) < MIN_BOXES:
         return []
     middle = float(np.median(known))
-    if abs(middle) <= evidence.limits.max_box_ground_m:
+    if abs(middle) <= MAX_BOX_GROUND_M:
         return []
     half = float(np.median([0.5 * box.size_m[2] for box in boxes]))
     why = ": the origin must be the box's centre, not its bottom" if abs(middle + half) < HALF_SLACK_M else ""

@@ -13,6 +13,19 @@ from faithfusion.data.lens import lens_map
 from faithfusion.data.lidar import project_points
 from faithfusion.types import Camera
 
+CENTER_REMARK = 0.3  # distance of the principal point from the image's middle, in widths or heights
+CENTER_BROKEN = 0.45  # the same, beyond which the intrinsics are of another image
+SCALE_TOLERANCE = 0.15  # intrinsics whose principal point is off by one factor on both axes are of a resized image
+MIN_FOV_DEG = 10.0  # narrowest horizontal field of view of a camera, degrees
+MAX_FOV_DEG = 150.0  # widest one of a pinhole camera, degrees
+MAX_ASPECT = 1.2  # largest ratio of the two focal lengths
+MIN_LENS_SHARE = 0.6  # share of the undistorted image that the lens saw, at least
+MAX_TANGENTIAL = 0.05  # largest |p1|, |p2|
+MAX_ROLL_DEG = 50.0  # largest angle between the camera's up axis and the ego's z axis, degrees
+MIN_CAMERA_HEIGHT_M = 0.2  # lowest place of a camera over the LiDAR's ground, metres
+MAX_CAMERA_HEIGHT_M = 6.0  # highest place, metres
+MIN_SCAN_INSIDE = 0.02  # share of a scan that falls into at least one image
+
 
 def check_calibration(evidence: Evidence) -> list[Finding]:
     """Intrinsics, lens distortion and mounting of every camera."""
@@ -37,29 +50,29 @@ def ego_from_camera(evidence: Evidence, name: str) -> Float[np.ndarray, "4 4"]:
 
 
 def _check_centre(evidence: Evidence, name: str) -> list[Finding]:
-    camera, limits = evidence.clip.frame(0, name).camera, evidence.limits
+    camera = evidence.clip.frame(0, name).camera
     cx, cy = (float(value) for value in camera.intrinsics[:2, 2])
     off_x, off_y = cx / camera.width - 0.5, cy / camera.height - 0.5
     where = f"principal point ({cx:.0f}, {cy:.0f}) in an image of {camera.width}x{camera.height}"
     factor_x, factor_y = 2 * cx / camera.width, 2 * cy / camera.height
-    one_factor = min(factor_x, factor_y) > 0 and abs(factor_x / factor_y - 1.0) < limits.scale_tolerance
-    if one_factor and max(abs(factor_x - 1.0), abs(factor_y - 1.0)) > 2 * limits.scale_tolerance:
+    one_factor = min(factor_x, factor_y) > 0 and abs(factor_x / factor_y - 1.0) < SCALE_TOLERANCE
+    if one_factor and max(abs(factor_x - 1.0), abs(factor_y - 1.0)) > 2 * SCALE_TOLERANCE:
         size = f"{camera.width * factor_x:.0f}x{camera.height * factor_x:.0f}"
         return [broken(f"camera {name}", f"intrinsics of another image size, about {size}: {where}")]
-    if max(abs(off_x), abs(off_y)) > limits.center_broken:
+    if max(abs(off_x), abs(off_y)) > CENTER_BROKEN:
         return [broken(f"camera {name}", f"intrinsics of another image: {where}")]
-    if max(abs(off_x), abs(off_y)) > limits.center_remark:
+    if max(abs(off_x), abs(off_y)) > CENTER_REMARK:
         return [remark(f"camera {name}", f"{where} is far from the middle (a crop?)")]
     return []
 
 
 def _check_focal(evidence: Evidence, name: str) -> list[Finding]:
-    camera, limits = evidence.clip.frame(0, name).camera, evidence.limits
+    camera = evidence.clip.frame(0, name).camera
     fx, fy, fov = float(camera.intrinsics[0, 0]), float(camera.intrinsics[1, 1]), horizontal_fov_deg(camera)
-    if not limits.min_fov_deg <= fov <= limits.max_fov_deg:
+    if not MIN_FOV_DEG <= fov <= MAX_FOV_DEG:
         text = f"field of view of {fov:.0f} degrees (focal length {fx:.0f} pixels, width {camera.width})"
         return [broken(f"camera {name}", text)]
-    if max(fx / fy, fy / fx) > limits.max_aspect:
+    if max(fx / fy, fy / fx) > MAX_ASPECT:
         return [remark(f"camera {name}", f"focal lengths {fx:.0f} and {fy:.0f} pixels: the image was squeezed")]
     return []
 
@@ -73,9 +86,9 @@ def _check_lens(evidence: Evidence, name: str) -> list[Finding]:
     distortion = read_intrinsics(path)[1]
     values = " ".join(f"{value:.3g}" for value in distortion)
     share = 1.0 if lens.seen is None else float(lens.seen.float().mean())
-    if share < evidence.limits.min_lens_share:
+    if share < MIN_LENS_SHARE:
         return [broken(f"camera {name}", f"lens distortion {values} is no lens: it fills {share:.0%} of the image")]
-    if max(abs(distortion[2]), abs(distortion[3])) > evidence.limits.max_tangential:
+    if max(abs(distortion[2]), abs(distortion[3])) > MAX_TANGENTIAL:
         return [remark(f"camera {name}", f"lens distortion {values}: p1 p2 are large, is it another lens model?")]
     return []
 
@@ -83,7 +96,7 @@ def _check_lens(evidence: Evidence, name: str) -> list[Finding]:
 def _check_roll(evidence: Evidence, name: str) -> list[Finding]:
     up = -ego_from_camera(evidence, name)[:3, 1]
     roll = float(np.degrees(np.arccos(np.clip(up[2], -1.0, 1.0))))
-    if roll <= evidence.limits.max_roll_deg:
+    if roll <= MAX_ROLL_DEG:
         return []
     text = f"wrong axes in the extrinsics: the image's up points to the ego's {nearest_axis(up)}"
     return [broken(f"camera {name}", text)]
@@ -95,7 +108,7 @@ def _check_height(evidence: Evidence, name: str) -> list[Finding]:
         return []
     centre = ego_from_camera(evidence, name)[:3, 3]
     height = float(ground.normal @ centre + ground.height_m)
-    if evidence.limits.min_camera_height_m <= height <= evidence.limits.max_camera_height_m:
+    if MIN_CAMERA_HEIGHT_M <= height <= MAX_CAMERA_HEIGHT_M:
         return []
     text = f"{height:.1f} m over the LiDAR's ground: extrinsics inverted, or LiDAR in another frame"
     return [broken(f"camera {name}", text)]
@@ -114,7 +127,7 @@ def _check_inside(evidence: Evidence) -> list[Finding]:
         return []
     names = evidence.clip.camera_names
     shares = {name: float(np.mean([share_inside(evidence, t, name) for t in times])) for name in names}
-    blind = [name for name, share in shares.items() if share < evidence.limits.min_scan_inside]
+    blind = [name for name, share in shares.items() if share < MIN_SCAN_INSIDE]
     if len(blind) == len(shares):
         best = max(shares.values())
         return [

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from faithfusion.check.box_faults import check_boxes
 from faithfusion.check.calibration_faults import check_calibration
 from faithfusion.check.contradictions import check_agreement, check_standing
-from faithfusion.check.evidence import Evidence, gather
-from faithfusion.check.findings import Finding, Level, Limits, note, verdict
+from faithfusion.check.evidence import NUM_SAMPLES, Evidence, gather
+from faithfusion.check.findings import Finding, Level, note, verdict
 from faithfusion.check.image_faults import check_images
 from faithfusion.check.mask_faults import check_masks
 from faithfusion.check.motion_faults import check_course, check_steps
@@ -49,9 +49,9 @@ class CheckResult:
         return has_fault(self.findings)
 
 
-def check_clip(clip: DriveClip, limits: Limits | None = None) -> CheckResult:
+def check_clip(clip: DriveClip, *, num_samples: int = NUM_SAMPLES) -> CheckResult:
     """Looks for faults that parse fine. InputError for an image or mask that cannot be decoded."""
-    evidence = gather(clip, limits or Limits())
+    evidence = gather(clip, num_samples)
     findings = check_steps(evidence)
     findings = check_images(evidence) + findings + check_repeated_scans(evidence)
     for check in CHECKS:

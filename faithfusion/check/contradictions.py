@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from faithfusion.check.agreement import (
+    COLOR_TRAVEL_M,
     Pair,
     Reading,
     ViewShelf,
@@ -18,7 +19,7 @@ from faithfusion.check.agreement import (
     resize_camera,
 )
 from faithfusion.check.calibration_faults import ego_from_camera
-from faithfusion.check.evidence import Evidence, without_shading
+from faithfusion.check.evidence import MIN_TRAVEL_M, Evidence, without_shading
 from faithfusion.check.findings import Finding, broken, note, remark
 from faithfusion.check.readings import (
     FOCAL_SCALES,
@@ -37,6 +38,13 @@ STANDING_CORRELATION = 0.5  # of images of a camera that does not move, traffic 
 THUMB_BLUR_PX = 4
 TURN_ROUNDS = 4
 TURN_BONUS = 0.03  # a small turn is likelier than a strange reading that fits as well
+COLOR_GAIN = 0.15  # a wrong reading of the calibration must correlate this much better to be preferred
+COLOR_BROKEN = 0.25  # correlation below which LiDAR, poses and images contradict each other
+COLOR_REMARK = 0.45  # correlation below which they are in doubt
+MAX_ROTATION_DEG = 3.0  # a rotation of the camera that fits better than the given one by this much is a fault, degrees
+REMARK_ROTATION_DEG = 1.5  # the same for a remark, degrees
+MIN_TURN_PX = 4.0  # a rotation that moves the picture less is lost in its blur; a fault moves it twice as much, pixels
+ROTATION_GAIN = 0.08  # how much better it must correlate
 
 
 @dataclass(frozen=True)
@@ -71,26 +79,22 @@ def check_agreement(evidence: Evidence) -> list[Finding]:
     known = [score for score in scores if score is not None]
     if not known:
         return [note("images", "the agreement with LiDAR and poses is not checked: no two views with enough contrast")]
-    return (
-        _moved_wrongly(evidence, known)
-        or _swapped(evidence, shelf, known)
-        or [_judge(evidence, score) for score in known]
-    )
+    return _moved_wrongly(known) or _swapped(evidence, shelf, known) or [_judge(score) for score in known]
 
 
 def _score_camera(evidence: Evidence, pairs: list[Pair], name: str) -> CameraScore | None:
-    given = agreement(evidence, pairs)
+    given = agreement(pairs)
     if given is None:
         return None
     motions = other_motions(evidence.dataset_poses[0], scans_agree=bool(evidence.scan_match))
-    motion = _best_reading(evidence, pairs, motions)
-    rig = _best_reading(evidence, pairs, _other_rigs(evidence, pairs[0], name))
-    turn = _best_turn(evidence, pairs)
+    motion = _best_reading(pairs, motions)
+    rig = _best_reading(pairs, _other_rigs(evidence, pairs[0], name))
+    turn = _best_turn(pairs)
     return CameraScore(name, given, motion, turn if turn.turn_deg and turn.score > rig.score - TURN_BONUS else rig)
 
 
-def _best_reading(evidence: Evidence, pairs: list[Pair], readings: dict[str, Reading]) -> Other:
-    found = [Other(text, agreement(evidence, pairs, reading) or 0.0) for text, reading in readings.items()]
+def _best_reading(pairs: list[Pair], readings: dict[str, Reading]) -> Other:
+    found = [Other(text, agreement(pairs, reading) or 0.0) for text, reading in readings.items()]
     return max(found, key=lambda other: other.score)
 
 
@@ -109,18 +113,17 @@ def _calibration_of(name: str) -> str:
     return f"the calibration of camera {name}"
 
 
-def _is_better(evidence: Evidence, score: CameraScore, other: Other) -> bool:
-    limits = evidence.limits
-    gain = limits.rotation_gain if other.turn_deg else limits.color_gain
-    return other.score > max(score.given + gain, limits.color_remark)
+def _is_better(score: CameraScore, other: Other) -> bool:
+    gain = ROTATION_GAIN if other.turn_deg else COLOR_GAIN
+    return other.score > max(score.given + gain, COLOR_REMARK)
 
 
-def _moved_wrongly(evidence: Evidence, scores: list[CameraScore]) -> list[Finding]:
+def _moved_wrongly(scores: list[CameraScore]) -> list[Finding]:
     """One finding about the poses if most cameras prefer another motion."""
     votes = [
         score
         for score in scores
-        if _is_better(evidence, score, score.motion) and score.motion.score > score.rig.score - TURN_BONUS
+        if _is_better(score, score.motion) and score.motion.score > score.rig.score - TURN_BONUS
     ]
     if 2 * len(votes) <= len(scores):
         return []
@@ -131,22 +134,22 @@ def _moved_wrongly(evidence: Evidence, scores: list[CameraScore]) -> list[Findin
 
 def _swapped(evidence: Evidence, shelf: ViewShelf, scores: list[CameraScore]) -> list[Finding]:
     """Pairs of cameras that fit each other's calibration: over time, or, side by side, at one time stamp."""
-    wanted = {score.name: score.rig.text for score in scores if _is_better(evidence, score, score.rig)}
+    wanted = {score.name: score.rig.text for score in scores if _is_better(score, score.rig)}
     found = []
     for i, a in enumerate(scores):
         for b in scores[i + 1 :]:
             both = (wanted.get(a.name), wanted.get(b.name)) == (_calibration_of(b.name), _calibration_of(a.name))
             sound = a.name not in wanted and b.name not in wanted
-            if both or (sound and _fits_exchanged(evidence, pairs_across(evidence, shelf, (a.name, b.name)))):
+            if both or (sound and _fits_exchanged(pairs_across(evidence, shelf, (a.name, b.name)))):
                 found.append(f"cameras {a.name} and {b.name}")
     return [broken(pair, "are swapped: the images of each fit the calibration of the other") for pair in found]
 
 
-def _fits_exchanged(evidence: Evidence, pairs: list[Pair]) -> bool:
-    given, other = agreement(evidence, pairs), agreement(evidence, pairs, _exchange)
+def _fits_exchanged(pairs: list[Pair]) -> bool:
+    given, other = agreement(pairs), agreement(pairs, _exchange)
     if given is None or other is None:
         return False
-    return other > max(given + evidence.limits.color_gain, evidence.limits.color_remark)
+    return other > max(given + COLOR_GAIN, COLOR_REMARK)
 
 
 def _exchange(pair: Pair) -> Pair:
@@ -156,33 +159,33 @@ def _exchange(pair: Pair) -> Pair:
     return Pair(as_b(pair).first, as_a(pair).second, pair.points_world)
 
 
-def _judge(evidence: Evidence, score: CameraScore) -> Finding:
-    limits, subject, turn_deg = evidence.limits, f"camera {score.name}", score.rig.turn_deg
-    found = f"correlation {score.given:.2f} of brightness at LiDAR points {limits.color_travel_m:g} m apart"
-    if _is_better(evidence, score, score.rig):
+def _judge(score: CameraScore) -> Finding:
+    subject, turn_deg = f"camera {score.name}", score.rig.turn_deg
+    found = f"correlation {score.given:.2f} of brightness at LiDAR points {COLOR_TRAVEL_M:g} m apart"
+    if _is_better(score, score.rig):
         if turn_deg == 0:
             fit = f"{score.rig.text} would ({score.rig.score:.2f})"
             return broken(subject, f"images do not fit LiDAR and poses ({found}); {fit}")
-        if turn_deg >= limits.remark_rotation_deg and score.rig.turn_px >= limits.min_turn_px:
+        if turn_deg >= REMARK_ROTATION_DEG and score.rig.turn_px >= MIN_TURN_PX:
             text = f"extrinsics are turned by about {turn_deg:.0f} degrees"
             text += f" ({found}; {score.rig.score:.2f} with {score.rig.text})"
-            is_plain = turn_deg >= limits.max_rotation_deg and score.rig.turn_px >= 2.0 * limits.min_turn_px
-            is_bad = is_plain or score.given < limits.color_remark
+            is_plain = turn_deg >= MAX_ROTATION_DEG and score.rig.turn_px >= 2.0 * MIN_TURN_PX
+            is_bad = is_plain or score.given < COLOR_REMARK
             return (broken if is_bad else remark)(subject, text)
-    if score.given < limits.color_broken:
+    if score.given < COLOR_BROKEN:
         return broken(subject, f"calibration, LiDAR and poses contradict the images ({found})")
-    if score.given < limits.color_remark:
+    if score.given < COLOR_REMARK:
         return remark(subject, f"images hardly fit LiDAR and poses ({found})")
     return note(subject, f"agrees with LiDAR and poses ({found})")
 
 
-def _best_turn(evidence: Evidence, pairs: list[Pair]) -> Other:
+def _best_turn(pairs: list[Pair]) -> Other:
     """The rotation that fits best: in each round the best step about any one axis, until none helps."""
     pairs = [near_view(pair) for pair in pairs]
-    angles, best = dict.fromkeys(ROTATION_AXES, 0.0), agreement(evidence, pairs) or 0.0
+    angles, best = dict.fromkeys(ROTATION_AXES, 0.0), agreement(pairs) or 0.0
     for _ in range(TURN_ROUNDS):
         trials = [{**angles, axis: angles[axis] + step} for axis in ROTATION_AXES for step in ROTATION_STEPS_DEG]
-        scores = [agreement(evidence, pairs, turned(trial)) or 0.0 for trial in trials]
+        scores = [agreement(pairs, turned(trial)) or 0.0 for trial in trials]
         if max(scores) <= best:
             break
         best = max(scores)
@@ -195,7 +198,7 @@ def _best_turn(evidence: Evidence, pairs: list[Pair]) -> Other:
 
 def check_standing(evidence: Evidence) -> list[Finding]:
     """Poses that stand still although every camera's images change as a whole."""
-    if evidence.steps_m.sum() > evidence.limits.min_travel_m or evidence.clip.num_frames <= STANDING_FRAMES:
+    if evidence.steps_m.sum() > MIN_TRAVEL_M or evidence.clip.num_frames <= STANDING_FRAMES:
         return []
     values = []
     for thumbs in evidence.thumbs.values():

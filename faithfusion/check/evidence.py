@@ -13,7 +13,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from faithfusion.check.findings import Limits
 from faithfusion.check.scan_ground import Ground, find_ground
 from faithfusion.check.scan_match import match_scans
 from faithfusion.data.calibration_text import invert_rigid
@@ -23,14 +22,29 @@ from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
 DIGEST_BYTES = 65_536  # of a scan's beginning; two turns of a laser differ from their first beams on
+NUM_SAMPLES = 5  # time stamps at which scans, masks and full images are read
+THUMB_PX = 96  # width of the small grey pictures made of every image, pixels
+MAX_POINTS = 20_000  # LiDAR points used per scan
+STANDING_M = 0.05  # an ego step below this counts as standing, metres
+MAX_SPEED_M_S = 70.0  # no road vehicle is faster, metres per second
+MIN_TRAVEL_M = 2.0  # shorter drives cannot be checked by motion, metres
+SCAN_TRAVEL_M = 4.0  # ego motion between two scans that are laid over each other, metres
+SCAN_MATCH_M = 0.3  # a point counts as found again within this distance, metres
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A drive and what was read of it. `thumbs`: grey pictures [T, h, w] per camera, 0 to 1."""
+    """A drive and what was read of it.
+
+    Attributes:
+        clip: The drive.
+        num_samples: How many time stamps are looked at where not all are.
+        thumbs: Small grey pictures of every camera, 0 to 1.
+        scan_digests: A hash of the beginning of every scan; None where there is none.
+    """
 
     clip: DriveClip
-    limits: Limits
+    num_samples: int
     thumbs: dict[str, Float[np.ndarray, "t h w"]]
     scan_digests: tuple[str | None, ...]
 
@@ -58,14 +72,14 @@ class Evidence:
     @functools.cached_property
     def scan_match(self) -> dict[str, float]:
         """Medians of `scan_match.match_scans` over pairs of scans; empty if there are none to compare."""
-        rows = [row for t, s in self.moving_pairs(self.limits.scan_travel_m) if (row := self._match(t, s))]
+        rows = [row for t, s in self.moving_pairs(SCAN_TRAVEL_M) if (row := self._match(t, s))]
         return {name: float(np.median([row[name] for row in rows])) for name in rows[0]} if rows else {}
 
     def _match(self, t: int, s: int) -> dict[str, float]:
         if self.clip.lidar_paths[t] is None or self.clip.lidar_paths[s] is None:
             return {}
         poses = self.dataset_poses
-        return match_scans(self.points_ego(t), self.points_ego(s), poses[t], poses[s], self.limits.scan_match_m)
+        return match_scans(self.points_ego(t), self.points_ego(s), poses[t], poses[s], SCAN_MATCH_M)
 
     @functools.cached_property
     def _scans(self) -> dict[int, Float[Tensor, "n 3"]]:
@@ -78,11 +92,11 @@ class Evidence:
 
     def sample_times(self) -> list[int]:
         """A few time stamps spread over the clip."""
-        return spread(list(range(self.clip.num_frames)), self.limits.num_samples)
+        return spread(list(range(self.clip.num_frames)), self.num_samples)
 
     def sample_scans(self) -> list[int]:
         """A few time stamps with a scan, spread over the clip."""
-        return spread(self.scan_times, self.limits.num_samples)
+        return spread(self.scan_times, self.num_samples)
 
     def moving_pairs(self, travel_m: float) -> list[tuple[int, int]]:
         """A few pairs (t, s): s is the first frame after t at least `travel_m` away."""
@@ -91,13 +105,13 @@ class Evidence:
             far = np.flatnonzero(np.linalg.norm(self.positions[t + 1 :] - place, axis=1) >= travel_m)
             if len(far):
                 pairs.append((t, t + 1 + int(far[0])))
-        return spread(pairs, self.limits.num_samples)
+        return spread(pairs, self.num_samples)
 
     def points_world(self, t: int) -> Float[Tensor, "n 3"]:
         """At most `max_points` LiDAR points of one time stamp in the clip's world, evenly thinned."""
         if t not in self._scans:
             points = load_points_world(self.clip, t)
-            self._scans[t] = points[:: max(1, -(-len(points) // self.limits.max_points))]
+            self._scans[t] = points[:: max(1, -(-len(points) // MAX_POINTS))]
         return self._scans[t]
 
     def points_ego(self, t: int) -> Float[np.ndarray, "n 3"]:
@@ -113,13 +127,15 @@ def spread(items: list, most: int) -> list:
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
 
 
-def gather(clip: DriveClip, limits: Limits) -> Evidence:
+def gather(clip: DriveClip, num_samples: int) -> Evidence:
     """Reads all images small and the beginnings of all scans. InputError for an image that cannot be decoded."""
     thumbs = {
-        name: np.stack([_thumb(clip.frame(t, name), limits.thumb_px) for t in range(clip.num_frames)])
+        name: np.stack([_thumb(clip.frame(t, name), THUMB_PX) for t in range(clip.num_frames)])
         for name in clip.camera_names
     }
-    return Evidence(clip, limits, thumbs, tuple(None if path is None else _digest(path) for path in clip.lidar_paths))
+    return Evidence(
+        clip, num_samples, thumbs, tuple(None if path is None else _digest(path) for path in clip.lidar_paths)
+    )
 
 
 def _thumb(frame: Frame, width: int) -> Float[np.ndarray, "h w"]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from faithfusion.check.evidence import Evidence, without_shading
+from faithfusion.check.evidence import STANDING_M, Evidence, without_shading
 from faithfusion.check.findings import Finding, broken, name_frames, remark
 from faithfusion.check.motion_faults import pose_order_marks
 from faithfusion.check.order import exchanged, moves_around
@@ -15,6 +15,11 @@ SAME_LEVEL = 5e-4  # mean difference of two grey pictures of one image, also aft
 SAME_SHARE = 0.1  # of the usual difference between frames
 MANY_SHARE = 0.2  # of the frames
 THUMB_BLUR_PX = 4
+DARK_LEVEL = 0.02  # an image whose mean is below this (0 to 1) is black
+BRIGHT_LEVEL = 0.97  # a pixel above this (0 to 1) is burnt out
+MAX_BRIGHT_SHARE = 0.8  # more burnt-out pixels than this and the image is overexposed
+FLAT_LEVEL = 0.01  # an image whose standard deviation is below this is empty
+IMAGE_ORDER_RATIO = 0.95  # the same for images and the sum of their differences
 
 
 def check_images(evidence: Evidence) -> list[Finding]:
@@ -27,12 +32,11 @@ def check_images(evidence: Evidence) -> list[Finding]:
 
 
 def _check_exposure(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h w"]) -> list[Finding]:
-    limits = evidence.limits
     faults = {
-        "black": thumbs.mean((1, 2)) < limits.dark_level,
-        "overexposed": (thumbs > limits.bright_level).mean((1, 2)) > limits.max_bright_share,
+        "black": thumbs.mean((1, 2)) < DARK_LEVEL,
+        "overexposed": (thumbs > BRIGHT_LEVEL).mean((1, 2)) > MAX_BRIGHT_SHARE,
     }
-    faults["empty (one colour)"] = (thumbs.std((1, 2)) < limits.flat_level) & ~faults["black"] & ~faults["overexposed"]
+    faults["empty (one colour)"] = (thumbs.std((1, 2)) < FLAT_LEVEL) & ~faults["black"] & ~faults["overexposed"]
     return [
         _some_or_many(f"camera {name}", f"images are {kind}", flags) for kind, flags in faults.items() if any(flags)
     ]
@@ -44,8 +48,8 @@ def _some_or_many(subject: str, text: str, flags: Bool[np.ndarray, " t"]) -> Fin
 
 
 def _check_repeats(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h w"]) -> list[Finding]:
-    moving = evidence.steps_m > evidence.limits.standing_m
-    lit = thumbs.std((1, 2)) > evidence.limits.flat_level
+    moving = evidence.steps_m > STANDING_M
+    lit = thumbs.std((1, 2)) > FLAT_LEVEL
     difference = np.abs(np.diff(thumbs, axis=0)).mean((1, 2))
     usual = np.median(difference[moving]) if moving.any() else 0.0
     same = np.append(False, (difference < max(SAME_LEVEL, SAME_SHARE * usual)) & moving & lit[1:])
@@ -56,11 +60,11 @@ def _check_repeats(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h
 
 def _check_order(evidence: Evidence) -> list[Finding]:
     """Images in another order than the poses, whose own order is checked with the motion."""
-    driven = moves_around(evidence.steps_m, 4 * evidence.limits.standing_m) & ~pose_order_marks(evidence)
+    driven = moves_around(evidence.steps_m, 4 * STANDING_M) & ~pose_order_marks(evidence)
     frames: dict[str, list[int]] = {}
     for name, thumbs in evidence.thumbs.items():
         sharp = without_shading(torch.from_numpy(thumbs), THUMB_BLUR_PX).numpy()
-        frames[name] = np.flatnonzero(exchanged(sharp, evidence.limits.image_order_ratio) & driven).tolist()
+        frames[name] = np.flatnonzero(exchanged(sharp, IMAGE_ORDER_RATIO) & driven).tolist()
     if len({tuple(found) for found in frames.values()}) == 1:
         frames = {"all": next(iter(frames.values()))}
     subjects = {name: "images" if name == "all" else f"camera {name}" for name in frames}
@@ -75,6 +79,6 @@ def _check_same_camera(evidence: Evidence) -> list[Finding]:
         for i, a in enumerate(names)
         for b in names[i + 1 :]
         if evidence.thumbs[a].shape == evidence.thumbs[b].shape
-        and evidence.thumbs[a].std() > evidence.limits.flat_level
+        and evidence.thumbs[a].std() > FLAT_LEVEL
         and np.abs(evidence.thumbs[a] - evidence.thumbs[b]).mean() < SAME_LEVEL
     ]

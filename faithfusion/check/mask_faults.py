@@ -17,6 +17,9 @@ from faithfusion.types import Frame
 
 MIN_RETURNS = 50
 HALF = 0.5
+SKY_BROKEN = 0.5  # share of LiDAR returns on sky pixels beyond which the mask is inverted
+SKY_REMARK = 0.1  # the same for a remark
+MAX_DYNAMIC_SHARE = 0.6  # share of an image that moving objects may cover
 
 
 def check_masks(evidence: Evidence) -> list[Finding]:
@@ -34,15 +37,15 @@ def _check_sky(evidence: Evidence, name: str, frames: list[Frame]) -> list[Findi
     masks = {frame.time_index: mask for frame in frames if (mask := load_sky_mask(frame)) is not None}
     if not masks:
         return []
-    limits, subject = evidence.limits, f"camera {name}"
+    subject = f"camera {name}"
     shares = [returns_on_sky(evidence, t, name, mask) for t, mask in masks.items()]
     known = [share for share in shares if share is not None]
     if known:
         share = float(np.median(known))
         text = f"{share:.0%} of the LiDAR returns lie on sky pixels"
-        if share > limits.sky_broken:
+        if share > SKY_BROKEN:
             return [broken(subject, f"sky masks are inverted: {text}")]
-        return [(remark if share > limits.sky_remark else note)(subject, text)]
+        return [(remark if share > SKY_REMARK else note)(subject, text)]
     if sum(sky_is_below(mask) for mask in masks.values()) > HALF * len(masks):
         return [broken(subject, "sky masks are inverted: the sky lies below everything else")]
     return []
@@ -71,7 +74,7 @@ def _check_cover(
     load: Callable[[Frame], Bool[Tensor, "h w"] | None],
 ) -> list[Finding]:
     covers = [float(mask.float().mean()) for frame in frames if (mask := load(frame)) is not None]
-    if not covers or np.median(covers) <= evidence.limits.max_dynamic_share:
+    if not covers or np.median(covers) <= MAX_DYNAMIC_SHARE:
         return []
     text = f"{kind} masks cover {np.median(covers):.0%} of the image: inverted?"
     return [broken(f"camera {name}", text)]

@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from faithfusion.check.evidence import Evidence
-from faithfusion.check.findings import Finding, Limits, broken, name_frames, note, remark
+from faithfusion.check.evidence import MAX_SPEED_M_S, MIN_TRAVEL_M, STANDING_M, Evidence
+from faithfusion.check.findings import Finding, broken, name_frames, note, remark
 from faithfusion.check.order import exchanged, moves_around
 
 AXES = {"+x (forward)": (1, 0, 0), "-x (backward)": (-1, 0, 0), "+y (left)": (0, 1, 0), "-y (right)": (0, -1, 0),
         "+z (up)": (0, 0, 1), "-z (down)": (0, 0, -1)}  # fmt: skip
+POSE_ORDER_RATIO = 0.8  # exchanging two places makes the way past them shorter than this share: they are out of order
+MAX_ACCELERATION_M_S2 = 30.0  # larger changes of velocity are jumps of the pose, metres per square second
+MIN_JUMP_M = 0.3  # smaller deviations from even motion are odometry noise, metres
+BROKEN_JUMP_M = 1.0  # changes of the ego's step that no fit can bear, metres
+MAX_TURN_DEG_S = 120.0  # no road vehicle turns faster, degrees per second
+MAX_COURSE_DEG = 30.0  # largest angle between the ego's x axis and its motion, degrees
+MAX_REVERSE_M_S = 4.0  # no road vehicle drives backwards faster, metres per second
 
 
 def check_steps(evidence: Evidence) -> list[Finding]:
@@ -22,8 +29,8 @@ def check_steps(evidence: Evidence) -> list[Finding]:
 
 def pose_order_marks(evidence: Evidence) -> Bool[np.ndarray, " t"]:
     """Frames whose places are out of order."""
-    marks = exchanged(evidence.positions[:, None], evidence.limits.pose_order_ratio)
-    return marks & moves_around(evidence.steps_m, 4 * evidence.limits.standing_m)
+    marks = exchanged(evidence.positions[:, None], POSE_ORDER_RATIO)
+    return marks & moves_around(evidence.steps_m, 4 * STANDING_M)
 
 
 def _check_order(evidence: Evidence) -> list[Finding]:
@@ -37,7 +44,7 @@ def speeds_m_s(evidence: Evidence) -> Float[np.ndarray, " t_minus_1"]:
 
 
 def _check_speed(evidence: Evidence) -> list[Finding]:
-    speed, limit = float(np.median(speeds_m_s(evidence))), evidence.limits.max_speed_m_s
+    speed, limit = float(np.median(speeds_m_s(evidence))), MAX_SPEED_M_S
     if speed <= limit:
         return []
     rate = evidence.clip.frame_rate_hz
@@ -47,9 +54,9 @@ def _check_speed(evidence: Evidence) -> list[Finding]:
 
 def jump_frames(evidence: Evidence) -> list[int]:
     """Frames whose place departs from even motion between their neighbours by more than a vehicle can."""
-    limits, rate = evidence.limits, evidence.clip.frame_rate_hz
+    rate = evidence.clip.frame_rate_hz
     bend_m = _bends_m(evidence)
-    bad = bend_m > max(limits.max_acceleration_m_s2 / rate**2, limits.min_jump_m)
+    bad = bend_m > max(MAX_ACCELERATION_M_S2 / rate**2, MIN_JUMP_M)
     # one wrong place bends the way at three frames, the middle one most
     peak = bad & (bend_m >= np.append(0, bend_m[:-1])) & (bend_m >= np.append(bend_m[1:], 0))
     return (np.flatnonzero(peak) + 1).tolist()
@@ -67,14 +74,14 @@ def _check_jumps(evidence: Evidence) -> list[Finding]:
     largest = float(evidence.steps_m.max())
     usual = float(np.median(evidence.steps_m))
     text = f"the ego's place jumps at {name_frames(frames)} (largest step {largest:.2f} m, usual {usual:.2f} m)"
-    return [(broken if _bends_m(evidence).max() > evidence.limits.broken_jump_m else remark)("poses", text)]
+    return [(broken if _bends_m(evidence).max() > BROKEN_JUMP_M else remark)("poses", text)]
 
 
 def _check_turns(evidence: Evidence) -> list[Finding]:
     rotations = evidence.clip.world_from_ego[:, :3, :3].double().numpy()
     between = np.einsum("tij,tik->tjk", rotations[:-1], rotations[1:])
     angle_deg = np.degrees(np.arccos(np.clip((np.trace(between, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0)))
-    fast = np.flatnonzero(angle_deg * evidence.clip.frame_rate_hz > evidence.limits.max_turn_deg_s)
+    fast = np.flatnonzero(angle_deg * evidence.clip.frame_rate_hz > MAX_TURN_DEG_S)
     if not len(fast):
         return []
     return [
@@ -88,7 +95,7 @@ def mean_course(evidence: Evidence) -> Float[np.ndarray, " 3"] | None:
     in_ego = np.einsum("tij,ti->tj", rotations, np.diff(evidence.positions, axis=0))
     total = in_ego.sum(0)
     length = float(np.linalg.norm(total))
-    return total / length if length > evidence.limits.min_travel_m else None
+    return total / length if length > MIN_TRAVEL_M else None
 
 
 def nearest_axis(direction: Float[np.ndarray, " 3"]) -> str:
@@ -103,17 +110,16 @@ def course_error_deg(direction: Float[np.ndarray, " 3"]) -> float:
 
 def check_course(evidence: Evidence) -> list[Finding]:
     """The ego moves along its own x axis."""
-    limits: Limits = evidence.limits
     course = mean_course(evidence)
     if course is None:
         travel = float(evidence.steps_m.sum())
         text = f"the ego moves {travel:.2f} m only: nothing is seen from a second place, motion cannot be checked"
         return [remark("poses", text)]
     angle = course_error_deg(course)
-    if angle <= limits.max_course_deg:
+    if angle <= MAX_COURSE_DEG:
         return []
     axis = nearest_axis(course)
-    if axis.startswith("-x") and np.median(speeds_m_s(evidence)) < limits.max_reverse_m_s:
+    if axis.startswith("-x") and np.median(speeds_m_s(evidence)) < MAX_REVERSE_M_S:
         return [remark("poses", "the ego drives backwards, or its x axis points backwards")]
     why = "inverted poses, or x not forward" if axis.startswith("-x") else "wrong axes of the ego or of the world"
     text = f"the ego moves along its {axis} axis, {angle:.0f} degrees from x (forward): {why}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from faithfusion.check.agreement import Pair, Reading, View
 from faithfusion.data.layouts import LAYOUTS, OPENCV2DATASET
+from faithfusion.types import Camera
 
 ROTATION_STEPS_DEG = (-8.0, -4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 8.0)
 ROTATION_AXES = {"yaw": 1, "pitch": 0, "roll": 2}  # about the camera's y (down), x (right), z (forward) axis
@@ -22,15 +24,20 @@ FOCAL_SCALES = (0.5, 0.7, 0.85, 1.2, 1.4, 2.0)
 def with_rig(ego_from_camera: Float[Tensor, "4 4"], intrinsics: Float[Tensor, "3 3"] | None = None) -> Reading:
     """Both views with another mounting, and another calibration if given."""
 
-    def read(pair: Pair) -> Pair:
-        return dataclasses.replace(pair, first=_mounted(pair.first), second=_mounted(pair.second))
-
-    def _mounted(view: View) -> View:
+    def mounted(view: View) -> Camera:
         matrix = view.camera.intrinsics if intrinsics is None else intrinsics
-        camera = dataclasses.replace(
-            view.camera, intrinsics=matrix, world_from_camera=view.world_from_ego @ ego_from_camera
-        )
-        return dataclasses.replace(view, camera=camera)
+        pose = view.world_from_ego @ ego_from_camera
+        return dataclasses.replace(view.camera, intrinsics=matrix, world_from_camera=pose)
+
+    return _with_cameras(mounted)
+
+
+def _with_cameras(change: Callable[[View], Camera]) -> Reading:
+    """Both views seen with the cameras that `change` gives them."""
+
+    def read(pair: Pair) -> Pair:
+        first, second = (dataclasses.replace(view, camera=change(view)) for view in (pair.first, pair.second))
+        return dataclasses.replace(pair, first=first, second=second)
 
     return read
 
@@ -57,17 +64,8 @@ def other_mountings(view: View, layout: str) -> dict[str, Reading]:
 
 def focal_scaled(factor: float) -> Reading:
     """Both views with focal lengths `factor` times as long."""
-
-    def read(pair: Pair) -> Pair:
-        views = []
-        for view in (pair.first, pair.second):
-            matrix = view.camera.intrinsics.clone()
-            matrix[0, 0] *= factor
-            matrix[1, 1] *= factor
-            views.append(dataclasses.replace(view, camera=dataclasses.replace(view.camera, intrinsics=matrix)))
-        return dataclasses.replace(pair, first=views[0], second=views[1])
-
-    return read
+    scale = torch.tensor([[factor, 1.0, 1.0], [1.0, factor, 1.0], [1.0, 1.0, 1.0]])
+    return _with_cameras(lambda view: dataclasses.replace(view.camera, intrinsics=view.camera.intrinsics * scale))
 
 
 def turned(angles_deg: dict[str, float]) -> Reading:
@@ -76,17 +74,10 @@ def turned(angles_deg: dict[str, float]) -> Reading:
     for name, angle in angles_deg.items():
         rotation = rotation @ axis_rotation(ROTATION_AXES[name], math.radians(angle))
 
-    def read(pair: Pair) -> Pair:
-        views = [
-            dataclasses.replace(
-                view,
-                camera=dataclasses.replace(view.camera, world_from_camera=view.camera.world_from_camera @ rotation),
-            )
-            for view in (pair.first, pair.second)
-        ]
-        return dataclasses.replace(pair, first=views[0], second=views[1])
+    def turn(view: View) -> Camera:
+        return dataclasses.replace(view.camera, world_from_camera=view.camera.world_from_camera @ rotation)
 
-    return read
+    return _with_cameras(turn)
 
 
 def axis_rotation(axis: int, angle: float) -> Float[Tensor, "4 4"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from faithfusion.check.evidence import Evidence
+from faithfusion.check.evidence import SCAN_TRAVEL_M, Evidence
 from faithfusion.check.findings import Finding, broken, name_frames, note, remark
 from faithfusion.check.motion_faults import nearest_axis
 
@@ -14,6 +14,11 @@ READINGS = {
     "inverted": ("poses", "they are inverted (world to ego)"),
     "reversed": ("poses", "they and the scans run against each other in time"),
 }
+MAX_TILT_DEG = 20.0  # largest angle between the ego's z axis and the normal of the LiDAR's ground, degrees
+MAX_SCAN_DISTANCE_M = 150.0  # half of the points farther from the ego than this: not in the ego frame, metres
+SCAN_GAIN = 0.1  # a wrong reading of poses or points must match this share of the points better to be preferred
+MIN_OTHER_MATCH = 0.6  # share of points found again with another reading, at least, to believe it
+MIN_SCAN_MATCH = 0.4  # share of points found again below which poses and LiDAR disagree
 
 
 def check_repeated_scans(evidence: Evidence) -> list[Finding]:
@@ -32,10 +37,10 @@ def check_scan_frame(evidence: Evidence) -> list[Finding]:
     if not match:
         return []
     best = max(READINGS, key=lambda name: match[name])
-    if match[best] < evidence.limits.min_other_match or match[best] < match["given"] + evidence.limits.scan_gain:
+    if match[best] < MIN_OTHER_MATCH or match[best] < match["given"] + SCAN_GAIN:
         return []
     subject, text = READINGS[best]
-    found = f"{match['given']:.0%} of the points are found again {evidence.limits.scan_travel_m:g} m further on"
+    found = f"{match['given']:.0%} of the points are found again {SCAN_TRAVEL_M:g} m further on"
     return [broken(subject, f"{text} ({found}; {match[best]:.0%} if read so)")]
 
 
@@ -43,13 +48,13 @@ def check_scan_agreement(evidence: Evidence) -> list[Finding]:
     """Whether poses lay the scans of two places on each other, and whether the LiDAR's ground is below."""
     if not evidence.scan_times:
         return []
-    limits, match = evidence.limits, evidence.scan_match
+    match = evidence.scan_match
     if not match:
         findings = [note("lidar", "no two scans to compare: the agreement with the poses is not checked")]
     else:
-        found = f"{match['given']:.0%} of the points are found again {limits.scan_travel_m:g} m further on"
+        found = f"{match['given']:.0%} of the points are found again {SCAN_TRAVEL_M:g} m further on"
         findings = [note("lidar", f"scans agree with the poses: {found}")]
-        if match["given"] < limits.min_scan_match:
+        if match["given"] < MIN_SCAN_MATCH:
             findings = [broken("lidar", f"scans and poses contradict each other: {found}")]
     return findings + _check_up(evidence)
 
@@ -57,7 +62,7 @@ def check_scan_agreement(evidence: Evidence) -> list[Finding]:
 def _check_distance(evidence: Evidence) -> list[Finding]:
     distances = [float(np.median(np.linalg.norm(evidence.points_ego(t), axis=1))) for t in evidence.sample_scans()]
     farthest = max(distances, default=0.0)
-    if farthest <= evidence.limits.max_scan_distance_m:
+    if farthest <= MAX_SCAN_DISTANCE_M:
         return []
     text = f"points lie {farthest:.0f} m from the ego (median of a scan): not in the ego frame, or not in metres"
     return [broken("lidar", text)]
@@ -69,7 +74,7 @@ def _check_up(evidence: Evidence) -> list[Finding]:
         return []
     tilts = [np.degrees(np.arccos(np.clip(normal[2], -1.0, 1.0))) for normal in normals]
     tilt = float(np.median(tilts))
-    if tilt <= evidence.limits.max_tilt_deg:
+    if tilt <= MAX_TILT_DEG:
         return []
     up = nearest_axis(normals[int(np.argsort(tilts)[len(tilts) // 2])])
     return [broken("poses", f"the LiDAR's ground faces the ego's {up} axis, {tilt:.0f} degrees from z: z is not up")]

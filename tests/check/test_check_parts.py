@@ -1,7 +1,6 @@
 """Parts of the check against slow, obvious versions."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +9,14 @@ import torch
 from faithfusion.check.agreement import Pair, View, correlation, near_view, resize_camera, visible_points
 from faithfusion.check.check_clip import merge_cameras
 from faithfusion.check.draw import DEPTH_RANGE_M, EDGES, depth_colors
-from faithfusion.check.evidence import Evidence, spread, without_shading
-from faithfusion.check.findings import Limits, broken, count, name_frames, note, remark, verdict
+from faithfusion.check.evidence import spread, without_shading
+from faithfusion.check.findings import broken, count, name_frames, note, remark, verdict
 from faithfusion.check.order import exchanged, moves_around
 from faithfusion.check.readings import axis_rotation, focal_scaled, mounting, turned, with_motion
 from faithfusion.check.scan_ground import find_ground
 from faithfusion.check.scan_match import match_scans, upright_points
 from faithfusion.data.lidar import project_points
-from faithfusion.types import Camera, DriveClip
+from faithfusion.types import Camera
 
 
 def test_verdict_names_the_first_fault_or_all_remarks() -> None:
@@ -117,14 +116,9 @@ def wall_pair(shift_m: float = 0.6) -> tuple[Pair, torch.Tensor]:
     return Pair(views[0], views[1], points), points
 
 
-def evidence() -> Evidence:
-    clip = DriveClip("c", Path("."), 1, (), (), torch.eye(4)[None], (None,), (), ())
-    return Evidence(clip, Limits(), {}, (None,))
-
-
 def test_correlation_is_pearsons_over_the_points_both_see() -> None:
     pair, points = wall_pair()
-    found = correlation(pair, evidence())
+    found = correlation(pair)
     values: list[list[float]] = [[], []]
     for point in points:
         uv = [project_points(point[None], view.camera) for view in (pair.first, pair.second)]
@@ -135,8 +129,8 @@ def test_correlation_is_pearsons_over_the_points_both_see() -> None:
     slow = np.corrcoef(*values)[0, 1]
     assert found == pytest.approx(slow, abs=0.02)  # points that hide each other in one cell are left out
     assert found > 0.95
-    assert correlation(with_motion(pair, torch.eye(4)), evidence()) < 0.5
-    assert correlation(turned({"yaw": 8.0, "pitch": 0.0, "roll": 0.0})(pair), evidence()) < found
+    assert correlation(with_motion(pair, torch.eye(4))) < 0.5
+    assert correlation(turned({"yaw": 8.0, "pitch": 0.0, "roll": 0.0})(pair)) < found
 
 
 def _bilinear(image: np.ndarray, u: float, v: float) -> float:
@@ -149,9 +143,9 @@ def _bilinear(image: np.ndarray, u: float, v: float) -> float:
 
 def test_too_few_points_or_no_contrast_say_nothing() -> None:
     pair, points = wall_pair()
-    assert correlation(dataclasses.replace(pair, points_world=points[:50]), evidence()) is None
+    assert correlation(dataclasses.replace(pair, points_world=points[:50])) is None
     flat = dataclasses.replace(pair, first=dataclasses.replace(pair.first, contrast=torch.zeros(40, 60)))
-    assert correlation(flat, evidence()) is None
+    assert correlation(flat) is None
 
 
 def test_points_far_outside_the_view_do_not_change_the_score() -> None:
@@ -159,7 +153,7 @@ def test_points_far_outside_the_view_do_not_change_the_score() -> None:
     outside = torch.tensor([[100.0, 0, 6.0], [0.0, 0.0, -6.0]])
     with_more = dataclasses.replace(pair, points_world=torch.cat([points, outside]))
     assert len(near_view(with_more).points_world) == len(points)
-    assert correlation(near_view(with_more), evidence()) == correlation(pair, evidence())
+    assert correlation(near_view(with_more)) == correlation(pair)
 
 
 def test_readings_turn_and_scale_both_views() -> None:

@@ -13,11 +13,12 @@ from broken_drives import BROKEN, REMARKED, change_matrices, change_pictures, ex
 from PIL import Image
 
 from faithfusion.check.check_clip import CheckResult, check_clip
-from faithfusion.check.findings import Level, Limits
+from faithfusion.check.evidence import NUM_SAMPLES
+from faithfusion.check.findings import Level
 from faithfusion.data.drive_reader import read_drive
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_scene.py"
-FEW = Limits(num_samples=3)  # the faults are plain, fewer samples find them as well
+FEW = 3  # time stamps; the faults are plain, fewer samples find them as well
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +31,12 @@ def drive(sound_drive: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound_drive, tmp_path / "drive"))
 
 
-def check(root: Path, limits: Limits = FEW) -> CheckResult:
-    return check_clip(read_drive(root), limits)
+def check(root: Path, num_samples: int = FEW) -> CheckResult:
+    return check_clip(read_drive(root), num_samples=num_samples)
 
 
 def test_a_sound_street_passes(sound_drive: Path) -> None:
-    result = check(sound_drive, Limits())
+    result = check(sound_drive, NUM_SAMPLES)
     assert result.verdict == "ok: nothing wrong was found"
     notes = "\n".join(finding.line() for finding in result.findings)
     for part in ("scans agree with the poses", "camera 0: agrees with LiDAR", "camera 2: agrees", "boxes within 30 m"):
@@ -76,7 +77,7 @@ def test_inverted_sky_is_found_without_lidar(drive: Path) -> None:
 
 
 def test_one_frame_is_checked_as_far_as_it_goes(sound_drive: Path) -> None:
-    result = check_clip(read_drive(sound_drive, num_frames=1), FEW)
+    result = check_clip(read_drive(sound_drive, num_frames=1), num_samples=FEW)
     assert not result.is_broken
     assert any(f.level is Level.NOTE and "one frame only" in f.text for f in result.findings)
 
