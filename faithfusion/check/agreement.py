@@ -1,5 +1,5 @@
-"""Do LiDAR points keep their brightness from one image to another: one number that needs calibration, poses, scans and
-images to be right all at once, and no learning.
+"""Measures whether LiDAR points keep their brightness from one image to another. This one number needs calibration,
+poses, scans and images to be right all at once, and no learning.
 
 A point seen in two images looks alike in both. The correlation of the two images' contrast over the points of a scan is
 0.7 to 0.98 for a sound drive and falls to 0.0 to 0.6 for a wrong one (photo-consistency; compare Kutulakos and Seitz

@@ -1,4 +1,4 @@
-"""Tracked boxes against LiDAR and their own motion."""
+"""Checks tracked boxes against LiDAR and against their own motion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration by itself and against the ground: intrinsics of another image size, lenses that fold, axes, heights."""
+"""Checks the calibration by itself and against the ground: image size, lens, axes and heights of the cameras."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from faithfusion.data.lidar import project_points
 from faithfusion.types import Camera
 
 CENTER_REMARK = 0.3  # distance of the principal point from the image's middle, in widths or heights
-CENTER_BROKEN = 0.45  # the same, beyond which the intrinsics are of another image
+CENTER_BROKEN = 0.45  # a principal point farther off than this belongs to another image
 SCALE_TOLERANCE = 0.15  # intrinsics whose principal point is off by one factor on both axes are of a resized image
 MIN_FOV_DEG = 10.0  # narrowest horizontal field of view of a camera, degrees
-MAX_FOV_DEG = 150.0  # widest one of a pinhole camera, degrees
+MAX_FOV_DEG = 150.0  # widest horizontal field of view of a pinhole camera, degrees
 MAX_ASPECT = 1.2  # largest ratio of the two focal lengths
 MIN_LENS_SHARE = 0.6  # share of the undistorted image that the lens saw, at least
 MAX_TANGENTIAL = 0.05  # largest |p1|, |p2|
 MAX_ROLL_DEG = 50.0  # largest angle between the camera's up axis and the ego's z axis, degrees
 MIN_CAMERA_HEIGHT_M = 0.2  # lowest place of a camera over the LiDAR's ground, metres
-MAX_CAMERA_HEIGHT_M = 6.0  # highest place, metres
+MAX_CAMERA_HEIGHT_M = 6.0  # highest place of a camera over the LiDAR's ground, metres
 MIN_SCAN_INSIDE = 0.02  # share of a scan that falls into at least one image
 
 
@@ -121,7 +121,7 @@ def share_inside(evidence: Evidence, t: int, name: str) -> float:
 
 
 def _check_inside(evidence: Evidence) -> list[Finding]:
-    """At least one camera must see the scan; which ones do not is said."""
+    """At least one camera must see the scan; the cameras that do not are named."""
     times = evidence.sample_scans()
     if not times:
         return []

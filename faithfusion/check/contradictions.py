@@ -1,4 +1,4 @@
-"""Names what is wrong where LiDAR, poses and images do not agree, by reading the files in other ways."""
+"""Finds out what is wrong where LiDAR, poses and images do not agree, by reading the files in other ways."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ COLOR_GAIN = 0.15  # a wrong reading of the calibration must correlate this much
 COLOR_BROKEN = 0.25  # correlation below which LiDAR, poses and images contradict each other
 COLOR_REMARK = 0.45  # correlation below which they are in doubt
 MAX_ROTATION_DEG = 3.0  # a rotation of the camera that fits better than the given one by this much is a fault, degrees
-REMARK_ROTATION_DEG = 1.5  # the same for a remark, degrees
+REMARK_ROTATION_DEG = 1.5  # a rotation by this much is worth a remark, degrees
 MIN_TURN_PX = 4.0  # a rotation that moves the picture less is lost in its blur; a fault moves it twice as much, pixels
-ROTATION_GAIN = 0.08  # how much better it must correlate
+ROTATION_GAIN = 0.08  # a rotation must correlate this much better to be preferred
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What was understood, drawn on the images: LiDAR points coloured by depth, boxes with class and heading."""
+"""Draws on the images what was understood: LiDAR points coloured by depth, boxes with class and heading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the checks look at: small pictures of all images, pairs of time stamps the ego moved between, scans."""
+"""Gathers what the checks look at: small pictures of all images, pairs of time stamps between which the ego moved,
+and scans."""
 
 from __future__ import annotations
 
@@ -115,7 +116,7 @@ class Evidence:
         return self._scans[t]
 
     def points_ego(self, t: int) -> Float[np.ndarray, "n 3"]:
-        """The same in the ego frame."""
+        """The points of `points_world` in the ego frame."""
         pose = self.clip.world_from_ego[t]
         return ((self.points_world(t) - pose[:3, 3]) @ pose[:3, :3]).double().numpy()
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Level(IntEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     NOTE = 0  # worth knowing, nothing is wrong
     REMARK = 1  # works, with a loss
@@ -29,17 +29,17 @@ class Finding:
 
 
 def broken(subject: str, text: str) -> Finding:
-    """A fault."""
+    """A finding that means a fault."""
     return Finding(Level.BROKEN, subject, text)
 
 
 def remark(subject: str, text: str) -> Finding:
-    """A loss."""
+    """A finding that means a loss of quality."""
     return Finding(Level.REMARK, subject, text)
 
 
 def note(subject: str, text: str) -> Finding:
-    """A fact."""
+    """A finding that only states a fact."""
     return Finding(Level.NOTE, subject, text)
 
 
@@ -55,13 +55,13 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """1 remark, 2 remarks; 2 boxes."""
+    """A number with its noun in the right form: "1 remark", "2 remarks", "2 boxes"."""
     ending = "es" if noun.endswith("x") else "s"
     return f"{number} {noun}{'' if number == 1 else ending}"
 
 
 def name_frames(indices: Iterable[int], most: int = 4) -> str:
-    """frame 3; frames 3, 4; frames 3, 4, 5, 6 and 10 more."""
+    """A list of frames in words: "frame 3", "frames 3, 4", "frames 3, 4, 5, 6 and 10 more"."""
     items = list(indices)
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return f"frame{'s' if len(items) > 1 else ''} {', '.join(map(str, items[:most]))}{more}"

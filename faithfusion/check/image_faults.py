@@ -1,4 +1,4 @@
-"""Images by themselves: exposure, frames that repeat, frames in the wrong order."""
+"""Checks the images by themselves: their exposure, frames that repeat, frames in the wrong order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from faithfusion.check.motion_faults import pose_order_marks
 from faithfusion.check.order import exchanged, moves_around
 
 SAME_LEVEL = 5e-4  # mean difference of two grey pictures of one image, also after another JPEG compression
-SAME_SHARE = 0.1  # of the usual difference between frames
-MANY_SHARE = 0.2  # of the frames
+SAME_SHARE = 0.1  # an image repeats the last if they differ by less than this share of the usual difference
+MANY_SHARE = 0.2  # a fault in a larger share of the frames breaks the drive
 THUMB_BLUR_PX = 4
 DARK_LEVEL = 0.02  # an image whose mean is below this (0 to 1) is black
 BRIGHT_LEVEL = 0.97  # a pixel above this (0 to 1) is burnt out
 MAX_BRIGHT_SHARE = 0.8  # more burnt-out pixels than this and the image is overexposed
 FLAT_LEVEL = 0.01  # an image whose standard deviation is below this is empty
-IMAGE_ORDER_RATIO = 0.95  # the same for images and the sum of their differences
+IMAGE_ORDER_RATIO = 0.95  # exchanging two images shortens the sum of differences past them below this share
 
 
 def check_images(evidence: Evidence) -> list[Finding]:

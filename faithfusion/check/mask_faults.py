@@ -1,4 +1,4 @@
-"""Masks against LiDAR and boxes: is white what it should be."""
+"""Checks masks against LiDAR and boxes: whether white is what it should be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from faithfusion.types import Frame
 MIN_RETURNS = 50
 HALF = 0.5
 SKY_BROKEN = 0.5  # share of LiDAR returns on sky pixels beyond which the mask is inverted
-SKY_REMARK = 0.1  # the same for a remark
+SKY_REMARK = 0.1  # share of LiDAR returns on sky pixels beyond which the mask is worth a remark
 MAX_DYNAMIC_SHARE = 0.6  # share of an image that moving objects may cover
 
 

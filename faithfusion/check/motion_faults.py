@@ -1,4 +1,4 @@
-"""The ego's way by itself: speed, jumps, direction against the ego's own axes."""
+"""Checks the ego's way by itself: its speed, jumps, and its direction against the ego's own axes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def jump_frames(evidence: Evidence) -> list[int]:
 
 
 def _bends_m(evidence: Evidence) -> Float[np.ndarray, " t_minus_2"]:
-    """How far each step differs from the one before it."""
+    """The difference of each step of the ego from the one before it, metres."""
     return np.linalg.norm(np.diff(evidence.positions, n=2, axis=0), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""The drive from above: the ego's way and headings, the cameras' views, boxes with their ways, the LiDAR's outline."""
+"""Draws the drive from above: the ego's way, the cameras' views, boxes with their ways, and the LiDAR's outline."""
 
 from __future__ import annotations
 

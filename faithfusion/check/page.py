@@ -1,4 +1,4 @@
-"""The check as one page without outside files, with its pictures beside it as PNG."""
+"""Writes the check as one page that needs no other files, and its pictures beside it as PNG."""
 
 from __future__ import annotations
 

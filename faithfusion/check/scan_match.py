@@ -1,4 +1,4 @@
-"""Scans of two places laid over each other: what stands up in one is found again in the other, if poses are right."""
+"""Lays scans of two places over each other: if the poses are right, what stands up in one is found in the other."""
 
 from __future__ import annotations
 

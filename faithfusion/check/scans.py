@@ -1,4 +1,4 @@
-"""LiDAR against the poses: are points near the ego, is the ground below, do scans of two places lie on each other."""
+"""Checks LiDAR against the poses: points near the ego, ground below, scans of two places on each other."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def warped_name(number: int) -> ColorName:
 
 @dataclass(frozen=True)
 class VideoEntry:
-    """An mp4 file beside the shard."""
+    """An mp4 file beside the shard, and how long it must be."""
 
     file: str
     num_frames: int
@@ -32,7 +32,7 @@ class VideoEntry:
 
 @dataclass(frozen=True)
 class ColorPlace:
-    """Where a sequence's colours lie: which of the shard's videos, and its first frame there."""
+    """The place of a sequence's colours: the number of the shard's video, and the first frame in it."""
 
     video: int
     first: int
@@ -50,12 +50,12 @@ class SequenceEntry:
     warped: tuple[ColorPlace, ...] = ()  # younger than the format: shards before have none
 
     def place(self, name: ColorName) -> ColorPlace | None:
-        """Where one of its colours lies; None if it has none of that name."""
+        """The place of one of its colours; None if it has none of that name."""
         return self.places.get(name)
 
     @property
     def places(self) -> dict[ColorName, ColorPlace]:
-        """Everything in videos, by name."""
+        """The places of all its colours by name."""
         named = {"render": self.render, "truth": self.truth}
         named |= {warped_name(number): place for number, place in enumerate(self.warped)}
         return {name: place for name, place in named.items() if place is not None}
@@ -73,7 +73,7 @@ class WindowEntry:
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """All that is known of a shard without reading pixels. `provenance`: what it was made from."""
+    """All that is known of a shard without reading pixels; `provenance` says what it was made from."""
 
     videos: tuple[VideoEntry, ...]
     sequences: tuple[SequenceEntry, ...]

@@ -61,7 +61,7 @@ class WindowShard:
 
     @property
     def num_windows(self) -> int:
-        """How many windows it holds."""
+        """The number of windows it holds."""
         return len(self.header.windows)
 
     @property

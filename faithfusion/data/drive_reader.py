@@ -5,8 +5,7 @@
     optional: lidar/{t:03d}.bin, sky_masks/ and (fine_)dynamic_masks/all/{t:03d}_{cam}.png, ego_masks/{cam}.png,
     instances/instances_info.json and frame_instances.json, ego_pose/{t:03d}_{cam}.txt, layout.json
 
-This is the Waymo layout; in what the other five differ, and how they are told apart, say `layouts` and
-`layout_evidence`.
+This is the Waymo layout. `layouts` says how the others differ from it, and `layout_evidence` tells them apart.
 
 World frame of the result: the data set's world moved by the inverse of the first ego pose, as DriveStudio does. The ego
 starts at the origin looking along +x with z up, so coordinates stay small enough for float32 (Waymo's are not).

@@ -27,28 +27,31 @@ def load_image(frame: Frame) -> Float[Tensor, "h w 3"]:
 
 
 def load_valid_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
-    """1 = the lens saw this pixel of the undistorted image; None if it saw all of them."""
+    """True where the lens saw the pixel of the undistorted image; None if it saw all of them."""
     lens = _lens_of(frame)
     return None if lens is None else lens.seen
 
 
 def load_sky_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
-    """1 = sky; None if the clip has no sky mask for this frame."""
+    """True in the sky; None if the clip has no sky mask for this frame. InputError as `load_image`."""
     return _load_mask(frame, frame.sky_mask_path)
 
 
 def load_dynamic_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
-    """1 = moving object; None if the clip has no dynamic mask for this frame."""
+    """True on moving objects; None if the clip has no dynamic mask for this frame. InputError as `load_image`."""
     return _load_mask(frame, frame.dynamic_mask_path)
 
 
 def load_ego_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
-    """1 = the recording vehicle itself; None if the clip has no ego mask for this camera."""
+    """True on the recording vehicle itself; None if the clip has no mask of it. InputError as `load_image`."""
     return _load_mask(frame, frame.ego_mask_path)
 
 
 def load_blind_mask(frame: Frame) -> Bool[Tensor, "h w"] | None:
-    """1 = shows nothing of the world: the recording vehicle, or beyond what the lens saw; None if every pixel does."""
+    """True where the recording vehicle covers the world or the lens did not see it.
+
+    None if every pixel shows the world.
+    """
     ego, valid = load_ego_mask(frame), load_valid_mask(frame)
     if valid is None:
         return ego

@@ -1,7 +1,7 @@
-"""Which layout a drive has, found from what lies in its folder.
+"""Finds the layout of a drive from what lies in its folder.
 
-The layouts of the table are crossed out one after the other by what they cannot have. Camera axes are seen in the
-extrinsics: the third axis points up if they are x forward, y left, z up, and the second one down if they are OpenCV's.
+Every layout of the table that the folder contradicts is crossed out. The extrinsics show the camera axes: the third
+axis points up if they are x forward, y left, z up, and the second axis points down if they are OpenCV's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from faithfusion.utils.errors import InputError
 
 PER_FRAME = re.compile(r"\d{3,}_.+")
 LEVEL = 0.5
-"""Least vertical part of the axis that points up or down: cameras are tilted by less than 60 degrees."""
+"""The axis that points up or down has at least this vertical part, because cameras tilt by less than 60 degrees."""
 SAME_ASPECT = 0.04
-"""Relative: pictures keep their aspect when they are resized, and KITTI's differ by a few pixels."""
+"""Aspect ratios may differ by this share: resized pictures keep theirs, but KITTI's vary by a few pixels."""
 NUM_SCANS = 64
 
 
@@ -57,18 +57,18 @@ def find_layout(root: Path, forced: str | None = None) -> Layout:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a folder shows."""
+    """What a drive's folder shows about its layout."""
 
     extrinsics_per_frame: bool
     has_ego_pose: bool
     has_scan_pose: bool
-    camera_axes: str  # "flu", "opencv" or "unclear"
+    camera_axes: str  # "flu", "opencv", or "unclear" if no pose tells
     is_distorted: bool
     scan_bytes: tuple[int, ...]
     sizes: tuple[tuple[str, int, int], ...]  # camera, width, height
 
     def __str__(self) -> str:
-        """For an error message."""
+        """A short description for an error message."""
         each = "per frame" if self.extrinsics_per_frame else "per camera"
         return f"extrinsics {each} with {self.camera_axes} axes, {len(self.sizes)} cameras"
 
@@ -86,7 +86,7 @@ def _look(root: Path, per_frame: bool, axes: str) -> Evidence:
 
 
 def _camera_axes(extrinsics: Sequence[Path]) -> str:
-    """Of the first readable pose that shows them; damaged files are the reader's business."""
+    """The axes that the first readable pose shows; damaged files are left for the reader to refuse."""
     for path in extrinsics:
         with suppress(InputError):
             up = read_pose(path)[2, :3]

@@ -25,7 +25,12 @@ REAL_ROOT = 1e-9
 
 @dataclass(frozen=True)
 class LensMap:
-    """Of one camera. `grid` is `grid_sample`'s; `seen` is None if the lens saw every pixel of the pinhole image."""
+    """Where one camera's pinhole pixels lie in its recorded image.
+
+    Attributes:
+        grid: Those places as `torch.nn.functional.grid_sample` wants them, in [-1, 1].
+        seen: Which pixels of the pinhole image the lens saw; None if it saw all of them.
+    """
 
     grid: Float[Tensor, "h w 2"]
     seen: Bool[Tensor, "h w"] | None
@@ -64,7 +69,7 @@ def remap(image: Float[Tensor, "h w c"], grid: Float[Tensor, "h w 2"], *, mode: 
 
 
 def distort_pixels(uv: np.ndarray, intrinsics: np.ndarray, distortion: np.ndarray) -> np.ndarray:
-    """Where ideal pinhole pixels `uv` [..., 2] lie in the distorted image, pixels."""
+    """The pixels [..., 2] of the distorted image at which the ideal pinhole pixels `uv` [..., 2] lie."""
     k1, k2, p1, p2, k3 = distortion
     focal, centre = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2]
     x, y = np.moveaxis((uv - centre) / focal, -1, 0)
@@ -87,7 +92,7 @@ def largest_r2(distortion: np.ndarray) -> float:
 def undistort_pixels(
     uv: np.ndarray, intrinsics: np.ndarray, distortion: np.ndarray, *, tolerance_px: float = 1e-7, steps: int = 50
 ) -> np.ndarray:
-    """Inverse of `distort_pixels` by fixed-point iteration: step by what the last guess misses."""
+    """Inverse of `distort_pixels`: a fixed-point iteration adds to each guess [..., 2] what it misses."""
     ideal = uv
     for _ in range(steps):
         missed = uv - distort_pixels(ideal, intrinsics, distortion)

@@ -1,6 +1,6 @@
-"""Where a new path runs into what the drive recorded there: tracked boxes and things that stand on the ground.
+"""Finds where a new path runs into what the drive recorded: tracked boxes and things that stand on the ground.
 
-Nothing is refused for it: a picture from inside a facade is of no use, but whoever asked may know better.
+Such a path is not refused: a picture from inside a facade is of no use, but whoever asked for it may know better.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from faithfusion.data.new_path import NewPath, driven_m
 from faithfusion.types import DriveClip, Track
 
 EGO_REAR_M, EGO_FRONT_M, EGO_WIDTH_M, EGO_HEIGHT_M = 1.0, 3.8, 2.0, 1.9
-"""A car around the ego's origin, which is near the rear axle in most data sets."""
+"""The outline of a car around the ego's origin, which is near the rear axle in most data sets."""
 MIN_HEIGHT_M = 0.3
-"""Above the ground; kerbs are lower."""
+"""What is lower above the ground does not block the way; kerbs are lower."""
 MIN_POINTS = 5
-"""Fewer high points in one scan are rain, dust or noise."""
+"""If a scan has fewer high points in the car's way, they are rain, dust or noise."""
 GROUND_MARGIN_M, GROUND_CELL_M, GROUND_BAND_M = 3.0, 1.0, 0.15
 """The ground is a plane under the lowest points of the cells within this margin of the car; what rises higher above it
 than the band does not carry it."""
 MIN_GROUND_CELLS = 4
-"""Fewer make no plane: then the ground is the lowest point."""
+"""Fewer cells do not make a plane; then the ground is as high as the lowest point."""
 SELF_MARGIN_M = 0.5
 """Returns this near to the recording car are its own mirrors and roof."""
 BOX_MARGIN_M = 0.3
 """Points this near to a tracked box belong to it."""
 MAX_GAP = 3
-"""Time stamps between two hits of the same thing that still make one stretch."""
+"""Two hits of the same thing belong to one stretch if at most so many time stamps lie between them."""
 MAX_LISTED = 5
 
 
@@ -89,7 +89,7 @@ def box_outline(track: Track, index: int) -> Float[np.ndarray, "4 2"]:
 
 
 def outlines_overlap(first: Float[np.ndarray, "4 2"], second: Float[np.ndarray, "4 2"]) -> bool:
-    """Whether two rectangles share an area: no edge of either separates them (separating axis theorem)."""
+    """Whether two rectangles share an area: then no edge of either separates them (separating axis theorem)."""
     for outline in (first, second):
         for edge in (outline[1] - outline[0], outline[2] - outline[1]):
             normal = np.array([-edge[1], edge[0]])
@@ -100,7 +100,7 @@ def outlines_overlap(first: Float[np.ndarray, "4 2"], second: Float[np.ndarray, 
 
 
 def box_index(track: Track, t: int) -> int | None:
-    """Which of a track's boxes stands there at time stamp t; what is parked stays where it was last seen."""
+    """Which of a track's boxes stands there at time stamp t, or None; a parked object stays where it was last seen."""
     times = track.time_indices.numpy()
     nearest = int(np.abs(times - t).argmin())
     return nearest if times[nearest] == t or not track.is_moving else None

@@ -10,9 +10,9 @@ from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
 STRETCH_PERIOD = 50
-"""Time stamps from one withheld stretch of a camera to its next, about."""
+"""About so many time stamps lie between one withheld stretch of a camera and its next."""
 LARGEST_STRETCH_SHARE = 1 / 6
-"""Of a clip: shorter clips get shorter stretches."""
+"""The largest share of a clip that one stretch may take; shorter clips get shorter stretches."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def check_split(config: SplitConfig, num_frames: int) -> None:
 
 
 def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
-    """Held out are all cameras of every `held_out_every`-th time stamp, from the middle of the first stride on (with 8:
-    4, 12, 20, ...). Of the others, a stretch per camera calibrates; stretches of different cameras do not coincide, so
-    the rest of the rig still passes by.
+    """All cameras of every `held_out_every`-th time stamp are held out, from the middle of the first stride on (4, 12,
+    20, ... with a stride of 8). Of the other frames one stretch of each camera calibrates. Stretches of different
+    cameras do not coincide, so the rest of the rig still passes by.
 
     Raises InputError for a stride of 1 (nothing would be left to fit) and for one so long that nothing is held out.
     """
@@ -59,8 +59,10 @@ def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
 
 
 def every_nth_of_each_camera(frames: Sequence[Frame], stride: int) -> tuple[Frame, ...]:
-    """One of `stride` frames of each camera in the order of its time stamps, the cameras taking turns; in the order
-    given. (Every second frame of a drive of two cameras would be one camera's alone.)"""
+    """One of `stride` frames of each camera, counted along its time stamps, in the order given.
+
+    The cameras take turns: every second frame of a drive of two cameras would be the frames of one camera alone.
+    """
     names = list(dict.fromkeys(frame.camera_name for frame in frames))
     chosen = set()
     for turn, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""From the pixels of one view to those of another, by depth."""
+"""Carries the pixels of one view over to another view by their depth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from faithfusion.data.lidar import project_points
 from faithfusion.types import Camera
 
 FAR_M = 1000.0
-"""Where nothing was rendered lies the sky: far away."""
+"""Depth in metres of the sky, which lies where nothing was rendered."""
 DEPTH_TOLERANCE = 0.05
 """Relative; a picture whose depth at a point differs more shows another surface there."""
 
@@ -52,7 +52,7 @@ class Sighting:
 
 
 def sight(points: Float[Tensor, "h w 3"], camera: Camera) -> Sighting:
-    """Where `camera` sees world points."""
+    """The places at which `camera` sees world points."""
     found = project_points(points.flatten(0, 1), camera)
     return Sighting(*(values.unflatten(0, points.shape[:2]) for values in found))
 

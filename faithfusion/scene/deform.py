@@ -35,6 +35,6 @@ def handle_weights(
 
 
 def displacement_m(node: RigidNode, points: Float[Tensor, "n 3"], row: int) -> Float[Tensor, "n 3"]:
-    """How far points of a node (node coordinates) are from their place at rest, at the node's `row`-th time stamp."""
+    """Displacement (metres, node coordinates) of a node's points from their rest at its `row`-th time stamp."""
     handles, size_m = node.handles_m.to(points), node.size_m.to(points)
     return handle_weights(points, handles, size_m) @ node.handle_offsets_m[row].to(points)

@@ -39,7 +39,7 @@ KNOWN = ("Background", "RigidNodes", "DeformableNodes", "Sky", "Affine", *LEFT_O
 
 @dataclass(frozen=True)
 class ImportedScene:
-    """A scene and what of its checkpoint it does not hold, one phrase each."""
+    """A scene, and notes on what of its checkpoint it does not hold, one phrase each."""
 
     scene: GaussianScene
     notes: tuple[str, ...]
@@ -76,7 +76,7 @@ def read_training_run(checkpoint: Path) -> TrainingRun:
 
 
 def model_world(run: TrainingRun, clip: DriveClip | None) -> Similarity:
-    """From the world of the model to that of the clip.
+    """The move from the world of the model to that of the clip.
 
     DriveStudio's world is the first trained ego pose as its data set stores it; for nuScenes that of the front camera.
     InputError where that cannot be known without the drive, and for a drive that is too short or of another layout.

@@ -21,9 +21,9 @@ from faithfusion.types import Frame, RigidNode, Sky
 CELL_PX = 8
 """Cells of this size that no LiDAR point of any scan falls into count as not covered."""
 NEAR_M, FAR_M = 10.0, 300.0
-"""Range of depths that are tried, uniformly in inverse depth."""
+"""Depths in this range are tried, spread uniformly in inverse depth."""
 NUM_DEPTHS = 14
-"""Depths tried per pixel, besides that of the topmost return in its column: facades and trunks are vertical."""
+"""So many depths are tried per pixel, and that of the topmost return in its column: facades and trunks are vertical."""
 FREE_SPACE_RATIO = 0.85
 """A seed nearer than this share of the LiDAR depth in the same cell of any frame hangs in free space."""
 

@@ -31,11 +31,11 @@ from faithfusion.utils.progress import say
 from faithfusion.utils.seed import make_generator
 
 THINNEST = 0.15
-"""Least ratio of a Gaussian's scale along the normal to that along the surface."""
+"""The scale of a Gaussian along the normal is at least this share of its scale along the surface."""
 LIDAR_PER_DENSE = 10
-"""Returns held in memory for every one kept: a few million, whatever the length of the drive."""
+"""So many returns are held in memory for every one that is kept: a few million, however long the drive is."""
 GROUND_THINNEST = 0.08
-"""The same for discs laid on the ground."""
+"""The scale along the normal of discs laid on the ground, as a share of their scale in the ground."""
 GROUND_BAND_M = 0.15
 """Returns this near to the ground surface are ground: noise of the sensor, camber, errors of the poses."""
 

@@ -48,7 +48,7 @@ class Bicycle:
 
 
 def draw_bicycle(rng: np.random.Generator) -> Bicycle:
-    """Somebody's bicycle."""
+    """A bicycle of random colour and gear."""
     return Bicycle(FRAMES[rng.integers(len(FRAMES))], rng.uniform(4.0, 5.0))
 
 
@@ -66,7 +66,7 @@ def _shoulder(body: Body, side: str) -> np.ndarray:
 
 
 def _grip(body: Body, side: str) -> np.ndarray:
-    """Where a wrist rests behind the bar."""
+    """The point behind the bar where a wrist rests."""
     way = np.array([0.72, SIDES[side] * 0.06, -0.66])
     reach = 0.93 * (body.upper_arm_m + body.forearm_m)
     return _shoulder(body, side) + reach * way / np.linalg.norm(way)

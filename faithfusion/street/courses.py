@@ -27,7 +27,7 @@ class Course:
 
     @property
     def length_m(self) -> float:
-        """From the first corner to the last one."""
+        """Length of the way from the first corner to the last one, metres."""
         return float(self.distance_m[-1]) - RUN_OUT_M
 
     def at(self, distance: float | np.ndarray) -> np.ndarray:

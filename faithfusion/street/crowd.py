@@ -86,7 +86,7 @@ def _best(
 
 
 def _draw_walk(rng: np.random.Generator, around: Surroundings, wish: Wish) -> PersonPlan | None:
-    """Along a pavement; at some time of the wish 4 to 20 m ahead of the ego vehicle."""
+    """A walk along a pavement that is 4 to 20 m ahead of the ego vehicle at some time of the wish."""
     side = around.plan.sides[wish.side]
     lateral = side.sign * _walking_line(rng, side)
     moment_s = rng.uniform(*wish.moment_s)
@@ -95,12 +95,12 @@ def _draw_walk(rng: np.random.Generator, around: Surroundings, wish: Wish) -> Pe
 
 
 def _walking_line(rng: np.random.Generator, side: Side) -> float:
-    """Between what stands at the kerb and the walls, metres from the ego lane."""
+    """A line between what stands at the kerb and the walls, metres from the ego lane."""
     return rng.uniform(side.kerb_m + 1.5, max(side.facade_m - 0.65, side.kerb_m + 1.6))
 
 
 def _draw_ride(rng: np.random.Generator, around: Surroundings, wish: Wish) -> PersonPlan | None:
-    """On the cycle lane, or along the kerb where there is none; on the left against the ego's direction."""
+    """A ride on the cycle lane, or along the kerb where there is none; on the left it comes towards the ego."""
     side = around.plan.sides[wish.side]
     lane = 0.5 * (1.5 * LANE_M + CLEAR_M) if side.parking else side.kerb_m - 0.5
     lateral = side.sign * (lane + rng.uniform(-0.12, 0.04))
@@ -113,7 +113,7 @@ def _straight(
     rng: np.random.Generator, around: Surroundings, class_name: str, s: float, lateral: float, speed: float,
     direction: int,
 ) -> PersonPlan | None:  # fmt: skip
-    """Along the road from s at time 0; None if that leaves the street."""
+    """A way along the road from s at time 0; None if that leaves the street."""
     last = s + direction * (speed * around.times[-1] * 1.05 + 1.0)
     if not S_START + 5 < min(s, last) < max(s, last) < around.plan.s_end - 5:
         return None
@@ -122,7 +122,7 @@ def _straight(
 
 
 def _draw_crossing(rng: np.random.Generator, around: Surroundings, wish: Wish) -> PersonPlan | None:
-    """Along a pavement, over a zebra crossing, and on along the other pavement."""
+    """A walk along a pavement, over a zebra crossing, and on along the other pavement."""
     reachable = [(a, b) for a, b in around.plan.crossings if AHEAD_M < a < driven_m(around.config) + 40]
     if not reachable:
         return None

@@ -38,7 +38,7 @@ BOB = 0.012  # of body height
 
 @dataclass(frozen=True)
 class Gait:
-    """How somebody walks: length of a step, swing of the arms, leaning forward (radians)."""
+    """The way somebody walks: length of a step; swing of the arms, lean and bend of the elbow in radians."""
 
     step_m: float
     arm_swing: float = 0.42

@@ -1,4 +1,4 @@
-"""How the street is driven and seen: ego poses, cameras, car poses, LiDAR rays."""
+"""The poses of the ego vehicle, its cameras and the cars, and the rays of its LiDAR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people keep clear of, and how well the cameras see them; everything in road coordinates (s, lateral)."""
+"""Tells what people keep clear of and how well the cameras see them, all in road coordinates (s, lateral)."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _hits_furniture(around: Surroundings, at: np.ndarray, half: float) -> bool:
 
 
 def seen_s(around: Surroundings, person: PersonPlan) -> float:
-    """For how many seconds a camera sees the person large (4 to 18 m away; farther counts less) and not
+    """The number of seconds for which a camera sees the person large (4 to 18 m away; farther counts less) and not
     behind parked cars."""
     at = person.course.road_at(person.distance(around.times))
     way = at - np.stack([around.ego_s + CAMERA_AHEAD_M, np.zeros(len(at))], -1)

@@ -44,7 +44,7 @@ def cell_random(i: np.ndarray, j: np.ndarray, seed: np.ndarray | int = 0) -> np.
 
 
 def fade(footprint: np.ndarray, feature: np.ndarray | float) -> np.ndarray:
-    """1 while a feature of that size is resolved, falling to 0 when the pixel is as wide as the feature."""
+    """A factor that is 1 while a feature of that size is resolved and falls to 0 when the pixel is as wide as it."""
     return np.clip(1.6 - 1.6 * footprint / feature, 0, 1)
 
 

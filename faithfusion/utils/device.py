@@ -1,4 +1,4 @@
-"""Devices by name."""
+"""Chooses a device by its name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from faithfusion.utils.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is CUDA if there is a device. Raises InputError for one that is unknown or not there."""
+    """The device called `name`; "auto" means CUDA if there is a device, else the CPU.
+
+    Raises InputError for a device that is unknown or not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

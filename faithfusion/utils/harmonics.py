@@ -13,7 +13,7 @@ from faithfusion.utils.errors import InputError
 
 SH_0 = math.sqrt(1 / (4 * math.pi))
 NUM_DIRECTIONS = 64
-"""More than the 16 coefficients of degree 3, spread evenly: the least squares of `turn_matrix` are well conditioned."""
+"""Far more directions than the 16 coefficients of degree 3 make the least squares of `turn_matrix` well conditioned."""
 
 
 def turn_harmonics(colors: Float[Tensor, "n k 3"], rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "n k 3"]:

@@ -1,4 +1,4 @@
-"""Named random generators: every use of chance has its own stream of one seed."""
+"""Named random generators: every use of chance draws from a stream of its own, and all follow from one seed."""
 
 from __future__ import annotations
 

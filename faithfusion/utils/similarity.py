@@ -1,4 +1,4 @@
-"""Moves between two frames of one scene: turned, shifted, scaled."""
+"""The move of a scene from one frame of reference to another: it is turned, shifted and scaled."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class Similarity:
         return moved
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON data."""
+        """The move as plain JSON data."""
         return {"rotation": self.rotation.tolist(), "translation": self.translation.tolist(), "scale": self.scale}

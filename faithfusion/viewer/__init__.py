@@ -1,1 +1,2 @@
-"""The viewer in the browser: free camera, shift, time, colour, depth, EIG, before and after."""
+"""The viewer: a server draws a scene for browsers, from any camera and at any time, before and after a refinement.
+It shows colour, depth, EIG or the expected error."""

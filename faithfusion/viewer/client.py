@@ -1,4 +1,4 @@
-"""One browser: what it asks for, what it has been sent. Nothing here is shared with another browser."""
+"""The state of one browser: what it asks for and what it was sent. No two browsers share any of it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from faithfusion.viewer.state import NEEDS_POSTERIOR, RECORDED, FreeView, ViewSt
 from faithfusion.viewer.view_cameras import vertical_fov_rad, view_camera
 
 REST_S = 0.3
-"""Without a change for so long, the view counts as resting."""
+"""A view that has not changed for so long counts as resting."""
 DEPTH_STEP_M = 2048e-5
-"""Depths are sent in these steps: viser packs them as multiples of 1e-5 m in a PNG, and round numbers pack well."""
+"""Depths are rounded to these steps: viser packs them as multiples of 1e-5 m in a PNG, and round numbers pack well."""
 DEPTH_SLACK = (1.02, 0.2)
-"""Factor and metres by which lines may be behind a surface and still show: a splat's depth is a mean."""
+"""Lines show up to this factor and so many metres behind a surface, because a splat's depth is only a mean."""
 LINES = {
     "drive": ((150, 150, 160), 1.0),
     "path": ((80, 170, 255), 2.0),
@@ -37,11 +37,11 @@ LINES = {
     "boxes": ((90, 230, 120), 2.0),
     "frame": ((230, 230, 230), 1.0),
 }
-"""Colour and thickness in pixels."""
+"""Colour and thickness (pixels) of each kind of line."""
 
 
 def first_state(run: Run, canvas: tuple[int, int]) -> ViewState:
-    """What a new browser shows: the recorded view at the start, of the scene as it is last."""
+    """What a new browser shows: the last version of the scene, seen by the recording camera at the first time stamp."""
     return ViewState(list(run.versions)[-1], "colour", 0, run.camera_name, 0.0, canvas)
 
 
@@ -61,7 +61,7 @@ class Client:
         self._listen()
 
     def step(self, now_s: float) -> bool:
-        """Sends a picture if the one in the browser is not what is asked for. False if there was nothing to do."""
+        """Sends a picture if the browser does not show what it asks for. Returns False if there was nothing to do."""
         self._advance(now_s)
         with self._lock:
             state, rests = self._state, now_s - self._changed_s > REST_S
@@ -88,7 +88,7 @@ class Client:
         return True
 
     def ask(self, **changes: Any) -> None:
-        """Changes the state."""
+        """Changes what the browser asks for and wakes the drawing thread."""
         with self._lock:
             self._state = dataclasses.replace(self._state, **changes)
             self._changed_s = time.monotonic()
@@ -112,7 +112,7 @@ class Client:
         self._handle.camera.on_update(self._on_camera)
 
     def _ride(self, **changes: Any) -> None:
-        """Back on the drive."""
+        """Puts the camera back on the drive."""
         self._panel.ride.value = True
         self.ask(free=None, **changes)
 
@@ -121,7 +121,7 @@ class Client:
         self.ask(free=FreeView(pose_from_quaternion(camera.wxyz, camera.position), float(camera.fov)))
 
     async def _on_camera(self, camera: Any) -> None:
-        """Async: viser runs it in the order in which poses come, which threads would not keep."""
+        """Takes a pose from the browser; async, because viser then keeps the order of poses, as threads would not."""
         pose, canvas = pose_from_quaternion(camera.wxyz, camera.position), _canvas_of(camera)
         with self._lock:
             state, by_hand = self._state, self._echoes.by_hand(pose)
@@ -143,7 +143,7 @@ class Client:
             self._play(True)
 
     def _advance(self, now_s: float) -> None:
-        """The time stamp that is due while playing; what the machine is too slow for is left out."""
+        """Moves on to the time stamp that is due while playing; a slow machine leaves some out."""
         with self._lock:
             playing, now_at = self._playing_since, self._state.time_index
         if playing is None:
@@ -187,7 +187,7 @@ class Client:
         target.fov = vertical_fov_rad(camera)
 
     def _draw_lines(self, state: ViewState, camera: Camera) -> None:
-        """Replaces those lines that have changed."""
+        """Replaces the lines that have changed."""
         version = self._run.versions.get(state.version) or next(iter(self._run.versions.values()))
         wanted = scene_lines(self._run.clip, version.scene.nodes, state, camera)
         for name, (color, thickness_px) in LINES.items():
@@ -213,7 +213,7 @@ def _canvas_of(camera: Any) -> tuple[int, int]:
 
 
 def packed_depth_m(picture: Picture) -> np.ndarray | None:
-    """Depth behind which lines are hidden, every other pixel, in steps that pack well."""
+    """Depth in metres behind which lines are hidden, at every other pixel and in steps that pack well."""
     if picture.depth_m is None:
         return None
     factor, slack_m = DEPTH_SLACK

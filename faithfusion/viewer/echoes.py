@@ -1,4 +1,4 @@
-"""Telling a hand on the mouse from the browser's answers to poses it was sent."""
+"""Tells poses that a user made with the mouse from poses that a browser merely sends back."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 
 POSITION_TOLERANCE_M, ROTATION_TOLERANCE = 2e-3, 2e-3
 REMEMBERED = 64
-"""Poses; answers lag behind while a drive is played."""
+"""So many poses are remembered, because answers lag behind while a drive is played."""
 STRANGERS = 2
-"""New poses nobody sent, in a row, that are a hand: one alone may be half of a change."""
+"""It takes this many new poses in a row that were not sent to the browser to conclude that the user moved the camera:
+one alone may come while the browser still applies half of a change."""
 
 
 class Echoes:
-    """Poses that were sent to one browser, and that came from it.
+    """Remembers the poses that were sent to one browser and those that came from it.
 
-    A browser also reports a pose again that it had before, for instance when its window changes: that is no hand.
+    A browser also reports a pose again that it had before, for instance when its window changes. That is no sign of
+    the user.
     """
 
     def __init__(self) -> None:
@@ -25,11 +27,11 @@ class Echoes:
         self._strangers = 0
 
     def sent(self, world_from_camera: tuple[float, ...]) -> None:
-        """Remembers a pose."""
+        """Remembers a pose (16 numbers, row by row) that was sent."""
         self._sent.append(np.reshape(world_from_camera, (4, 4)))
 
     def by_hand(self, world_from_camera: tuple[float, ...]) -> bool:
-        """Takes a pose from the browser. Whether it and the one before it are new and were sent by nobody."""
+        """Takes a pose (16 numbers) from the browser; returns whether the user made it and the one before it."""
         pose = np.reshape(world_from_camera, (4, 4))
         if any(_same(pose, other) for other in self._sent):
             self._strangers = 0

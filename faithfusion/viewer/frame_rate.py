@@ -1,4 +1,4 @@
-"""How many pictures a second, without a browser."""
+"""Measures how many pictures the viewer draws in a second, without a browser."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MEASURED: tuple[Quantity, ...] = ("colour", "depth", "EIG")
 
 @dataclass(frozen=True)
 class Rate:
-    """Pictures per second, by the median of their times and by the shortest; and the median time that all cores worked
-    on one together, which hardly depends on what else runs."""
+    """The speed of drawing: pictures per second by the median and by the shortest time, and the median processor time
+    of one picture over all cores, which hardly depends on what else runs."""
 
     median: float
     best: float
@@ -26,7 +26,7 @@ class Rate:
 
 
 def frames_per_second(run: Run, width: int, num_pictures: int) -> dict[Quantity, Rate]:
-    """By quantity, along the drive, 2 m to the left; two pictures more come first and are not counted."""
+    """The speed of each quantity for pictures 2 m to the left along the drive, after two that do not count."""
     name = list(run.versions)[-1]
     rates = {}
     for quantity in MEASURED:

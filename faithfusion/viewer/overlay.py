@@ -18,17 +18,17 @@ from faithfusion.viewer.view_cameras import ridden_camera
 
 FRUSTUM_DEPTH_M, RIG_DEPTH_M = 0.4, 0.8
 MAX_FRUSTA = 20
-"""Per camera, evenly spread over a drive."""
+"""At most so many frusta are drawn per camera, evenly spread over the drive."""
 PATH_LIFT_M = 0.05
 HIDE_WITHIN_M = 0.5
-"""Frusta whose tip is so close to the viewer's eye only stand in its way."""
+"""Frusta whose tip is closer than this to the viewer's eye would only stand in its way."""
 CLEAR_SHIFT_M = 1.0
-"""From here on a camera passes beside the frusta of the drive and the ego's path, not through them."""
+"""A camera shifted by at least this much passes beside the drive's frusta and the ego's path, not through them."""
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Line segments [n, 2, 3], made when they are needed; as long as `key` is the same, they are."""
+    """Line segments [n, 2, 3] that are made when they are needed; equal keys mean equal lines."""
 
     key: Hashable
     make: Callable[[], np.ndarray]
@@ -50,7 +50,7 @@ def box_lines(nodes: tuple[RigidNode, ...], time_index: int) -> Float[np.ndarray
 
 
 def frustum_lines(camera: Camera, depth_m: float) -> Float[np.ndarray, "8 2 3"]:
-    """From the camera's centre to the corners of its image at a distance, and around the image."""
+    """Lines from the camera's centre to the corners of its image `depth_m` metres ahead, and around the image."""
     x, y = np.array([0, camera.width, camera.width, 0]), np.array([0, 0, camera.height, camera.height])
     rays = np.stack([x, y, np.ones(4)], -1) @ np.linalg.inv(camera.intrinsics.cpu().double().numpy()).T
     pose = camera.world_from_camera.cpu().double().numpy()

@@ -1,15 +1,15 @@
-"""How large a picture may be: small while things move, so that many come in a second, full once they rest."""
+"""Decides how large a picture is: small while things move, so that many come in a second, and full once they rest."""
 
 from __future__ import annotations
 
 import math
 
 LEAST_SHARE = 0.2
-"""Of the full width, however slow the machine is."""
+"""Pictures have at least this share of the full width, however slow the machine is."""
 
 
 class Pace:
-    """Learns from how long pictures of each kind took.
+    """Learns the right width from how long pictures of each kind took.
 
     The cost is taken to be proportional to the number of pixels; every picture corrects the estimate.
     """
@@ -26,7 +26,7 @@ class Pace:
         return max(1, round(canvas[0] * full * share))
 
     def took(self, canvas: tuple[int, int], kind: str, width: int, seconds: float) -> None:
-        """A picture `width` pixels wide took so long."""
+        """Notes that a picture `width` pixels wide took `seconds`."""
         share = width / self.width(canvas, kind, at_rest=True)
         wanted = share * math.sqrt(self._budget_s / max(seconds, 1e-4))
         known = self._shares.get(kind, wanted)

@@ -31,22 +31,22 @@ class Panel:
     status: Any
 
     def show_bar(self, quantity: Quantity | None) -> None:
-        """The colour bar of a quantity; none for colours."""
+        """Shows the colour bar of a quantity; None hides it."""
         html = "" if quantity is None else bar_html(quantity)
         _set(self.bar, content=html, visible=bool(html))
 
     def show_learning(self, text: str, share: float | None) -> None:
-        """How far the posterior is; `share` is None when nothing is being computed."""
+        """Shows how far the posterior is; `share` in [0, 1] is None when nothing is being computed."""
         _set(self.learning, content=text, visible=bool(text))
         _set(self.learned, value=0 if share is None else round(100.0 * share), visible=share is not None)
 
     def show_status(self, text: str) -> None:
-        """One line about the picture."""
+        """Shows one line about the picture."""
         _set(self.status, content=text)
 
 
 def _set(handle: Any, **values: Any) -> None:
-    """Sets what differs: viser sends a message for everything that is set."""
+    """Sets only what differs, because viser sends a message for everything that is set."""
     for name, value in values.items():
         if getattr(handle, name) != value:
             setattr(handle, name, value)

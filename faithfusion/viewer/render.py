@@ -1,4 +1,4 @@
-"""The picture of a state: a pure function, run on whatever device the scene is on."""
+"""Draws the picture of a state: a pure function that runs on whatever device the scene is on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from faithfusion.viewer.state import NEEDS_POSTERIOR, RECORDED, ViewState
 from faithfusion.viewer.view_cameras import recorded_image, ridden_camera, seen_by, view_camera
 
 FAR_M = 1e4
-"""Depth of what is mostly sky."""
+"""Depth in metres that stands for pixels that are mostly sky."""
 NO_SURFACE = 0.4
-"""Its grey."""
+"""Grey of pixels without a surface in pictures of depth."""
 
 
 @dataclass(frozen=True)

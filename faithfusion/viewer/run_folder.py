@@ -1,4 +1,4 @@
-"""What can be looked at: the scenes of a run's folder, or one file, and the drive they belong to."""
+"""Finds what can be looked at: the scenes of a run's folder or of one file, and the drive they belong to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from faithfusion.types import DriveClip, GaussianScene, Sky
 from faithfusion.utils.errors import InputError
 
 PLY_SKY = 0.5
-"""Colour of the sky of a PLY file, which has none."""
+"""Grey of the sky behind the Gaussians of a PLY file, which has no sky."""
 
 
 @dataclass(frozen=True)

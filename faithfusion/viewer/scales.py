@@ -1,4 +1,4 @@
-"""Colours for numbers, the same for every picture, and their bar for the panel."""
+"""The colours of numbers, which are the same in every picture, and their bar for the panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a viewer asks for, as plain values: two equal states are the same picture."""
+"""What a browser asks for, as plain values: equal states give the same picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Quantity = Literal["colour", "depth", "EIG", "expected error"]
 QUANTITIES: tuple[Quantity, ...] = ("colour", "depth", "EIG", "expected error")
 NEEDS_POSTERIOR: tuple[Quantity, ...] = ("EIG", "expected error")
 RECORDED = "recorded image"
-"""What is shown instead of a version of the scene."""
+"""The name that stands for the recorded images in place of a version of the scene."""
 
 
 @dataclass(frozen=True)

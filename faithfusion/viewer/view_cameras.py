@@ -1,4 +1,4 @@
-"""From a view's state to the camera that draws it, and recorded pixels in that camera."""
+"""Makes the camera that draws a view's state, and shows recorded pixels in that camera."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def ridden_camera(clip: DriveClip, state: ViewState) -> Camera:
 
 
 def surround(camera: Camera, canvas: tuple[int, int]) -> Camera:
-    """At the same pose, the narrowest camera of a canvas's shape that shows all `camera` shows; if the shapes agree and
-    the principal point is central, `camera` itself at another resolution."""
+    """The narrowest camera at the same pose that has a canvas's shape and shows all that `camera` shows.
+
+    If the shapes agree and the principal point is central, it is `camera` itself at another resolution.
+    """
     width, height = canvas
     (fx, _, cx), (_, fy, cy) = camera.intrinsics[:2].tolist()
     reach_x, reach_y = max(cx, camera.width - cx) / fx, max(cy, camera.height - cy) / fy

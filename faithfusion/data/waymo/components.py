@@ -19,7 +19,7 @@ LASER_NAMES = ("TOP", "FRONT", "SIDE_LEFT", "SIDE_RIGHT", "REAR")
 """Keys hold the position in these tuples plus one; files of the first release hold the names."""
 TOP = 0
 CLASS_NAMES = {1: "Vehicle", 2: "Pedestrian", 4: "Cyclist"}
-"""Of the types that move; 3 is a sign."""
+"""Names of the types that move; type 3 is a sign."""
 SKY = 25
 """Semantic class of the sky, `protos/camera_segmentation.proto`."""
 

@@ -1,4 +1,4 @@
-"""Parquet files row by row: checked when opened, read as a stream, never a whole file in memory."""
+"""Reads parquet files row by row: they are checked when opened, and never lie in memory as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUFFER_BYTES = 1 << 20
 """Read ahead per column: a file is often one row group, which must not be loaded as a whole."""
 ROWS_PER_BATCH = 2
 FRAMES_AHEAD = 4
-"""Time stamps whose rows are kept when they come before their turn."""
+"""The rows of so many time stamps are kept when they come before their turn."""
 
 
 def need_pyarrow() -> Any:
@@ -83,8 +83,11 @@ class Table:
 
 
 class FrameRows:
-    """Rows of a table by time stamp, asked in ascending order. A file in that order, as Waymo's are, is read once from
-    front to back; rows a few frames early are kept, and for what was passed longer ago the file is read again."""
+    """Rows of a table by time stamp, to be asked for in ascending order.
+
+    A file in that order, as Waymo's are, is read once from front to back. Rows that come a few frames early are kept;
+    for rows that were passed longer ago the file is read again.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table, self._counts = table, Counter(table.times())

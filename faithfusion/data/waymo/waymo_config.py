@@ -1,4 +1,4 @@
-"""What of a Waymo segment goes into a drive."""
+"""The options that say what of a Waymo segment goes into a drive."""
 
 from __future__ import annotations
 
