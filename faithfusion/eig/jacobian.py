@@ -8,6 +8,9 @@ channel; the passes rely on it. Otherwise `eig.harmonic_colors` fills the colour
 Zwicker et al., "EWA splatting" (2002), as every 3DGS rasteriser has it: Sigma2 = J V J^T + blur, conic = Sigma2^-1.
 """
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator

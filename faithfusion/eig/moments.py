@@ -9,6 +9,9 @@ v is `a` times a quadratic polynomial in the offset (x, y) = mean2d - pixel, so 
 fastest.
 """
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import torch

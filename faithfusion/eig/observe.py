@@ -9,6 +9,9 @@ does not fit what it was shown, the image says less about its parameters. The sa
 weight, are each Gaussian's own misfit: see `eig.posterior`.
 """
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import dataclasses

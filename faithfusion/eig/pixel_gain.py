@@ -6,6 +6,9 @@ A Gaussian's part of V_p is a polynomial in the pixel offset: `eig.variance_poly
 `eig.dense_blocks` for spherical harmonics.
 """
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import torch

@@ -7,6 +7,9 @@ division by hits, the bare 1000 and the 100. Different from the released code: o
 blur, near plane), and our tile lists, which name fewer Gaussians that miss all pixels of the tile: hits are lower.
 """
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import dataclasses

@@ -4,6 +4,9 @@ As in pass 1, v is alpha times a quadratic polynomial in the pixel offset, so a 
 with 39 coefficients: 15 of degree 4 for alpha^2 d d^T, 3 x 6 of degree 2 for alpha w d, and 6 numbers for w^2.
 """
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import torch

@@ -36,4 +36,5 @@ class FittedExposure:
 
     def prior_loss(self) -> Tensor:
         """Weighted mean square of all log gains and offsets."""
-        return self.config.prior_weight * sum(value.square().mean() for value in self.parameters.values())
+        gains, offsets = (value.square().mean() for value in self.parameters.values())
+        return self.config.prior_weight * (gains + offsets)

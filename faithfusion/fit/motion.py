@@ -59,14 +59,14 @@ class NodeMotion:
     ) -> None:
         self.base = tuple(nodes)
         times = [node.time_indices.cpu() for node in self.base]
-        shaped = [node for node in self.base if node.handles_m is not None]
+        shaped = [time for time, node in zip(times, self.base, strict=True) if node.handles_m is not None]
         self._poses = make_knots(times, config.pose_knot_frames)
-        self._shapes = make_knots([node.time_indices.cpu() for node in shaped], config.shape_knot_frames)
+        self._shapes = make_knots(shaped, config.shape_knot_frames)
         self._lights = make_knots(times, config.light_knot_frames)
         self._starts = torch.tensor([0, *(len(time) for time in times)]).cumsum(0).tolist()
         counts = [len(node.time_indices) if node.handles_m is not None else 0 for node in self.base]
         self._shape_starts = torch.tensor([0, *counts]).cumsum(0).tolist()
-        num_handles = len(shaped[0].handles_m) if shaped else 0
+        num_handles = next((len(node.handles_m) for node in self.base if node.handles_m is not None), 0)
         self._shifts = Parameter(torch.zeros(self._poses.count, 3, device=device))
         self._turns = Parameter(torch.zeros(self._poses.count, 3, device=device))
         self._handles = Parameter(torch.zeros(self._shapes.count, num_handles, 3, device=device))
@@ -101,7 +101,7 @@ class NodeMotion:
         correction = rigid_transforms(shift, turn)
         pose = node.world_from_node[rows].to(correction) @ correction
         node = dataclasses.replace(node, time_indices=node.time_indices[rows], world_from_node=pose, log_gains=gains)
-        if node.handles_m is None:
+        if node.handle_offsets_m is None:
             return node
         offsets = self._shapes.at(self._handles, rows + self._shape_starts[index])
         return dataclasses.replace(node, handle_offsets_m=node.handle_offsets_m[rows].to(offsets) + offsets)

@@ -53,7 +53,8 @@ class SceneOptimiser:
         ground: Ground | None = None,
         backend: Backend = "auto",
     ) -> None:
-        self.config, self.densify, self.backend = config, densify, backend
+        self.config, self.densify = config, densify
+        self.backend: Backend = backend
         self.num_steps = 0
         self._skipped = 0
         self._recording_config, self._rig = recording, rig
@@ -79,7 +80,7 @@ class SceneOptimiser:
             self._recording = FittedRecording(scene, self._recording_config, self._rig, self.sky.device)
             self._rates |= self._recording.rates
             self._others |= self._recording.parameters
-        self.optimizers = {
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam([value], lr=self._rates[name], eps=1e-15, fused=True)
             for name, value in {**self.params, **self._others}.items()
         }
@@ -113,8 +114,8 @@ class SceneOptimiser:
         total.backward()
         if not self._is_sound(total, view):
             return {}
-        if self.densify is not None:
-            projection = rendering.projection
+        projection = rendering.projection
+        if self.densify is not None and projection.means2d.grad is not None:
             observe(self._statistics, projection.means2d.grad, projection.radii, camera.width, camera.height)
         self._descend()
         self.num_steps += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -80,5 +79,5 @@ class FittedRecording:
         return {} if self._exposure is None else {"exposure": self._exposure.prior_loss()}
 
 
-def _ego_node(world_from_ego: Sequence[Tensor]) -> RigidNode:
+def _ego_node(world_from_ego: Float[Tensor, "t 4 4"]) -> RigidNode:
     return RigidNode("ego", torch.ones(3), torch.arange(len(world_from_ego)), world_from_ego)

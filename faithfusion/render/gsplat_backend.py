@@ -26,7 +26,7 @@ def gsplat_problem() -> str | None:
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # where gsplat tells that it compiles
-            from gsplat.cuda._backend import _C
+            from gsplat.cuda._backend import _C  # pyright: ignore[reportAttributeAccessIssue]
     except Exception as error:  # a failed compilation raises anything from OSError to IndexError
         return f"its CUDA extension does not load: {short_reason(error)}"
     if _C is None:

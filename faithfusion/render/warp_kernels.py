@@ -6,6 +6,9 @@ inside the ellipse alpha >= MIN_ALPHA are visited, row by row. With q = d^T coni
 alpha = min(MAX_ALPHA, opacity exp(-q / 2)).
 """
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import warp as wp

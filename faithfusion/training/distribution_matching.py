@@ -15,7 +15,7 @@ Tokens with phi = 0 are given; nothing is learned about them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.distributed
@@ -33,6 +33,7 @@ from faithfusion.video.model.time_schedule import flow_state, per_sample
 CRITIC = "critic"
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """A generator, as far as this method knows it."""
 

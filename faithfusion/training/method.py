@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -39,6 +39,7 @@ from faithfusion.video.model.memory import move
 from faithfusion.video.open_editors import open_editor, open_editors
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """Batches by picks; `generator` drives augmentation."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.optimizer import STUDENT
@@ -45,6 +45,7 @@ class StepRecord:
     tokens: int = 0  # of all processes, 0 where the data has none
 
 
+@runtime_checkable
 class Callback(Protocol):
     """Called on every process. `save` and `load` are for state that a checkpoint must hold."""
 

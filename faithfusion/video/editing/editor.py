@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,7 @@ class EditedClip:
     sq_error: Float[Tensor, "t h w"]  # expected of `frames`, per channel
 
 
+@runtime_checkable
 class Editor(Protocol):
     """Anything that improves a rendered clip of any length and size."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
@@ -40,6 +40,7 @@ def attention(
     return dispatch_attention_fn(query.to(values.dtype), keys.to(values.dtype), values, backend=backend)
 
 
+@runtime_checkable
 class Attend(Protocol):
     """Self-attention of the layer named `layer` under some pattern."""
 
