@@ -29,7 +29,7 @@ evaluate
 check viewer
 training
 cli
-""".split("\n")[1:-1]
+""".strip().splitlines()
 HEIGHT = {room: height for height, rooms in enumerate(ORDER) for room in rooms.split()}
 TRAINING_KNOWS = {"types", "utils", "config", "clips", "video", "training"}
 MAX_LINES = 400
