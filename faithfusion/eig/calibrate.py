@@ -92,9 +92,9 @@ class StreetCurves:
 def calibration_from_plain(plain: dict[str, Any]) -> Calibration:
     """Inverse of `Calibration.to_plain`. InputError if keys are missing or the curves are no curves."""
     try:
-        noise = [float(plain[name]) for name in ("noise_std", "pixels_per_observation")]
+        noise_std, pixels = (float(plain[name]) for name in ("noise_std", "pixels_per_observation"))
         curves = tuple(tuple(float(value) for value in curve) for curve in plain["sq_errors"])
-        calibration = Calibration(*noise, tuple(plain["eig_nats"]), tuple(plain["distances_m"]), curves)
+        calibration = Calibration(noise_std, pixels, tuple(plain["eig_nats"]), tuple(plain["distances_m"]), curves)
         knots, distances, values = np.array(calibration.eig_nats), np.array(calibration.distances_m), np.array(curves)
     except (KeyError, TypeError, ValueError) as error:
         expected = "noise_std, pixels_per_observation, eig_nats, distances_m, sq_errors"
@@ -145,7 +145,7 @@ def measure_curves(beside: dict[float, CalibrationBins], withheld: CalibrationBi
         weights.append(bins.counts + PRIOR_PIXELS_PER_BIN)
         means.append((bins.sq_error_sums + prior) / weights[-1])
     curves = [isotonic_regression(mean, weights=weight).x for mean, weight in zip(means, weights, strict=True)]
-    calibration = _calibration(config, tuple(sorted(beside)), curves[:-1], sum(weights[:-1]))
+    calibration = _calibration(config, tuple(sorted(beside)), curves[:-1], sum(weights[:-1], np.zeros(NUM_BINS)))
     return StreetCurves(calibration, tuple(curves[-1].tolist()))
 
 

@@ -96,9 +96,16 @@ def no_evidence(scene: GaussianScene, config: EigConfig) -> Evidence:
     size = num_scene(scene.gaussians.colors.shape[1])
     width = triangle_width(size) if config.posterior == "block" else size
     means, texels = scene.gaussians.means.detach(), scene.sky.texture[..., 0].detach()
-    per_gaussian = [means.new_zeros(len(means)) for _ in range(2)]
-    per_texel = [torch.zeros_like(texels) for _ in range(3)]
-    return Evidence(config, means.new_zeros(len(means), width), *per_gaussian, *per_texel, means.new_zeros(0, 3))
+    return Evidence(
+        config,
+        precision=means.new_zeros(len(means), width),
+        seen=means.new_zeros(len(means)),
+        misfit=means.new_zeros(len(means)),
+        sky_precision=torch.zeros_like(texels),
+        sky_seen=torch.zeros_like(texels),
+        sky_misfit=torch.zeros_like(texels),
+        viewpoints=means.new_zeros(0, 3),
+    )
 
 
 def gather_evidence(scene: GaussianScene, views: Sequence[TrainingView], config: EigConfig) -> Evidence:

@@ -39,6 +39,7 @@ def _mean_surprise(scene: GaussianScene, evidence: Evidence, views: Sequence[Tra
     for view in views:
         gain, rendering = eig_map(scene, posterior, view.camera, view.time_index)
         variance = gain.predictive_variance.clamp_min(LEAST_VARIANCE)
+        assert view.image is not None, "the views must have images"
         sq_residual = (rendering.color.clamp(0.0, 1.0) - view.image.to(rendering.color)).square().mean(-1)
         surprise = (variance.log() + sq_residual / variance)[view.mask.to(variance.device)]
         total, count = total + float(surprise.double().sum()), count + surprise.numel()
