@@ -8,7 +8,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; spinning threads 
 import pytest
 import torch
 
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
