@@ -13,6 +13,7 @@ from faithfusion.pairs.config import PairsConfig
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.training.config import TrainConfig
 from faithfusion.utils.errors import InputError
+from faithfusion.video.editors.registry import options_of
 from faithfusion.video.model.config import GeneratorConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +33,10 @@ FILES = [path for name in CLASSES for path in sorted((ROOT / "configs" / name).g
 def test_config_is_accepted(path: Path) -> None:
     config_class = CLASSES[path.parent.relative_to(ROOT / "configs").as_posix()]
     config_class = AblationConfig if path.name.startswith("ablation") else config_class
-    assert isinstance(parse_config(config_class, ["--config", str(path)]), config_class)
+    config = parse_config(config_class, ["--config", str(path)])
+    assert isinstance(config, config_class)
+    if config_class is RefineConfig:
+        assert all(options_of(entry) for entry in config.editors)
 
 
 def test_the_stereo_drive_is_fitted_the_same_everywhere() -> None:
@@ -47,7 +51,7 @@ def test_the_stereo_drive_is_fitted_the_same_everywhere() -> None:
 def test_the_ablation_is_developed_as_it_is_run() -> None:
     files = [ROOT / "configs" / "evaluate" / f"{name}.yaml" for name in ("ablation", "ablation_dev")]
     table, development = (parse_config(AblationConfig, ["--config", str(path)]) for path in files)
-    assert settings_of(table, "") == settings_of(development, "")
+    assert settings_of(table, {}) == settings_of(development, {})
     assert not set(table.seeds) & set(development.seeds) and table.out != development.out
 
 

@@ -6,7 +6,6 @@ Writes ablation.md and ablation.json into the folder. A killed run continues wit
 command in a second shell shares the streets.
 """
 
-import functools
 import sys
 from pathlib import Path
 
@@ -19,25 +18,21 @@ def main(argv: list[str]) -> None:
 
     config = parse_config(AblationConfig, argv, description=__doc__)
 
+    from faithfusion.evaluate.ablation.config import BLIND
     from faithfusion.evaluate.ablation.run import check_inputs, run_ablation
     from faithfusion.utils.device import choose_device
-    from faithfusion.video.editing.chain import ChainEditor
-    from faithfusion.video.editing.editor import Editor
-    from faithfusion.video.open_editors import OpenedEditors, open_editor, open_editors
+    from faithfusion.video.editing.editor import ClipFacts, Editor
+    from faithfusion.video.editors.registry import open_each
 
     check_inputs(config)
-    refine, use = config.refine, config.editors[0] if len(config.editors) == 1 else "both"
-    opened = open_editors(refine.editor_weights(use))
-    opened.require_views(refine.warp.num_views)
-    opened.require_sampler(refine.editor)
+    opened = open_each(config.editors, str(choose_device("auto")))
+    for editors in opened.values():
+        editors.check(ClipFacts(config.refine.street.num_frames, config.refine.warp.num_views))
 
-    @functools.cache  # weights are placed on the device once, also for two rows that use them
     def editor(name: str) -> Editor:
-        if name == "both":
-            return ChainEditor([editor("video"), editor("fixer")])
-        chosen = OpenedEditors(opened.generator, None) if name == "video" else OpenedEditors(None, opened.fixer)
-        return open_editor(chosen, config.editor_of(name), choose_device("auto"))
+        return opened[name.removesuffix(BLIND)].editor(config.editor_of(name).composite)
 
-    page = run_ablation(config, editor, identity=opened.identity, command=" ".join(["python", *sys.argv]))
+    identities = {name: editors.identity for name, editors in opened.items()}
+    page = run_ablation(config, editor, identities=identities, command=" ".join(["python", *sys.argv]))
     print(Path(page).read_text())
     say(f"table: {page}")

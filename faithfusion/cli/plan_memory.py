@@ -45,10 +45,14 @@ def requested(options: PlanOptions) -> tuple[PlanRequest, str]:
         return _training_request(options)
     if options.refine:
         from faithfusion.pipeline.config import RefineConfig
+        from faithfusion.video.editors.registry import options_of
 
         run = parse_config(RefineConfig, ["--config", options.refine])
-        options = dataclasses.replace(options, frames=run.editor.window_frames, memory=run.editor.memory)
-        return request_of(options, read_json(deepspeed), generator_of(run.weights)), options.refine
+        wan = [options_of(entry) for entry in run.editors if entry["kind"] == "wan"]
+        if not wan:
+            raise InputError(options.refine, "editors without kind: wan", "a run that uses the video model")
+        options = dataclasses.replace(options, frames=wan[0].window_frames, memory=wan[0].memory)
+        return request_of(options, read_json(deepspeed), generator_of(wan[0].weights)), options.refine
     chosen = generator_of(options.generator) if options.generator else None
     return request_of(options, read_json(deepspeed), chosen), options.generator or options.model
 

@@ -5,6 +5,7 @@ python tools/refine_sequence.py --scene DRIVE --out RUN           a drive in Dri
 A killed run continues with the same command.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -25,10 +26,12 @@ def main(argv: list[str]) -> None:
         run_refinement,
     )
     from faithfusion.utils.stage_log import StageLog
+    from faithfusion.video.editors.registry import with_defaults
 
     opened = check_inputs(config)
     require_writable(out)
-    save_config(config, out / "config.yaml")
+    editors = tuple(with_defaults(entry) for entry in config.editors)
+    save_config(dataclasses.replace(config, editors=editors), out / "config.yaml")
     log = StageLog(out)
     run = run_refinement(config, log, opened)
     report = summarise_run(run, config, log, command=" ".join(["python", *sys.argv]))

@@ -11,7 +11,7 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit_config import FitConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.editor_config import EditorConfig, EditorNames, EditorWeights
+from faithfusion.video.editing.editor_config import EditorConfig, EditorEntry, require_kinds
 from faithfusion.window.warp_config import WarpConfig
 
 
@@ -29,10 +29,11 @@ class RefineConfig:
             (docs/trajectories.md); none: a shift of the whole drive by distill.schedule.target_shift_m.
         num_frames: time stamps to use from the start; 0 takes all.
         split: which frames are kept back for calibration and evaluation.
-        weights: generator file of a training run; "wan-tiny" for the one that is shipped; or a YAML file that names
-            public weights (configs/generator).
-        public_weights: folder, file or hub id of the public weights below a generator file, if they do not lie where
-            they lay in training.
+        editors: what edits the rendered clips, one after another, such as [{kind: wan, weights: wan-tiny}, {kind:
+            fixer, steady: 1}]: each entry has a kind ("wan", the video model; "fixer", the single-image fixer; or the
+            import path of your own, as path/to/my_file.py:MyEditor) and options of that kind
+            (`faithfusion/video/editors`).
+        editor: what all editors share.
         posterior_stride: every how many training frames of a camera one enters the EIG posterior (calibration makes up
             for it).
         settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
@@ -40,11 +41,6 @@ class RefineConfig:
         fit: reconstruction.
         eig: expected information gain.
         warp: recorded views brought into the new ones.
-        editors: what edits the rendered clips: the video model, the single-image fixer, or the fixer after the video
-            model.
-        fixer_weights: fixer file of faithfusion.training; "fixer-tiny" for the one that is shipped.
-        fixer_public_weights: as `public_weights`, for the fixer.
-        editor: video model, and where the render is left as it is.
         distill: distillation.
     """
 
@@ -56,18 +52,14 @@ class RefineConfig:
     trajectory: tuple[TrajectoryEntry, ...] = ()
     num_frames: int = 0
     split: SplitConfig = field(default_factory=SplitConfig)
-    weights: str = "wan-tiny"
-    public_weights: str = ""
-    editors: EditorNames = "both"
-    fixer_weights: str = "fixer-tiny"
-    fixer_public_weights: str = ""
+    editors: tuple[EditorEntry, ...] = field(default_factory=lambda: ({"kind": "wan"}, {"kind": "fixer"}))
+    editor: EditorConfig = field(default_factory=EditorConfig)
     posterior_stride: int = 2
     settle_steps: int = 100
     seed: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)
     warp: WarpConfig = field(default_factory=WarpConfig)
-    editor: EditorConfig = field(default_factory=EditorConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
@@ -75,11 +67,7 @@ class RefineConfig:
             found = f"posterior_stride = {self.posterior_stride}, settle_steps = {self.settle_steps}"
             raise InputError("configuration", found, "a stride of at least 1 and no negative number of steps")
         check_entries(self.trajectory)
-
-    def editor_weights(self, use: EditorNames | None = None) -> EditorWeights:
-        """Where the weights of `use` lie; None: of `editors`."""
-        public = (self.public_weights, self.fixer_public_weights)
-        return EditorWeights(use or self.editors, self.weights, self.fixer_weights, *public)
+        require_kinds("editors", self.editors)
 
     @property
     def trajectory_entries(self) -> tuple[TrajectoryEntry, ...]:

@@ -34,7 +34,8 @@ from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 from faithfusion.utils.stage_log import StageLog
-from faithfusion.video.open_editors import OpenedEditors, open_editor, open_editors
+from faithfusion.video.editing.editor import ClipFacts
+from faithfusion.video.editors.registry import OpenedEditors, open_editors
 from faithfusion.window.warp import warp_source
 from faithfusion.window.window import window_of
 
@@ -64,15 +65,15 @@ class RefineRun:
 def check_inputs(config: RefineConfig) -> OpenedEditors:
     """Reads what the user gave without writing anything, and opens the editors. Raises InputError for weights, a
     drive, a camera, a trajectory or a number of frames that cannot work."""
-    _check_drive(config)
-    opened = open_editors(config.editor_weights())
-    opened.require_views(config.warp.num_views)
-    opened.require_sampler(config.editor)
+    num_frames = _check_drive(config)
     choose_device(config.fit.device)
+    opened = open_editors(config.editors, str(choose_device("auto")))
+    opened.check(ClipFacts(num_frames, config.warp.num_views))
     return opened
 
 
-def _check_drive(config: RefineConfig) -> None:
+def _check_drive(config: RefineConfig) -> int:
+    """The number of time stamps of the run."""
     if config.scene is None:
         check_config(street_config(config))
         if config.num_frames > config.street.num_frames:
@@ -82,19 +83,13 @@ def _check_drive(config: RefineConfig) -> None:
                 raise InputError("cameras", name, f"names out of {', '.join(config.street.camera_names)}")
         require_camera(config, config.cameras or config.street.camera_names)
         check_split(config.split, config.num_frames or config.street.num_frames)
-        _require_window(config, config.num_frames or config.street.num_frames)
         lay_out(config.trajectory_entries, *street_drive(config))
-        return
+        return config.num_frames or config.street.num_frames
     clip = read_drive(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
     require_camera(config, clip.camera_names)
     split_clip(clip, config.split)
-    _require_window(config, clip.num_frames)
     clip_path(clip, config.trajectory_entries)
-
-
-def _require_window(config: RefineConfig, num_frames: int) -> None:
-    if config.editors != "fixer" and config.editor.window_frames > num_frames:
-        raise InputError("editor.window_frames", config.editor.window_frames, f"at most the clip's {num_frames} frames")
+    return clip.num_frames
 
 
 def street_config(config: RefineConfig) -> StreetConfig:
@@ -127,9 +122,9 @@ def run_refinement(config: RefineConfig, log: StageLog, opened: OpenedEditors | 
     `opened`: the editors, if `check_inputs` has it already. Raises InputError before any work.
     """
     out = Path(config.out)
-    opened = opened or open_editors(config.editor_weights())
+    opened = opened or open_editors(config.editors, str(choose_device("auto")))
     device = choose_device(config.fit.device)
-    editor = open_editor(opened, config.editor, choose_device("auto"))
+    editor = opened.editor(config.editor.composite)
     clip = open_drive(config, log)
     camera_name = require_camera(config, clip.camera_names)
     path = clip_path(clip, config.trajectory_entries)

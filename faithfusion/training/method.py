@@ -10,7 +10,6 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from faithfusion.config import config_hash
 from faithfusion.training.cache import cache_latents
 from faithfusion.training.codec import CodecMethod
 from faithfusion.training.config import TrainConfig
@@ -32,11 +31,11 @@ from faithfusion.training.optimizer import STUDENT, Role
 from faithfusion.training.start import Model, twin_of
 from faithfusion.training.topology import Topology
 from faithfusion.training.trained import register_trained
-from faithfusion.video.editing.editor_config import EditorConfig, EditorWeights
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE
+from faithfusion.video.editors.registry import open_editors
 from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import move
-from faithfusion.video.open_editors import open_editor, open_editors
 
 
 @runtime_checkable
@@ -112,8 +111,8 @@ def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topolog
 
 
 def _before(weights: str, topology: Topology) -> Before:
-    opened, config = open_editors(EditorWeights(use="video", video=weights, fixer="")), EditorConfig()
-    return Before(open_editor(opened, config, topology.device), config_hash(opened.identity, config))
+    opened = open_editors([{"kind": "wan", "weights": weights}], str(topology.device))
+    return Before(opened.editor(DEFAULT_COMPOSITE), opened.identity)
 
 
 def _cache_folder(config: TrainConfig) -> Path:

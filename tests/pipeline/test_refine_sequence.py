@@ -23,7 +23,6 @@ street: {seed: 1, num_frames: 9, width: 64, height: 48, samples_per_pixel: 1, li
   camera_names: ["0", "1"], num_moving_cars: 1, num_workers: 1}
 fit: {steps: 12, half_resolution_steps: 4, initialise: {max_gaussians: 1500}}
 distill: {schedule: {target_shift_m: 1.0, step_m: 0.5, steps_per_stage: 4}}
-editor: {window_frames: 9, overlap_frames: 1, sampler: {steps: 2}}
 """
 
 
@@ -35,9 +34,20 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def editors(workspace: Path, **options: object) -> list[str]:
+    """The option that names the tiny video model of the workspace, and the fixer after it."""
+    wan = {
+        "kind": "wan",
+        "weights": str(workspace / "weights.safetensors"),
+        "window_frames": 9,
+        "sampler": {"steps": 2},
+    }
+    return ["--editors", json.dumps([wan | options, {"kind": "fixer"}])]
+
+
 def refine(workspace: Path, *options: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "tools" / "refine_sequence.py"), "--config", str(workspace / "small.yaml")]
-    command += ["--weights", str(workspace / "weights.safetensors"), "--out", str(workspace / "run"), *options]
+    command += [*editors(workspace), "--out", str(workspace / "run"), *options]
     return subprocess.run(command, capture_output=True, text=True, cwd=workspace, timeout=600)
 
 
@@ -105,11 +115,13 @@ def test_any_trajectory_can_be_asked_for(workspace: Path) -> None:
         (("--distill.schedule.target_shift_m", "50"), "50"),
         (("--fit.stepz", "3"), "stepz"),
         (("--scene", "nowhere"), "nowhere"),
-        (("--weights", "nothing.safetensors"), "nothing.safetensors"),
-        (("--editor.window_frames", "10"), "4k + 1"),
-        (("--editor.window_frames", "49"), "49"),
-        (("--editor.window_frames", "1"), "5, 9"),
-        (("--editor.sampler.guidance", "5"), "negative prompt"),
+        (("--editors", "[]"), "at least one entry"),
+        (("--editors", "[{kind: painter}]"), "painter"),
+        (("--editors", "[{kind: wan, weights: nothing.safetensors}]"), "nothing.safetensors"),
+        (("--editors", "[{kind: wan, window_frames: 10}]"), "4k + 1"),
+        (("--editors", "[{kind: wan, window_frames: 49}]"), "49"),
+        (("--editors", "[{kind: wan, window_frames: 1}]"), "5, 9"),
+        (("--editors", "[{kind: wan, window_frames: 9, sampler: {guidance: 5}}]"), "negative prompt"),
         (("--camera", "7"), "7"),
         (("--cameras", '["7"]'), "cameras: 7"),
         (("--split.held_out_every", "1"), "held_out_every: 1"),
@@ -122,7 +134,7 @@ def test_bad_input_is_refused_before_anything_is_written(
 ) -> None:
     main = runpy.run_path(str(ROOT / "tools" / "refine_sequence.py"))["main"]
     out = workspace / "bad"
-    inputs = ["--config", str(workspace / "small.yaml"), "--weights", str(workspace / "weights.safetensors")]
+    inputs = ["--config", str(workspace / "small.yaml"), *editors(workspace)]
     with pytest.raises(InputError) as refusal:
         main([*inputs, "--out", str(out), *options])
     assert message in str(refusal.value)

@@ -18,8 +18,8 @@ from faithfusion.street.truth import load_truth
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import write_image, write_video
-from faithfusion.video.editing.editor_config import EditorConfig
-from faithfusion.video.weights.open_generator import editor_of, open_generator
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, VideoEditorConfig
+from faithfusion.video.editors.wan import WanOptions
 
 FRAME_RATE_HZ = 10.0
 
@@ -42,7 +42,7 @@ class ChainConfig:
     camera: str = "0"
     weights: str = "wan-tiny"
     out: str = "output/chain"
-    editor: EditorConfig = field(default_factory=lambda: EditorConfig(window_frames=49))
+    editor: VideoEditorConfig = field(default_factory=lambda: VideoEditorConfig(window_frames=49))
 
 
 def bench_chain(argv: list[str]) -> None:
@@ -57,7 +57,8 @@ def bench_chain(argv: list[str]) -> None:
         raise InputError(run, f"a clip of {frames} frames", f"more than a window's {config.editor.window_frames}")
     drive = run / "drive"
     truth = torch.stack([load_truth(drive, config.shift_m, config.camera, t).color for t in range(frames)])
-    edited = editor_of(open_generator(config.weights), config.editor, choose_device("auto")).edit(window)
+    options = WanOptions(weights=config.weights, **vars(config.editor))
+    edited = options.open(str(choose_device("auto"))).editor(DEFAULT_COMPOSITE).edit(window)
     print(f"{frames} frames, windows {', '.join(f'{span.start}-{span.stop - 1}' for span in spans)}\n")
     print("| clip | error at the seams | median elsewhere | worst / median |\n" + "|---" * 4 + "|")
     for name, clip in (("render", window.render), ("edit", edited.edit), ("finished", edited.frames)):

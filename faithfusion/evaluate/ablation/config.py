@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from faithfusion.evaluate.ablation.stages import Stage, at_once, in_stages
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.editor_config import EditorConfig, EditorNames
+from faithfusion.video.editing.editor_config import EditorConfig, EditorEntry, require_kinds
 
 WEIGHT_LABELS = {
     "uniform": "uniform",
@@ -24,9 +25,14 @@ WEIGHT_LABELS = {
     "level": "our EIG, its mean everywhere",
     "likelihood": "our EIG",
 }
-BLIND_FIXER = "fixer_blind"
-"""The fixer, told the clip's mean expected error in every pixel."""
-EDITOR_LABELS = {"video": "video only", "fixer": "fixer only", "both": "both", BLIND_FIXER: "fixer only"}
+BLIND = "_blind"
+"""Ends the name of editors that are told the clip's mean expected error in every pixel."""
+
+
+def default_editors() -> dict[str, tuple[EditorEntry, ...]]:
+    """Each of the shipped editors alone, and one after the other."""
+    wan, fixer = {"kind": "wan"}, {"kind": "fixer"}
+    return {"video": (wan,), "fixer": (fixer,), "both": (wan, fixer)}
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,26 @@ class Row:
         return "/".join(filter(None, (self.weight, self.editors, self.loop))) or "none"
 
     @property
+    def is_blind(self) -> bool:
+        """Whether EIG is used nowhere."""
+        return self.editors.endswith(BLIND)
+
+    @property
     def labels(self) -> tuple[str, str]:
         """Weights and editors in words."""
         if not self.weight:
             return "no refinement", ""
-        weight = "no EIG at all" if self.editors == BLIND_FIXER else WEIGHT_LABELS[self.weight]
+        weight = "no EIG at all" if self.is_blind else WEIGHT_LABELS[self.weight]
         weight = f"{weight}; {self.loop}" if self.loop else weight
-        return weight, EDITOR_LABELS[self.editors]
+        return weight, self.editors.removesuffix(BLIND)
 
 
 NO_REFINEMENT = Row()
-NO_EIG = Row("uniform", BLIND_FIXER)
+
+
+def without_eig(editors: str) -> Row:
+    """The row of these editors that uses EIG nowhere."""
+    return Row("uniform", editors + BLIND)
 
 
 @dataclass(frozen=True)
@@ -81,9 +96,9 @@ class AblationConfig:
         shifts_m: metres to the left at which the front camera drives; all enter one distillation, and those of equal
             distance are averaged per street.
         weights: weights of the distillation.
-        editors: what edits the renders.
-        blind: one row without EIG at all: the fixer, if it is one of the editors, told the clip's mean expected
-            error, and uniform weights.
+        editors: what edits the renders, by name: entries as those of `refine.editors`.
+        blind: one row without EIG at all: the editors of this name, if `editors` has it, told the clip's mean expected
+            error, and uniform weights; empty for none.
         loops: other distillations by name, each a row with the last of `editors`; what they do not give is the default
             of `DistillConfig`. With `in_stages` the clips are rendered and edited on the way too.
         keep_work: keeps drives, scenes and clips of finished streets under `out`/work.
@@ -96,8 +111,8 @@ class AblationConfig:
     seeds: tuple[int, ...] = tuple(range(100, 120))
     shifts_m: tuple[float, ...] = (-6.0, -3.0, 3.0, 6.0)
     weights: tuple[WeightName, ...] = ("uniform", "published", "likelihood")
-    editors: tuple[EditorNames, ...] = ("video", "fixer", "both")
-    blind: bool = True
+    editors: dict[str, tuple[EditorEntry, ...]] = field(default_factory=default_editors)
+    blind: str = "fixer"
     loops: dict[str, LoopConfig] = field(default_factory=dict)
     keep_work: bool = False
     refine: RefineConfig = field(
@@ -109,13 +124,16 @@ class AblationConfig:
             raise InputError("ablation.seeds", self.seeds, "at least one street, each once")
         if not self.shifts_m or 0.0 in self.shifts_m or len(set(self.shifts_m)) != len(self.shifts_m):
             raise InputError("ablation.shifts_m", self.shifts_m, "at least one shift other than 0, each once")
-        for name in ("weights", "editors"):
-            chosen = getattr(self, name)
-            if not chosen or len(set(chosen)) != len(chosen):
-                raise InputError(f"ablation.{name}", chosen, "at least one, each once")
-        for name in self.loops:
-            if not re.fullmatch(r"[\w ,.%+-]+", name):
-                raise InputError("ablation.loops", name, "a name of letters, digits, spaces and , . % + - _")
+        if not self.weights or len(set(self.weights)) != len(self.weights):
+            raise InputError("ablation.weights", self.weights, "at least one, each once")
+        if not self.editors:
+            raise InputError("ablation.editors", "none", "at least one")
+        for part in ("loops", "editors"):
+            for name in getattr(self, part):
+                if not re.fullmatch(r"[\w ,.%+-]+", name) or name.endswith(BLIND):
+                    raise InputError(f"ablation.{part}", name, "a name of letters, digits, spaces and , . % + - _")
+        for name, entries in self.editors.items():
+            require_kinds(f"ablation.editors.{name}", entries)
         for name in ("scene", "cameras", "trajectory", "num_frames"):
             if getattr(self.refine, name):
                 raise InputError(f"refine.{name}", getattr(self.refine, name), "nothing: the streets and shifts say it")
@@ -135,9 +153,10 @@ class AblationConfig:
     @property
     def rows(self) -> tuple[Row, ...]:
         """No refinement, no EIG, then every weight with every editor, then the other loops."""
-        first = (NO_REFINEMENT, NO_EIG) if BLIND_FIXER in self.edits else (NO_REFINEMENT,)
+        first = (NO_REFINEMENT, without_eig(self.blind)) if self.blind in self.editors else (NO_REFINEMENT,)
         crossed = (Row(weight, editors) for weight in self.weights for editors in self.editors)
-        return (*first, *crossed, *(Row(loop.weight, self.editors[-1], name) for name, loop in self.loops.items()))
+        last = list(self.editors)[-1]
+        return (*first, *crossed, *(Row(loop.weight, last, name) for name, loop in self.loops.items()))
 
     def distill_of(self, row: Row) -> DistillConfig:
         """How a row is distilled."""
@@ -152,15 +171,21 @@ class AblationConfig:
     @property
     def edits(self) -> tuple[str, ...]:
         """Who edits every clip, in this order."""
-        return (*self.editors, BLIND_FIXER) if self.blind and "fixer" in self.editors else tuple(self.editors)
+        return (*self.editors, self.blind + BLIND) if self.blind in self.editors else tuple(self.editors)
 
     def editor_of(self, editors: str) -> EditorConfig:
-        """How clips are edited. A fixer that knows the mean error only knows no pixels better than others: the
-        composite's rule for the best known ones would give it the render back."""
+        """What all editors share. Editors that are told the mean error alone know no pixels better than others: the
+        composite's rule for the best known ones would give them the render back."""
         config = self.refine.editor
-        if editors != BLIND_FIXER:
+        if not editors.endswith(BLIND):
             return config
         return dataclasses.replace(config, composite=dataclasses.replace(config.composite, faithful_max_sq_error=0.0))
+
+    def begun_by(self, editors: str) -> str:
+        """Those of `editors` whose edits a longer chain goes on from: of the longest beginning; empty if none."""
+        whole = self.editors[editors]
+        begun = [name for name, part in self.editors.items() if len(part) < len(whole) and whole[: len(part)] == part]
+        return max(begun, key=lambda name: len(self.editors[name]), default="")
 
     @property
     def needs_published(self) -> bool:
@@ -169,25 +194,25 @@ class AblationConfig:
 
     @property
     def shown_row(self) -> Row:
-        """The row that pictures are made of: our EIG with both editors, or the last one."""
-        wanted = Row("likelihood", "both")
+        """The row that pictures are made of: the run's own weight with the last editors, or the last row."""
+        wanted = Row(self.refine.distill.weight, list(self.editors)[-1])
         return wanted if wanted in self.rows else self.rows[-1]
 
 
-def settings_of(config: AblationConfig, identity: str) -> dict[str, Any]:
-    """What the numbers of one street depend on, as JSON data. `identity`: of the editors' weights."""
+def settings_of(config: AblationConfig, identities: Mapping[str, str]) -> dict[str, Any]:
+    """What the numbers of one street depend on, as JSON data. `identities`: of the editors by name, which tell their
+    weights and options from all others."""
     plain = to_plain(config)
     refine = plain["refine"]
     for part, names in (
         (plain, ("out", "seeds", "keep_work")),
         (refine, ("out", "scene", "trajectory", "num_frames", "editors")),
-        (refine, ("weights", "fixer_weights", "public_weights", "fixer_public_weights")),
         (refine["street"], ("seed", "num_workers", "shifts_m")),
         (refine["distill"], ("weight",)),
     ):
         for name in names:
             del part[name]
-    return plain | {"editors_identity": identity}
+    return plain | {"editors": dict(identities)}
 
 
 def first_difference(old: Any, new: Any, where: str = "") -> str:

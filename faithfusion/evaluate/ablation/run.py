@@ -44,22 +44,21 @@ def check_inputs(config: AblationConfig) -> None:
     street = with_street(config, config.seeds[0])
     check_config(street)
     check_split(config.refine.split, street.num_frames)
-    if config.refine.editor.window_frames > street.num_frames:
-        found = config.refine.editor.window_frames
-        raise InputError("editor.window_frames", found, f"at most the street's {street.num_frames} frames")
 
 
-def run_ablation(config: AblationConfig, open_editor: OpenEditor, *, identity: str, command: str) -> Path:
+def run_ablation(
+    config: AblationConfig, open_editor: OpenEditor, *, identities: Mapping[str, str], command: str
+) -> Path:
     """Makes the streets that are missing and nobody else is making, then the table of all that are there; its path.
 
-    `identity` tells the editors' weights from all others. Raises InputError if the folder holds results of other
-    settings.
+    `identities` tell the weights and options of the editors, by name, from all others. Raises InputError if the folder
+    holds results of other settings.
     """
     out = Path(config.out)
     check_inputs(config)
     require_writable(out)
     network = mobilenet_or_none()
-    settings = settings_of(config, identity) | {"mobilenet": network is not None}
+    settings = settings_of(config, identities) | {"mobilenet": network is not None}
     key = require_same_settings(out, settings)
     missing = [seed for seed in config.seeds if not street_path(out, seed).is_file()]
     tools, count = Tools(open_editor, network), num_steps(config)

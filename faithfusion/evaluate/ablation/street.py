@@ -17,7 +17,7 @@ from faithfusion.distill.distil import settle
 from faithfusion.distill.pixel_weight import published_maps, recorded_sq_error
 from faithfusion.eig.assess import assess_scene, update_assessment
 from faithfusion.eig.calibrate import calibration_from_plain
-from faithfusion.evaluate.ablation.config import BLIND_FIXER, AblationConfig
+from faithfusion.evaluate.ablation.config import BLIND, AblationConfig
 from faithfusion.evaluate.ablation.files import write_json
 from faithfusion.evaluate.ablation.row_scores import Target, make_target, score_clip
 from faithfusion.evaluate.street_scenes import FittedScene
@@ -32,7 +32,6 @@ from faithfusion.pipeline.stage_files import (
 from faithfusion.scene.scene_file import load_scene, load_tensors, save_scene, save_tensors, scene_to
 from faithfusion.types import Camera, GaussianScene, Window
 from faithfusion.utils.device import choose_device
-from faithfusion.video.editing.chain import continued
 from faithfusion.video.editing.editor import EditedClip, Editor
 from faithfusion.window.warp import warp_source
 from faithfusion.window.window import window_of
@@ -186,15 +185,17 @@ def run_edits(street: Street, editors: str) -> None:
 
 
 def _edit(street: Street, editors: str, shift_m: float) -> EditedClip:
-    """What the editors make of one window. "both" goes on from what "video" has made, if that is there."""
-    window, open_editor, video = street.windows[shift_m], street.tools.editor, street.edit_path("video", shift_m)
-    if editors == BLIND_FIXER:
+    """What the editors make of one window. A chain goes on from what its beginning has made, if that is there."""
+    window, editor = street.windows[shift_m], street.tools.editor(editors)
+    if editors.endswith(BLIND):
         error = window.eig.expected_sq_error
         eig = dataclasses.replace(window.eig, expected_sq_error=error.mean().expand_as(error))
-        return open_editor(BLIND_FIXER).edit(dataclasses.replace(window, eig=eig))
-    if editors == "both" and video.is_file():
-        return continued(edit_from_tensors(load_tensors(video)[0]), window, open_editor("fixer"))
-    return open_editor(editors).edit(window)
+        return editor.edit(dataclasses.replace(window, eig=eig))
+    begun = street.config.begun_by(editors)
+    if begun and street.edit_path(begun, shift_m).is_file():
+        first = edit_from_tensors(load_tensors(street.edit_path(begun, shift_m))[0])
+        return editor.go_on(first, window, len(street.config.editors[begun]))
+    return editor.edit(window)
 
 
 def shift_name(shift_m: float) -> str:

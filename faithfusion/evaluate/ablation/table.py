@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from faithfusion.evaluate.ablation.config import NO_EIG, NO_REFINEMENT, Row
+from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row, without_eig
 from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
 from faithfusion.evaluate.metrics.metric_names import metric_name
 
@@ -38,8 +38,6 @@ LANE_METRICS = ("psnr_db", "ssim", "psnr_db all cameras", "ssim all cameras")
 COMPARED = ("psnr_db", "regenerated_mae", "mobilenet_distance", "artefact_flicker", "psnr_db all cameras")
 """Metrics whose paired differences are shown; dB as they are, the others in percent of what is compared with."""
 BASELINES = ("uniform", "published")
-OTHER_VIDEOS = (NO_REFINEMENT, NO_EIG)
-"""Rows whose clip differs for another reason than who edits."""
 
 Street = Mapping[str, Any]
 
@@ -96,11 +94,15 @@ def baselines_of(row: Row, rows: Sequence[Row]) -> list[Row]:
     if row.loop:
         usual = dataclasses.replace(row, loop="")
         return [NO_REFINEMENT, *([usual] if usual in rows else [])]
-    if row in (NO_REFINEMENT, NO_EIG):
-        return [NO_REFINEMENT] if row == NO_EIG else []
+    if row == NO_REFINEMENT or row.is_blind:
+        return [NO_REFINEMENT] if row.is_blind else []
     others = [dataclasses.replace(row, weight=weight) for weight in BASELINES if weight != row.weight]
-    others = [NO_EIG, *others] if row.editors == "fixer" else others
-    return [NO_REFINEMENT, *(other for other in others if other in rows)]
+    return [NO_REFINEMENT, *(other for other in (without_eig(row.editors), *others) if other in rows)]
+
+
+def has_other_video(row: Row) -> bool:
+    """Whether the row's clip differs for another reason than who edits."""
+    return row == NO_REFINEMENT or row.is_blind
 
 
 def shown_rows(rows: Sequence[Row], place: Place) -> list[Row]:
@@ -176,7 +178,7 @@ def _differences(streets: Sequence[Street], rows: Sequence[Row], place: Place) -
     lines = [head]
     for row in shown_rows(rows, place):
         for other in baselines_of(row, rows):
-            if place.part == "video" and other not in OTHER_VIDEOS:
+            if place.part == "video" and not has_other_video(other):
                 continue
             cells = [cell for metric in metrics for cell in _difference_cells(streets, row, other, place, metric)]
             lines.append([*_labels(row, place), _against(other), *cells])
@@ -197,7 +199,7 @@ def _difference_cells(streets: Sequence[Street], row: Row, other: Row, place: Pl
 
 def _labels(row: Row, place: Place) -> tuple[str, str]:
     weight, editors = row.labels
-    return ("any" if place.part == "video" and row not in OTHER_VIDEOS else weight), editors
+    return ("any" if place.part == "video" and not has_other_video(row) else weight), editors
 
 
 def _against(other: Row) -> str:

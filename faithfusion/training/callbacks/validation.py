@@ -23,9 +23,9 @@ from faithfusion.utils.image_math import psnr_db
 from faithfusion.utils.media import write_video
 from faithfusion.utils.progress import say
 from faithfusion.video.editing.composite import ErrorProfile, measure_profile, measured_errors
-from faithfusion.video.editing.editor import VideoEditor
-from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
 from faithfusion.video.editing.encode import to_frames, to_video
+from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
 from faithfusion.video.model.generator import Generator
@@ -114,7 +114,7 @@ def generate(model: Model, window: Window, sampler: SamplerConfig) -> Float[Tens
     """The model's own frames, before the composite; a fixer has no sampler."""
     if isinstance(model, Fixer):
         return FixerEditor(model, FixerEditorConfig(), ErrorProfile()).generate(window)
-    return VideoEditor(model, EditorConfig(sampler=sampler), ErrorProfile()).generate(window)
+    return VideoEditor(model, VideoEditorConfig(sampler=sampler), ErrorProfile()).generate(window)
 
 
 @torch.no_grad()

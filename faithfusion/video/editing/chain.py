@@ -24,11 +24,13 @@ class ChainEditor:
 
     def edit(self, window: Window) -> EditedClip:
         """See `Editor.edit`: (1 - gain) render + gain edit are the finished frames."""
-        first, *others = self.editors
-        total = first.edit(window)
-        for editor in others:
-            total = continued(total, window, editor)
-        return total
+        return self.go_on(self.editors[0].edit(window), window, 1)
+
+    def go_on(self, edited: EditedClip, window: Window, done: int) -> EditedClip:
+        """The same from what the first `done` editors have made of the window already."""
+        for editor in self.editors[done:]:
+            edited = continued(edited, window, editor)
+        return edited
 
 
 def continued(first: EditedClip, window: Window, editor: Editor) -> EditedClip:

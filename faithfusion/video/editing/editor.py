@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.clips.windows import nearest_references, pad_window, plan_windows, slice_window
 from faithfusion.types import Window
-from faithfusion.utils.seed import make_generator
-from faithfusion.video.editing.composite import ErrorProfile, composite, faithful_floor, fused_error, kalman_gain
-from faithfusion.video.editing.editor_config import EditorConfig
-from faithfusion.video.editing.sample import sample
-from faithfusion.video.model.memory import at_work
-
-if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
-    from faithfusion.video.model.generator import Generator
+from faithfusion.video.editing.editor_config import CompositeConfig
 
 
 @dataclass(frozen=True)
@@ -41,66 +31,35 @@ class Editor(Protocol):
         ...
 
 
-class VideoEditor:
-    """The generator as an editor, with its measured error profile."""
+@dataclass(frozen=True)
+class ClipFacts:
+    """What is known of the clips of a run before they are rendered: their length, and how many recorded views are
+    warped into each frame."""
 
-    def __init__(self, generator: Generator, config: EditorConfig, profile: ErrorProfile) -> None:
-        self.generator, self.config, self.profile = generator, config, profile
-
-    def edit(self, window: Window) -> EditedClip:
-        """See `Editor.edit`. Known frames and the best known pixels are the render's own values."""
-        frames, height, width = window.render.shape[:3]
-        floor = faithful_floor(window.eig.expected_sq_error, self.config.composite)
-        spec = self.generator.config.spec
-        padded = pad_window(window, spec.token_pixels, spec.chunk_frames)
-        gain = kalman_gain(padded.eig.expected_sq_error, self.profile, floor)
-        gain = torch.where(padded.known[:, None, None], 0.0, gain)
-        result, content = padded.render.clone(), padded.render.clone()
-        done = 0
-        sizes = (self.config.window_frames, self.config.overlap_frames, spec.chunk_frames)
-        for span in plan_windows(padded.render.shape[0], *sizes):
-            piece = nearest_references(slice_window(padded, span), self.config.num_references)
-            piece = _with_history(piece, result[span.start : done])
-            edit = self.generate(piece, name=str(span.start))
-            fused = composite(piece.render, edit, gain[span.start : span.stop])
-            result[span.start : span.stop] = _ramp(result[span.start : done], fused)
-            content[span.start : span.stop] = _ramp(content[span.start : done], edit)
-            done = span.stop
-        error = fused_error(padded.eig.expected_sq_error, self.profile, gain)
-        return EditedClip(*(values[:frames, :height, :width] for values in (result, content, gain, error)))
-
-    def generate(self, window: Window, name: str = "0") -> Float[Tensor, "t h w 3"]:
-        """The generator's own frames for one window (a whole number of tokens), before the composite.
-
-        `name` names the noise's random stream. The error profile is measured on these frames.
-        """
-        from faithfusion.video.editing.detail import detail_sources, with_detail
-        from faithfusion.video.editing.encode import latent_conditions, to_frames
-
-        generator, sampler = self.generator, self.config.sampler
-        place = (self.config.memory, generator.prompt.device)
-        with torch.no_grad():
-            with at_work(generator.codec, *place):
-                conditions = latent_conditions(generator, [window])
-            with at_work(generator.backbone, *place), at_work(generator.branch, *place):
-                latents = sample(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
-            with at_work(generator.codec, *place):
-                edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
-                if self.config.keep_detail:
-                    edit = with_detail(edit, detail_sources(generator, window, conditions))
-        return edit.clamp(0.0, 1.0)
+    num_frames: int
+    num_views: int
 
 
-def _with_history(piece: Window, history: Float[Tensor, "o h w 3"]) -> Window:
-    """The window with its first frames replaced by the finished frames of the previous one, marked as known."""
-    overlap = history.shape[0]
-    known = piece.known.clone()
-    known[:overlap] = True
-    return dataclasses.replace(piece, render=torch.cat([history, piece.render[overlap:]]), known=known)
+class OpenedEditor(Protocol):
+    """An editor whose weights are read and lie on the device where it works."""
+
+    @property
+    def identity(self) -> str:
+        """What tells these weights and options from all others."""
+        ...
+
+    def check(self, clip: ClipFacts) -> None:
+        """Raises InputError for clips or options with which this editor cannot work."""
+        ...
+
+    def editor(self, fusing: CompositeConfig) -> Editor:
+        """The editor itself; it may be asked for more than once. `fusing`: where it has to leave the render."""
+        ...
 
 
-def _ramp(history: Float[Tensor, "o h w 3"], fused: Float[Tensor, "t h w 3"]) -> Float[Tensor, "t h w 3"]:
-    """Cross-fades linearly from the previous window's frames to this one's over the overlap."""
-    overlap = history.shape[0]
-    weight = (torch.arange(1, overlap + 1, device=fused.device) / (overlap + 1)).reshape(-1, 1, 1, 1)
-    return torch.cat([torch.lerp(history, fused[:overlap], weight), fused[overlap:]])
+class EditorOptions(Protocol):
+    """The options of one kind of editor: a dataclass, whose fields are the keys of its entry in a configuration."""
+
+    def open(self, device: str) -> OpenedEditor:
+        """Reads the weights onto the device. Raises InputError for those that are missing or do not fit."""
+        ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 from faithfusion.clips.clip_config import CHUNK_FRAMES
 from faithfusion.utils.errors import InputError
@@ -56,48 +57,44 @@ class CompositeConfig:
     faithful_max_sq_error: float = 1e-3
 
 
-EditorNames = Literal["video", "fixer", "both"]
+DEFAULT_COMPOSITE = CompositeConfig()
 
-
-@dataclass(frozen=True)
-class EditorWeights:
-    """Which editors, and where their weights lie (`pipeline.config`)."""
-
-    use: EditorNames
-    video: str
-    fixer: str
-    video_public: str = ""
-    fixer_public: str = ""
+EditorEntry = dict[str, Any]
+"""An editor in a configuration: its `kind` (`video.editors.registry`) and the options of that kind."""
 
 
 @dataclass(frozen=True)
 class EditorConfig:
-    """How a clip is edited.
+    """What all editors of a run share.
 
     Attributes:
-        sampler: sampler of the latents.
         composite: where the render is left as it is.
+        regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
+    """
+
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    regenerate_rms: float = 0.04
+
+
+@dataclass(frozen=True)
+class VideoEditorConfig:
+    """How the video model generates a clip.
+
+    Attributes:
+        sampler: sampler of the latents; the default one leaves the choice to the weights.
         window_frames: frames generated at once, 4k + 1; longer clips are chained.
         overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
         num_references: recorded views that a window may look at, the nearest ones (weights with `branch.references`).
-        regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
         keep_detail: adds to the edit what the codec loses of the render and of the warped views, of each as far as
             the edit agrees with it (`video.editing.detail`).
-        steady_frames: frames before and after over which the video model's edit of a surface is averaged
-            (`video.editing.steady`); 0: none.
-        fixer_steady_frames: the same of the single-image fixer's edit, which is sharper and loses more by it.
         memory: where the weights are while a clip is generated.
     """
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    composite: CompositeConfig = field(default_factory=CompositeConfig)
     window_frames: int = 17
     overlap_frames: int = 1
     num_references: int = 3
-    regenerate_rms: float = 0.04
     keep_detail: bool = True
-    steady_frames: int = 2
-    fixer_steady_frames: int = 1
     memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     def __post_init__(self) -> None:
@@ -105,8 +102,17 @@ class EditorConfig:
             if getattr(self, name) < least or getattr(self, name) % CHUNK_FRAMES != 1:
                 expected = f"4k + 1 frames ({least}, {least + CHUNK_FRAMES}, ..., 49, ...)"
                 raise InputError(f"editor.{name}", getattr(self, name), expected)
-        for name in ("steady_frames", "fixer_steady_frames"):
-            if getattr(self, name) < 0:
-                raise InputError(f"editor.{name}", getattr(self, name), "0 or a number of frames")
         if self.overlap_frames >= self.window_frames:
             raise InputError("editor.overlap_frames", self.overlap_frames, f"less than a window's {self.window_frames}")
+
+
+def require_kinds(where: str, entries: Sequence[EditorEntry]) -> None:
+    """Raises InputError for no editor at all, and for an entry without `kind`; what the kind is, the registry says."""
+    if not entries or not all(isinstance(entry.get("kind"), str) for entry in entries):
+        raise InputError(where, list(entries), "at least one entry with a kind, such as {kind: wan}, {kind: fixer}")
+
+
+def require_neighbours(num_frames: int) -> None:
+    """Raises InputError for a negative number of frames to average an edit over (`video.editing.steady`)."""
+    if num_frames < 0:
+        raise InputError("editors.steady", num_frames, "0 or a number of frames")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +14,7 @@ from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile, composite, faithful_floor, fused_error, kalman_gain
 from faithfusion.video.editing.editor import EditedClip
-from faithfusion.video.editing.editor_config import CompositeConfig
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, CompositeConfig
 
 if TYPE_CHECKING:  # it imports diffusers, which takes seconds
     from faithfusion.video.fixer.fixer import Fixer
@@ -25,11 +25,9 @@ class FixerEditorConfig:
     """How a clip is fixed.
 
     Attributes:
-        composite: where the clip is left as it is.
         frames_at_once: frames per evaluation of the network, for memory only.
     """
 
-    composite: CompositeConfig = field(default_factory=CompositeConfig)
     frames_at_once: int = 4
 
     def __post_init__(self) -> None:
@@ -38,10 +36,17 @@ class FixerEditorConfig:
 
 
 class FixerEditor:
-    """A fixer with its measured error profile. Frames do not see each other."""
+    """A fixer with its measured error profile. Frames do not see each other. `fusing`: where the render is left as it
+    is."""
 
-    def __init__(self, fixer: Fixer, config: FixerEditorConfig, profile: ErrorProfile) -> None:
-        self.fixer, self.config, self.profile = fixer, config, profile
+    def __init__(
+        self,
+        fixer: Fixer,
+        config: FixerEditorConfig,
+        profile: ErrorProfile,
+        fusing: CompositeConfig = DEFAULT_COMPOSITE,
+    ) -> None:
+        self.fixer, self.config, self.profile, self.fusing = fixer, config, profile, fusing
 
     def edit(self, window: Window) -> EditedClip:
         """See `Editor.edit`; any length and size. Known frames and the best known pixels are the render's own values.
@@ -49,7 +54,7 @@ class FixerEditor:
         Raises InputError if the parts of the window differ in size.
         """
         edit, error = self.generate(window), window.eig.expected_sq_error
-        gain = kalman_gain(error, self.profile, faithful_floor(error, self.config.composite))
+        gain = kalman_gain(error, self.profile, faithful_floor(error, self.fusing))
         gain = torch.where(window.known[:, None, None], 0.0, gain)
         left = fused_error(error, self.profile, gain)
         return EditedClip(composite(window.render, edit, gain), edit, gain, left)

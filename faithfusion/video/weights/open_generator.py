@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from faithfusion.config import config_hash, parse_config
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import VideoEditor
-from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
 from faithfusion.video.model.generator import Generator
-from faithfusion.video.model.memory import apply_memory
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.generator_file import load_generator, stored_sampler
 from faithfusion.video.weights.stored import shipped_file
@@ -33,6 +28,10 @@ class OpenedGenerator:
     profile: ErrorProfile
     sampler: SamplerConfig
     identity: str
+
+    def sampler_for(self, wanted: SamplerConfig) -> SamplerConfig:
+        """The configured sampler, or that of the weights if nothing is configured: few-step weights bring their own."""
+        return self.sampler if wanted == SamplerConfig() else wanted
 
 
 def open_generator(weights: str, public: str = "") -> OpenedGenerator:
@@ -54,18 +53,6 @@ def open_generator(weights: str, public: str = "") -> OpenedGenerator:
     prompt = Path(config.pretrained.prompt)
     told = hashlib.sha256(prompt.read_bytes()).hexdigest() if prompt.is_file() else ""
     return OpenedGenerator(generator, ErrorProfile(), SamplerConfig(), config_hash(config, told))
-
-
-def editor_of(opened: OpenedGenerator, config: EditorConfig, device: torch.device | str) -> VideoEditor:
-    """The generator on `device` as an editor. Few-step weights bring their own sampler, unless one is configured."""
-    config = dataclasses.replace(config, sampler=sampler_of(opened, config))
-    apply_memory(opened.generator, config.memory, device)
-    return VideoEditor(opened.generator, config, opened.profile)
-
-
-def sampler_of(opened: OpenedGenerator, config: EditorConfig) -> SamplerConfig:
-    """The configured sampler, or else that of the weights."""
-    return opened.sampler if config.sampler == SamplerConfig() else config.sampler
 
 
 def weights_path(name: str) -> Path:

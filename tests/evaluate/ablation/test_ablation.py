@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from faithfusion.cli.ablation import main
 from faithfusion.config import parse_config
-from faithfusion.evaluate.ablation.config import BLIND_FIXER, AblationConfig
+from faithfusion.evaluate.ablation.config import AblationConfig, without_eig
 from faithfusion.evaluate.ablation.files import claim
 from faithfusion.evaluate.ablation.run import run_ablation
 from faithfusion.street.truth import load_truth, true_shifts
@@ -25,7 +26,7 @@ SMALL = """
 seeds: [3]
 shifts_m: [-2, 2]
 weights: [uniform, published, likelihood]
-editors: [fixer, video]
+editors: {fixer: [{kind: fixer}], video: [{kind: wan, window_frames: 9}]}
 loops:
   3 steps: {moving_objects: distil, schedule: {steps_per_stage: 3, original_share: 0.2}}
   in stages: {in_stages: true, schedule: {steps_per_stage: 10, original_share: 0.2, step_m: 1, passes: 2}}
@@ -35,7 +36,6 @@ refine:
   fit: {steps: 25, half_resolution_steps: 15, initialise: {max_gaussians: 3000, sky_height: 32}}
   settle_steps: 2
   distill: {schedule: {steps_per_stage: 20, original_share: 0.2}}
-  editor: {window_frames: 9}
 """
 
 
@@ -62,6 +62,10 @@ class DarkEditor:
         return EditedClip(window.render * (1 - 0.5 * gain[..., None]), 0.5 * window.render, gain, gain)
 
 
+def dark(name: str) -> DarkEditor:
+    return DarkEditor()
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> AblationConfig:
     folder = tmp_path_factory.mktemp("ablation")
@@ -73,8 +77,8 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     assert config.refine.street.num_workers == 1  # the default of the ablation, not of streets
     out, kept = Path(config.out), dataclasses.replace(config, keep_work=True)
     true = TrueEditor(out / "work" / "street_3" / "drive")
-    editors = {"video": true, "fixer": DarkEditor(), BLIND_FIXER: DarkEditor()}
-    page = run_ablation(kept, editors.__getitem__, identity="trivial", command="test")
+    editors = {"video": true, "fixer": DarkEditor(), without_eig("fixer").editors: DarkEditor()}
+    page = run_ablation(kept, editors.__getitem__, identities={"fixer": "dark"}, command="test")
     assert "ablation: 17/17" in capsys.readouterr().err.splitlines()[-1]
     rows = json.loads((out / "street_0003.json").read_text())["rows"]
     keys = {"none", "uniform/fixer_blind", "likelihood/video/3 steps", "likelihood/video/in stages"}
@@ -97,7 +101,7 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     first, calls = (out / "street_0003.json").read_text(), true.calls
     (out / "street_0003.json").unlink()  # killed in the last row
     (out / "work" / "street_3" / "scores_likelihood_video_3 steps.json").unlink()
-    run_ablation(config, editors.__getitem__, identity="trivial", command="test")
+    run_ablation(config, editors.__getitem__, identities={"fixer": "dark"}, command="test")
     again = json.loads((out / "street_0003.json").read_text())
     assert again["rows"] == json.loads(first)["rows"]
     assert true.calls == calls
@@ -108,9 +112,7 @@ def test_other_settings_refuse_to_continue(config: AblationConfig) -> None:
     assert (Path(config.out) / "street_0003.json").is_file()
     refine = dataclasses.replace(config.refine, settle_steps=3)
     with pytest.raises(InputError, match="refine.settle_steps: 2, asked for 3"):
-        run_ablation(
-            dataclasses.replace(config, refine=refine), lambda name: DarkEditor(), identity="trivial", command="test"
-        )
+        run_ablation(dataclasses.replace(config, refine=refine), dark, identities={"fixer": "dark"}, command="test")
 
 
 def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfig, tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
     with claim(tmp_path / "work" / "street_0003.lock") as ours:
         assert ours
         with pytest.raises(InputError, match="no finished street"):
-            run_ablation(elsewhere, lambda name: DarkEditor(), identity="trivial", command="test")
+            run_ablation(elsewhere, dark, identities={"fixer": "dark"}, command="test")
     assert not (tmp_path / "work" / "street_3").exists()
 
 
@@ -126,7 +128,9 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
     ("options", "message"),
     [
         (("--seeds", "[]"), "at least one street"),
-        (("--editors", "[painter]"), "painter"),
+        (("--editors", "{mine: [{kind: painter}]}"), "painter"),
+        (("--editors", "{mine: [{kind: wan, stepz: 3}]}"), "stepz"),
+        (("--editors", "{mine: []}"), "at least one entry"),
         (("--loops", "{a/b: {}}"), "a/b"),
         (("--loops", "{a: {steps: 3}}"), "'steps' is not accepted"),
         (("--loops", "{a: {schedule: {passes: 2}}}"), "passes: 2; expected in_stages"),
@@ -136,7 +140,7 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         (("--refine.camera", "2"), "2"),
         (("--refine.cameras", '["0"]'), "refine.cameras"),
         (("--refine.split.held_out_every", "1"), "held_out_every: 1"),
-        (("--refine.street.num_frames", "9"), "at most the street's 9 frames"),
+        (("--refine.street.num_frames", "9"), "at most the clip's 9 frames"),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_written(
@@ -144,8 +148,7 @@ def test_bad_input_is_one_line_before_anything_is_written(
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(InputError) as refusal:
-        config = parse_config(AblationConfig, ["--out", str(out), *options])
-        run_ablation(config, lambda name: DarkEditor(), identity="trivial", command="test")
+        main(["--out", str(out), *options])
     assert message in str(refusal.value) and "\n" not in str(refusal.value)
     assert not out.exists()
 

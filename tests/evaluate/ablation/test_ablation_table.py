@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 
 from faithfusion.evaluate.ablation.config import (
-    BLIND_FIXER,
-    NO_EIG,
     NO_REFINEMENT,
     AblationConfig,
     LoopConfig,
     Row,
     first_difference,
     settings_of,
+    without_eig,
 )
 from faithfusion.evaluate.ablation.files import claim, require_same_settings
 from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
@@ -28,6 +27,7 @@ from faithfusion.evaluate.ablation.run import write_table
 from faithfusion.evaluate.ablation.table import baselines_of
 from faithfusion.utils.errors import InputError
 
+BOTH = {"both": ({"kind": "wan"}, {"kind": "fixer"})}
 T_3, T_1 = 3.182446305284263, 12.706204736432095  # 97.5 % of Student's t with 3 and 1 degrees of freedom, from a table
 
 
@@ -65,9 +65,9 @@ def test_overlap_is_of_intervals() -> None:
 
 def test_rows_are_compared_with_no_refinement_and_the_other_weights_of_the_same_editors() -> None:
     rows = AblationConfig().rows
-    assert len(rows) == 11 and rows[:2] == (NO_REFINEMENT, NO_EIG)
-    assert len(AblationConfig(blind=False).rows) == 10 and len(AblationConfig(editors=("both",)).rows) == 4
-    assert baselines_of(NO_REFINEMENT, rows) == [] and baselines_of(NO_EIG, rows) == [NO_REFINEMENT]
+    assert len(rows) == 11 and rows[:2] == (NO_REFINEMENT, without_eig("fixer"))
+    assert len(AblationConfig(blind="").rows) == 10 and len(AblationConfig(editors=BOTH).rows) == 4
+    assert baselines_of(NO_REFINEMENT, rows) == [] and baselines_of(without_eig("fixer"), rows) == [NO_REFINEMENT]
     found = [row.key for row in baselines_of(Row("likelihood", "fixer"), rows)]
     assert found == ["none", "uniform/fixer_blind", "uniform/fixer", "published/fixer"]
     found = [row.key for row in baselines_of(Row("likelihood", "both"), rows)]
@@ -79,7 +79,7 @@ def test_rows_are_compared_with_no_refinement_and_the_other_weights_of_the_same_
     assert [row.key for row in baselines_of(other, (NO_REFINEMENT, other))] == ["none"]
 
 
-SMALL = {"seeds": (0, 1), "shifts_m": (-3.0, 3.0), "weights": ("uniform", "likelihood"), "editors": ("both",)}
+SMALL = {"seeds": (0, 1), "shifts_m": (-3.0, 3.0), "weights": ("uniform", "likelihood"), "editors": BOTH}
 
 
 def made_up_street(seed: int, settings: str = "abc") -> dict:
@@ -175,20 +175,20 @@ def test_a_loop_may_ask_for_the_published_gain_and_a_blind_fixer_keeps_no_pixel_
     loop = LoopConfig(weight="published")
     assert dataclasses.replace(plain, loops={"published": loop}).needs_published
     assert plain.editor_of("both") == plain.editor_of("fixer") == plain.refine.editor
-    assert plain.editor_of(BLIND_FIXER).composite.faithful_max_sq_error == 0.0
+    assert plain.editor_of(without_eig("fixer").editors).composite.faithful_max_sq_error == 0.0
 
 
 def test_settings_name_what_differs(tmp_path: Path) -> None:
     config = AblationConfig(**SMALL)
-    key = require_same_settings(tmp_path, settings_of(config, "a"))
+    key = require_same_settings(tmp_path, settings_of(config, {"both": "a"}))
     other = AblationConfig(out="elsewhere", **(SMALL | {"seeds": (5,)}))
-    assert require_same_settings(tmp_path, settings_of(other, "a")) == key
+    assert require_same_settings(tmp_path, settings_of(other, {"both": "a"})) == key
     changed = AblationConfig(**(SMALL | {"shifts_m": (-3.0, 4.0)}))
     with pytest.raises(InputError, match=r"shifts_m: \[-3.0, 3.0\], asked for \[-3.0, 4.0\]") as refusal:
-        require_same_settings(tmp_path, settings_of(changed, "a"))
+        require_same_settings(tmp_path, settings_of(changed, {"both": "a"}))
     assert "\n" not in str(refusal.value)
-    with pytest.raises(InputError, match="editors_identity: a, asked for b"):
-        require_same_settings(tmp_path, settings_of(config, "b"))
+    with pytest.raises(InputError, match="editors.both: a, asked for b"):
+        require_same_settings(tmp_path, settings_of(config, {"both": "b"}))
     assert first_difference({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}) == "a.c: None, asked for 2"
 
 
@@ -222,7 +222,9 @@ def test_a_claim_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
         ({"seeds": ()}, "at least one street"),
         ({"seeds": (1, 1)}, "each once"),
         ({"shifts_m": (0.0,)}, "other than 0"),
-        ({"editors": ("both", "both")}, "each once"),
+        ({"editors": {}}, "at least one"),
+        ({"editors": {"mine": ({"weights": "w"},)}}, "editors.mine"),
+        ({"editors": {"a/b": ({"kind": "wan"},)}}, "a/b"),
     ],
 )
 def test_bad_rows_are_refused(options: dict, message: str) -> None:

@@ -6,8 +6,8 @@ from tiny_generator import tiny_generator, tiny_window
 from faithfusion.clips.windows import Span, plan_windows
 from faithfusion.evaluate.metrics.seams import change_errors, score_seams, seam_steps
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import VideoEditor
-from faithfusion.video.editing.editor_config import EditorConfig
+from faithfusion.video.editing.editor_config import VideoEditorConfig
+from faithfusion.video.editing.video_editor import VideoEditor
 
 
 def test_three_windows_of_49_frames_are_145_with_two_seams() -> None:
@@ -29,7 +29,7 @@ def test_a_jump_at_a_seam_is_found_and_a_steady_error_is_none() -> None:
 
 def test_a_window_goes_on_from_the_last_frame_of_the_one_before() -> None:
     """A generator that leaves the render alone shows the chaining itself: nothing may happen at its seams."""
-    config = EditorConfig(window_frames=9, overlap_frames=1)
+    config = VideoEditorConfig(window_frames=9, overlap_frames=1)
     window = tiny_window(frames=25)
     edited = VideoEditor(tiny_generator(), config, ErrorProfile()).edit(window)
     spans = plan_windows(25, 9, 1)

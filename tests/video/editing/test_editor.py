@@ -10,10 +10,10 @@ from faithfusion.clips.windows import Span, slice_window
 from faithfusion.types import Window
 from faithfusion.utils.image_math import psnr_db
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import VideoEditor
-from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
+from faithfusion.video.editing.video_editor import VideoEditor
 
-CONFIG = EditorConfig(sampler=SamplerConfig(steps=2), window_frames=9, overlap_frames=5)
+CONFIG = VideoEditorConfig(sampler=SamplerConfig(steps=2), window_frames=9, overlap_frames=5)
 
 
 def untrained_editor(**changes: object) -> VideoEditor:

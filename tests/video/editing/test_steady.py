@@ -14,8 +14,9 @@ from faithfusion.types import ViewPoses, Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import composite
 from faithfusion.video.editing.editor import EditedClip
-from faithfusion.video.editing.editor_config import EditorConfig
 from faithfusion.video.editing.steady import AGREEMENT, SteadyEditor, steadied
+from faithfusion.video.editors.fixer import FixerOptions
+from faithfusion.video.editors.wan import WanOptions
 
 FRAMES, HEIGHT, WIDTH = 5, 32, 48
 FOCAL_PX, WALL_M, STEP_M = 40.0, 8.0, 0.5
@@ -109,6 +110,6 @@ def test_the_editor_keeps_its_gain() -> None:
 
 
 def test_a_negative_number_of_frames_is_refused() -> None:
-    for name in ("steady_frames", "fixer_steady_frames"):
-        with pytest.raises(InputError, match=f"editor.{name}"):
-            EditorConfig(**{name: -1})
+    for options in (WanOptions, FixerOptions):
+        with pytest.raises(InputError, match="editors.steady: -1"):
+            options(steady=-1)

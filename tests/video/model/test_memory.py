@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import VideoEditor
-from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
 from faithfusion.video.editing.encode import latent_conditions
 from faithfusion.video.editing.sample import sample
+from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.model.config import BranchConfig, ConditioningConfig, LoraConfig, ScheduleConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import (
@@ -177,7 +177,7 @@ def test_an_editor_that_offloads_gives_the_same_frames() -> None:
     window = tiny_window(9, poses=True)
     frames = []
     for offload in ("none", "parts", "blocks", "leaves"):
-        config = EditorConfig(memory=MemoryConfig(offload=offload), window_frames=5)
+        config = VideoEditorConfig(memory=MemoryConfig(offload=offload), window_frames=5)
         generator = generator_with()
         apply_memory(generator, config.memory, CPU)
         frames.append(VideoEditor(generator, config, ErrorProfile()).edit(window).frames)

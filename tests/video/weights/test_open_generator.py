@@ -5,16 +5,24 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from jaxtyping import Float
 from tiny_generator import tiny_window
 from tiny_public_weights import public_config, write_public_weights
+from torch import Tensor
 
 from faithfusion.config import to_plain
+from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, SamplerConfig
+from faithfusion.video.editors.wan import WanOptions
 from faithfusion.video.model.memory_config import MemoryConfig
 from faithfusion.video.weights.generator_file import save_generator
-from faithfusion.video.weights.open_generator import editor_of, open_generator
+from faithfusion.video.weights.open_generator import open_generator
+
+
+def wan_clip(window: Window, **options: object) -> Float[Tensor, "t h w 3"]:
+    return WanOptions(**options).open("cpu").editor(DEFAULT_COMPOSITE).edit(window).frames
 
 
 @pytest.fixture
@@ -34,11 +42,11 @@ def test_the_shipped_generator_opens_by_name() -> None:
 
 
 def test_public_weights_edit_a_clip_without_training(public: Path) -> None:
-    opened = open_generator(str(public))
-    assert opened.profile == ErrorProfile()
-    config = EditorConfig(sampler=SamplerConfig(path="hold", steps=3), window_frames=5, overlap_frames=1)
+    sampler = SamplerConfig(path="hold", steps=3)
+    opened = WanOptions(weights=str(public), sampler=sampler, window_frames=5).open("cpu")
+    assert opened.opened.profile == ErrorProfile()
     window = tiny_window(frames=9, height=30, width=44)
-    edited = editor_of(opened, config, "cpu").edit(window)
+    edited = opened.editor(DEFAULT_COMPOSITE).edit(window)
     assert edited.frames.shape == window.render.shape and edited.frames.isfinite().all()
     assert (edited.frames - window.render).abs().max() > 0.05
     certain = edited.gain == 0
@@ -48,8 +56,8 @@ def test_public_weights_edit_a_clip_without_training(public: Path) -> None:
 def test_parts_in_host_memory_give_the_same_clip(public: Path) -> None:
     window, clips = tiny_window(), []
     for memory in (MemoryConfig(), MemoryConfig(offload="parts"), MemoryConfig(offload="blocks")):
-        config = EditorConfig(sampler=SamplerConfig(path="hold", steps=2), window_frames=5, memory=memory)
-        clips.append(editor_of(open_generator(str(public)), config, "cpu").edit(window).frames)
+        config = {"sampler": SamplerConfig(path="hold", steps=2), "window_frames": 5, "memory": memory}
+        clips.append(wan_clip(window, weights=str(public), **config))
     assert torch.equal(clips[0], clips[1]) and torch.equal(clips[0], clips[2])
 
 
@@ -57,14 +65,16 @@ def test_few_step_weights_bring_their_sampler(public: Path, tmp_path: Path) -> N
     opened = open_generator("wan-tiny")
     path = tmp_path / "distilled.safetensors"
     save_generator(path, opened.generator, opened.profile, {"sampler": {"steps": 4, "renoise": True}})
-    opened = open_generator(str(path))
-    assert editor_of(opened, EditorConfig(), "cpu").config.sampler == SamplerConfig(steps=4, renoise=True)
-    own = EditorConfig(sampler=SamplerConfig(steps=7))
-    assert editor_of(opened, own, "cpu").config.sampler.steps == 7
+    for options, sampler in (
+        (WanOptions(weights=str(path)), SamplerConfig(steps=4, renoise=True)),
+        (WanOptions(weights=str(path), sampler=SamplerConfig(steps=7)), SamplerConfig(steps=7)),
+    ):
+        assert options.open("cpu").editor(DEFAULT_COMPOSITE).config.sampler == sampler
 
 
 def test_a_trained_branch_finds_its_public_weights_where_they_lie_here(public: Path, tmp_path: Path) -> None:
-    opened = open_generator(str(public))
+    window, opened = tiny_window(), open_generator(str(public))
+    clips = [wan_clip(window, weights=str(public), window_frames=5)]
     path = tmp_path / "branch.safetensors"
     save_generator(path, opened.generator, opened.profile, {})
     moved = tmp_path / "elsewhere"
@@ -73,11 +83,7 @@ def test_a_trained_branch_finds_its_public_weights_where_they_lie_here(public: P
         (tmp_path / name).rename(moved / name)
     with pytest.raises(InputError, match="transformer|no such|not found"):
         open_generator(str(path))
-    window = tiny_window()
-    clips = [
-        editor_of(found, EditorConfig(window_frames=5), "cpu").edit(window).frames
-        for found in (opened, open_generator(str(path), public=str(moved)))
-    ]
+    clips.append(wan_clip(window, weights=str(path), public=str(moved), window_frames=5))
     torch.testing.assert_close(clips[1], clips[0], atol=0.02, rtol=0)  # the file rounds to bfloat16
 
 

@@ -1,0 +1,64 @@
+"""The single-image fixer as an editor of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from faithfusion.config import config_hash
+from faithfusion.video.editing.editor import ClipFacts
+from faithfusion.video.editing.editor_config import CompositeConfig, require_neighbours
+from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
+
+if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+    from faithfusion.video.fixer.fixer_file import OpenedFixer
+
+
+@dataclass(frozen=True)
+class FixerOptions(FixerEditorConfig):
+    """The options of an entry `kind: fixer`, beside those of `FixerEditorConfig`.
+
+    Attributes:
+        weights: fixer file of a training run; "fixer-tiny" for the one that is shipped.
+        public: folder or hub id of the public weights below a fixer file, if they do not lie where they lay in
+            training.
+        steady: frames before and after over which the edit of a surface is averaged (`video.editing.steady`); 0: none.
+            The fixer's edit is sharper than the video model's and loses more by it.
+    """
+
+    weights: str = "fixer-tiny"
+    public: str = ""
+    steady: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_neighbours(self.steady)
+
+    def open(self, device: str) -> OpenedFixerEditor:
+        """Raises InputError for a missing or foreign file of weights."""
+        from faithfusion.video.fixer.fixer_file import open_fixer
+
+        opened = open_fixer(self.weights, self.public)
+        opened.fixer.to(device)
+        return OpenedFixerEditor(self, opened)
+
+
+@dataclass(frozen=True)
+class OpenedFixerEditor:
+    """The fixer on its device."""
+
+    options: FixerOptions
+    opened: OpenedFixer
+
+    @property
+    def identity(self) -> str:
+        """Of weights and options, wherever the weights lie."""
+        return config_hash(self.opened.identity, dataclasses.replace(self.options, weights="", public=""))
+
+    def check(self, clip: ClipFacts) -> None:
+        """Any clip will do: frames do not see each other, and views that lack count as without trust."""
+
+    def editor(self, fusing: CompositeConfig) -> FixerEditor:
+        """See `OpenedEditor.editor`."""
+        return FixerEditor(self.opened.fixer, self.options, self.opened.profile, fusing)

@@ -1,0 +1,76 @@
+"""The video model (Wan2.1 with the branch that reads EIG) as an editor of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from faithfusion.config import config_hash
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor import ClipFacts
+from faithfusion.video.editing.editor_config import CompositeConfig, VideoEditorConfig, require_neighbours
+from faithfusion.video.editing.sample import check_sampler
+from faithfusion.video.editing.video_editor import VideoEditor
+
+if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+    from faithfusion.video.weights.open_generator import OpenedGenerator
+
+
+@dataclass(frozen=True)
+class WanOptions(VideoEditorConfig):
+    """The options of an entry `kind: wan`, beside those of `VideoEditorConfig`.
+
+    Attributes:
+        weights: generator file of a training run; "wan-tiny" for the one that is shipped; or a YAML file that names
+            public weights (configs/generator).
+        public: folder, file or hub id of the public weights below a generator file, if they do not lie where they lay
+            in training.
+        steady: frames before and after over which the edit of a surface is averaged (`video.editing.steady`); 0: none.
+    """
+
+    weights: str = "wan-tiny"
+    public: str = ""
+    steady: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_neighbours(self.steady)
+
+    def open(self, device: str) -> OpenedWan:
+        """Raises InputError for a missing or foreign file of weights."""
+        from faithfusion.video.model.memory import apply_memory
+        from faithfusion.video.weights.open_generator import open_generator
+
+        opened = open_generator(self.weights, self.public)
+        apply_memory(opened.generator, self.memory, device)
+        return OpenedWan(self, opened)
+
+
+@dataclass(frozen=True)
+class OpenedWan:
+    """The generator on its device."""
+
+    options: WanOptions
+    opened: OpenedGenerator
+
+    @property
+    def identity(self) -> str:
+        """Of weights and options, wherever the weights lie."""
+        return config_hash(self.opened.identity, dataclasses.replace(self.options, weights="", public=""))
+
+    def check(self, clip: ClipFacts) -> None:
+        """Raises InputError for too short a clip, too few warped views, and a sampler that these weights forbid."""
+        options, generator = self.options, self.opened.generator
+        if options.window_frames > clip.num_frames:
+            expected = f"at most the clip's {clip.num_frames} frames"
+            raise InputError("editor.window_frames", options.window_frames, expected)
+        wanted = generator.config.branch.warped
+        if clip.num_views < wanted:
+            raise InputError("warp.num_views", clip.num_views, f"at least {wanted}: so many does the video model read")
+        check_sampler(generator, self.opened.sampler_for(options.sampler))
+
+    def editor(self, fusing: CompositeConfig) -> VideoEditor:
+        """Few-step weights bring their own sampler, unless one is configured."""
+        config = dataclasses.replace(self.options, sampler=self.opened.sampler_for(self.options.sampler))
+        return VideoEditor(self.opened.generator, config, self.opened.profile, fusing)
