@@ -124,9 +124,10 @@ def _take(rest: list[str], most: int, *, optional: bool = False) -> list[str]:
     return taken
 
 
-def part_of(config: Any, part_class: type[T]) -> T:
-    """The fields of `part_class`, a base class of the configuration's, as an instance of it."""
-    return part_class(**{field.name: getattr(config, field.name) for field in dataclasses.fields(part_class)})
+def part_of(config: Any, part_class: type[T], **changes: Any) -> T:
+    """The fields of `part_class`, a base class of the configuration's, as an instance of it, some of them changed."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(part_class)}
+    return part_class(**values | changes)
 
 
 def to_plain(config: Any) -> Any:

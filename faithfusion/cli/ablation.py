@@ -6,21 +6,23 @@ Writes ablation.md and ablation.json into the folder. A killed run continues wit
 command in a second shell shares the streets.
 """
 
-import sys
+from __future__ import annotations
+
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.utils.progress import say
+from faithfusion.evaluate.ablation.config import AblationConfig
+from faithfusion.utils.called import command_line
 
 
 def main(argv: list[str]) -> None:
-    from faithfusion.evaluate.ablation.config import AblationConfig
-
+    """Runs the streets that are not done yet, writes and prints the table."""
     config = parse_config(AblationConfig, argv, description=__doc__)
 
     from faithfusion.evaluate.ablation.config import BLIND
     from faithfusion.evaluate.ablation.run import check_inputs, run_ablation
     from faithfusion.utils.device import choose_device
+    from faithfusion.utils.progress import say
     from faithfusion.video.editing.editor import ClipFacts, Editor
     from faithfusion.video.editors.registry import open_each
 
@@ -33,6 +35,6 @@ def main(argv: list[str]) -> None:
         return opened[name.removesuffix(BLIND)].editor(config.editor_of(name).composite)
 
     identities = {name: editors.identity for name, editors in opened.items()}
-    page = run_ablation(config, editor, identities=identities, command=" ".join(["python", *sys.argv]))
+    page = run_ablation(config, editor, identities=identities, command=command_line())
     print(Path(page).read_text())
     say(f"table: {page}")

@@ -1,30 +1,45 @@
-"""Speed of the parts that run in every step: `python tools/bench.py PART [options]`, `PART --help` lists them."""
+"""Measures the speed of the parts that run in every step: python tools/bench.py PART [options]
+
+PART --help says what a part measures and lists its options.
+"""
 
 from __future__ import annotations
 
-from faithfusion.cli.speed.card import bench_card
-from faithfusion.cli.speed.colors import bench_colors
-from faithfusion.cli.speed.eig import bench_eig
-from faithfusion.cli.speed.fit_memory import bench_memory
-from faithfusion.cli.speed.raster import bench_raster
-from faithfusion.cli.speed.sparse import bench_sparse
-from faithfusion.cli.speed.window_seams import bench_chain
+import sys
+from importlib import import_module
+from inspect import cleandoc
+
+from faithfusion.cli.speed import speed_config
+from faithfusion.config import parse_config
 from faithfusion.utils.errors import InputError
 
 PARTS = {
-    "raster": bench_raster,
-    "eig": bench_eig,
-    "memory": bench_memory,
-    "card": bench_card,
-    "sparse": bench_sparse,
-    "chain": bench_chain,
-    "colors": bench_colors,
+    "raster": ("raster", "bench_raster", speed_config.RasterConfig),
+    "eig": ("eig", "bench_eig", speed_config.EigCostConfig),
+    "memory": ("fit_memory", "bench_memory", speed_config.FitMemoryConfig),
+    "card": ("card", "bench_card", speed_config.CardConfig),
+    "sparse": ("sparse", "bench_sparse", speed_config.SparseBenchConfig),
+    "chain": ("window_seams", "bench_chain", speed_config.ChainConfig),
+    "colors": ("colors", "bench_colors", speed_config.ColorsConfig),
 }
+"""Name of a part: module of `cli.speed`, its function, its options."""
 
 
 def main(argv: list[str]) -> None:
-    """Runs one benchmark."""
+    """Runs one benchmark, or lists them."""
     part = argv[0] if argv else "nothing"
+    if part in ("--help", "-h"):
+        sys.stdout.write(help_page())
+        return
     if part not in PARTS:
         raise InputError("bench.py", f"part {part}", f"one of {', '.join(PARTS)}")
-    PARTS[part](argv[1:])
+    module, function, config_class = PARTS[part]
+    text = cleandoc(config_class.__doc__ or "").partition("Attributes:")[0].strip()
+    config = parse_config(config_class, argv[1:], description=text)
+    getattr(import_module(f"faithfusion.cli.speed.{module}"), function)(config)
+
+
+def help_page() -> str:
+    """What every part measures."""
+    rows = (f"  {name:<10}{(config_class.__doc__ or '').splitlines()[0]}" for name, (*_, config_class) in PARTS.items())
+    return "\n".join([cleandoc(__doc__), "", "Parts:", *rows]) + "\n"

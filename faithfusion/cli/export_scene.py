@@ -1,49 +1,65 @@
 """Writes a scene for viewers: python tools/export_scene.py --scene_checkpoint RUN/scene.safetensors --out FILE
 
 FILE ends with .ply (all viewers), .compressed.ply (SuperSplat, PlayCanvas), .spz or .splat. With --clip the drive's
-cameras are written beside it as 3DGS cameras.json. The sky is no Gaussian and is not in these files.
+cameras are written beside it as cameras.json of 3DGS. The sky is no Gaussian and is not in these files.
 """
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from faithfusion.data.camera_drive import drive_cameras
-from faithfusion.data.camera_files import write_cameras_json
-from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.layouts import OPENCV2DATASET
-from faithfusion.data.posed_camera import move_cameras
-from faithfusion.scene.graph import gaussians_at
-from faithfusion.scene.move_gaussians import move_gaussians
-from faithfusion.scene.scene_file import load_scene
-from faithfusion.scene.splat_files import export_gaussians
-from faithfusion.utils.atomic import require_writable
+from faithfusion.config import parse_config
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.progress import say
-from faithfusion.utils.similarity import Similarity
 
-VIEWER_FROM_WORLD = Similarity(OPENCV2DATASET[:3, :3].T.copy(), np.zeros(3))
-"""Viewers expect y down and z ahead, as the worlds of 3DGS have it."""
+
+@dataclass(frozen=True)
+class ExportSceneOptions:
+    """What is written.
+
+    Attributes:
+        scene_checkpoint: The scene.safetensors of a run.
+        out: The file to write. Its suffix chooses the format.
+        time: The time stamp at which moving objects are frozen.
+        z_up: Keeps the axes of this project's worlds (z up) instead of those that viewers expect (y down, z ahead).
+        clip: The drive whose cameras are written to cameras.json beside the file.
+        camera: The camera of the drive. Without it the first one is taken.
+    """
+
+    scene_checkpoint: Path
+    out: Path
+    time: int = 0
+    z_up: bool = False
+    clip: Path | None = None
+    camera: str = ""
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--scene_checkpoint", type=Path, required=True, help="scene.safetensors of a run")
-    parser.add_argument("--out", type=Path, required=True, help="file to write; its suffix chooses the format")
-    parser.add_argument("--time", type=int, default=0, help="time stamp at which moving objects are frozen")
-    parser.add_argument("--z_up", action="store_true", help="keep the axes of our worlds instead of the viewers'")
-    parser.add_argument("--clip", type=Path, metavar="DRIVE", help="write its cameras to cameras.json beside --out")
-    parser.add_argument("--camera", default="", help="camera of the drive (default: the first)")
-    options = parser.parse_args(argv)
+    """Parses the options and writes the files."""
+    options = parse_config(ExportSceneOptions, argv, description=__doc__)
+
+    import numpy as np
+
+    from faithfusion.data.camera_drive import drive_cameras
+    from faithfusion.data.camera_files import write_cameras_json
+    from faithfusion.data.drive_reader import read_drive
+    from faithfusion.data.layouts import OPENCV2DATASET
+    from faithfusion.data.posed_camera import move_cameras
+    from faithfusion.scene.graph import gaussians_at
+    from faithfusion.scene.move_gaussians import move_gaussians
+    from faithfusion.scene.scene_file import load_scene
+    from faithfusion.scene.splat_files import export_gaussians
+    from faithfusion.utils.atomic import require_writable
+    from faithfusion.utils.progress import say
+    from faithfusion.utils.similarity import Similarity
+
     scene, _ = load_scene(options.scene_checkpoint)
     clip = read_drive(options.clip) if options.clip else None
     if options.time < 0 or (clip is not None and options.time >= clip.num_frames):
         raise InputError("--time", options.time, "a time stamp of the drive")
     require_writable(options.out.parent)
-    move = Similarity(np.eye(3), np.zeros(3)) if options.z_up else VIEWER_FROM_WORLD
+    axes = np.eye(3) if options.z_up else OPENCV2DATASET[:3, :3].T.copy()  # viewers: y down and z ahead, as in 3DGS
+    move = Similarity(axes, np.zeros(3))
     gaussians = gaussians_at(scene, options.time)
     export_gaussians(options.out, move_gaussians(gaussians, move))
     num = int((gaussians.opacity_logits.sigmoid() > 0).sum())

@@ -1,33 +1,37 @@
-"""A drive of KITTI raw to a drive: python tools/prepare_kitti.py --drive DATE/DATE_drive_NUMBER_sync --out DRIVE"""
+"""Turns a drive of KITTI raw into a drive of this layout.
+
+python tools/prepare_kitti.py --drive DATE/DATE_drive_NUMBER_sync --out DRIVE
+"""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
+from faithfusion.config import parse_config, part_of
 from faithfusion.data.kitti.kitti_config import KittiConfig
-from faithfusion.data.kitti.prepare_kitti import prepare_kitti
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The options; their meaning is `KittiConfig`'s."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument(
-        "--drive", type=Path, required=True, help="folder DATE_drive_NUMBER_sync, calibration files beside it"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="new folder for the drive")
-    default = KittiConfig()
-    parser.add_argument("--cameras", type=int, nargs="+", default=default.cameras,
-                        help="0, 1 grey left and right, 2, 3 colour left and right")  # fmt: skip
-    parser.add_argument("--start", type=int, default=default.start, help="first frame")
-    parser.add_argument("--frames", type=int, default=default.frames, help="number of frames (all)")
-    parser.add_argument("--scale", type=float, default=default.scale, help="size of the images, at most 1")
-    parser.add_argument("--no_masks", action="store_true", help="no dynamic masks from tracklets")
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class PrepareKittiOptions(KittiConfig):
+    """Which drive is prepared.
+
+    Attributes:
+        drive: The folder DATE_drive_NUMBER_sync, with the calibration files of the day beside it.
+        out: The new folder of the drive.
+        no_masks: Writes no masks of what moves; the same as `--masks false`.
+    """
+
+    drive: Path
+    out: Path
+    no_masks: bool = False
 
 
 def main(argv: list[str]) -> None:
     """Parses the options and writes the drive."""
-    options = build_parser().parse_args(argv)
-    config = KittiConfig(tuple(options.cameras), options.start, options.frames, options.scale, not options.no_masks)
+    options = parse_config(PrepareKittiOptions, argv, description=__doc__)
+
+    from faithfusion.data.kitti.prepare_kitti import prepare_kitti
+
+    config = part_of(options, KittiConfig, masks=options.masks and not options.no_masks)
     prepare_kitti(options.drive, options.out, config)

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.new_path import clip_path, path_cameras
-from faithfusion.data.path_hits import path_hits, warning_line
 from faithfusion.data.trajectory_config import TrajectoryEntry
-from faithfusion.evaluate.report.trajectory_picture import preview_figure
-from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.progress import say
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -49,7 +43,16 @@ class PreviewConfig:
 
 
 def main(argv: list[str]) -> None:
+    """Draws the picture and says what is in the way."""
     config = parse_config(PreviewConfig, argv, description=__doc__)
+
+    from faithfusion.data.drive_reader import read_drive
+    from faithfusion.data.new_path import clip_path, path_cameras
+    from faithfusion.data.path_hits import path_hits, warning_line
+    from faithfusion.evaluate.report.trajectory_picture import preview_figure
+    from faithfusion.utils.atomic import atomic_file, require_writable
+    from faithfusion.utils.progress import say
+
     clip = read_drive(Path(config.scene), num_frames=config.num_frames or None)
     path = clip_path(clip, config.trajectory)
     camera_name = config.camera or clip.camera_names[0]

@@ -5,26 +5,25 @@ python tools/refine_sequence.py --scene DRIVE --out RUN           a drive in Dri
 A killed run continues with the same command.
 """
 
+from __future__ import annotations
+
 import dataclasses
-import sys
 from pathlib import Path
 
 from faithfusion.config import parse_config, save_config
-from faithfusion.utils.atomic import require_writable
-from faithfusion.utils.progress import say
+from faithfusion.pipeline.config import RefineConfig
+from faithfusion.utils.called import command_line
 
 
 def main(argv: list[str]) -> None:
-    from faithfusion.pipeline.config import RefineConfig
-
+    """Runs the stages that are not done yet and writes the report."""
     config = parse_config(RefineConfig, argv, description=__doc__)
     out = Path(config.out)
 
     from faithfusion.evaluate.report.summary import summarise_run
-    from faithfusion.pipeline.refine import (  # seconds to import: after the options are read
-        check_inputs,
-        run_refinement,
-    )
+    from faithfusion.pipeline.refine import check_inputs, run_refinement
+    from faithfusion.utils.atomic import require_writable
+    from faithfusion.utils.progress import say
     from faithfusion.utils.stage_log import StageLog
     from faithfusion.video.editors.registry import with_defaults
 
@@ -34,5 +33,5 @@ def main(argv: list[str]) -> None:
     save_config(dataclasses.replace(config, editors=editors), out / "config.yaml")
     log = StageLog(out)
     run = run_refinement(config, log, opened)
-    report = summarise_run(run, config, log, command=" ".join(["python", *sys.argv]))
+    report = summarise_run(run, config, log, command=command_line())
     say(f"report: {report}")

@@ -7,27 +7,16 @@ With --rank 10 it lists instead the ten poses to record next, chosen greedily: a
 4x4 world_from_camera (metres; OpenCV camera axes; the world is the ego's first pose: x forward, y left, z up).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.new_path import clip_path, path_cameras
 from faithfusion.data.split_config import SplitConfig
-from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.data.trajectory_config import TrajectoryEntry
-from faithfusion.eig.assess import fitted_clip, reassess_scene
 from faithfusion.eig.config import EigConfig
-from faithfusion.eig.field_file import save_eig_volume
-from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking
-from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, with_color_bar
-from faithfusion.scene.fitted_poses import clip_as_fitted
-from faithfusion.scene.scene_file import load_scene
-from faithfusion.utils.atomic import require_writable
-from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.media import write_video
-from faithfusion.utils.progress import say
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class RenderEigConfig:
     shift_m: float = 3.0
     trajectory: tuple[TrajectoryEntry, ...] = ()
     split: SplitConfig = field(default_factory=SplitConfig)
-    max_nats: float = EIG_RANGE_NATS
+    max_nats: float | None = None
     rank: int = 0
     rank_shifts_m: tuple[float, ...] = (-6.0, -3.0, -1.5, 0.0, 1.5, 3.0, 6.0)
     rank_every: int = 8
@@ -71,7 +60,23 @@ class RenderEigConfig:
 
 
 def main(argv: list[str]) -> None:
+    """Renders the volume, or lists the best next views."""
     config = parse_config(RenderEigConfig, argv, description=__doc__)
+
+    from faithfusion.data.drive_reader import read_drive
+    from faithfusion.data.new_path import clip_path, path_cameras
+    from faithfusion.data.trajectories import distance_from_path_m
+    from faithfusion.eig.assess import fitted_clip, reassess_scene
+    from faithfusion.eig.field_file import save_eig_volume
+    from faithfusion.eig.rank import clip_candidates, ranking_table, save_ranking
+    from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, with_color_bar
+    from faithfusion.scene.fitted_poses import clip_as_fitted
+    from faithfusion.scene.scene_file import load_scene
+    from faithfusion.utils.atomic import require_writable
+    from faithfusion.utils.device import choose_device
+    from faithfusion.utils.media import write_video
+    from faithfusion.utils.progress import say
+
     out = Path(config.out)
     scene, metadata = load_scene(Path(config.scene_checkpoint), choose_device("auto"))
     clip = clip_as_fitted(read_drive(Path(config.clip)), scene)
@@ -91,6 +96,7 @@ def main(argv: list[str]) -> None:
     distances_m = [distance_from_path_m(fitted, camera) for camera in cameras]
     volume, _, _ = known.volume(cameras, range(len(cameras)), distances_m)
     save_eig_volume(out / "eig.safetensors", volume, known.calibration)
-    video = with_color_bar(colorize_eig(volume.eig_nats, config.max_nats), config.max_nats)
+    max_nats = EIG_RANGE_NATS if config.max_nats is None else config.max_nats
+    video = with_color_bar(colorize_eig(volume.eig_nats, max_nats), max_nats)
     write_video(out / "eig.mp4", video, clip.frame_rate_hz)
     say(f"wrote {out / 'eig.safetensors'} and {out / 'eig.mp4'}")

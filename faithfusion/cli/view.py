@@ -6,39 +6,58 @@ not say which drive it belongs to, give --clip DRIVE. Over ssh: ssh -L 8080:loca
 
 from __future__ import annotations
 
-import argparse
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from faithfusion.config import parse_config
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.progress import say
 
 CPU_WIDTH, CUDA_WIDTH = 480, 1280
 
 
+@dataclass(frozen=True)
+class ViewOptions:
+    """What is shown, and to whom.
+
+    Attributes:
+        run: The folder of a run, a scene.safetensors or a PLY file.
+        clip: The drive that the scene belongs to. Without it the one is taken that the run names.
+        port: The port of the page. If it is taken, the next free one is used.
+        host: The address that is listened at; 0.0.0.0 lets other machines in.
+        width: The width of a picture at rest in pixels. Without it 480 are drawn on a CPU and 1280 with CUDA.
+        device: Where pictures are drawn: auto, cpu or cuda.
+        posterior: What EIG keeps per Gaussian, instead of what the run says; "diag" takes less memory.
+        benchmark: Times so many pictures without a browser; 0 shows the run.
+    """
+
+    run: Path = field(metadata={"positional": True})
+    clip: Path | None = None
+    port: int = 8080
+    host: str = "127.0.0.1"
+    width: int | None = None
+    device: str = "auto"
+    posterior: Literal["block", "diag"] | None = None
+    benchmark: int = 0
+
+    def __post_init__(self) -> None:
+        for name, lowest in {"width": 16, "port": 1, "benchmark": 0}.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise InputError(f"--{name}", value, f"at least {lowest}")
+
+
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path, help="folder of a run, scene.safetensors or PLY file")
-    parser.add_argument("--clip", type=Path, help="drive in DriveStudio's layout (default: the one the run names)")
-    parser.add_argument("--port", type=int, default=8080, help="the next free one from here on is taken")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
-    parser.add_argument("--width", type=int, help=f"of a picture at rest, pixels (CPU {CPU_WIDTH}, CUDA {CUDA_WIDTH})")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--posterior", choices=("block", "diag"), help="for EIG, instead of the run's; diag is smaller")
-    parser.add_argument("--benchmark", type=int, default=0, metavar="N", help="time N pictures, without a browser")
-    options = parser.parse_args(argv)
-    for name, lowest in {"width": 16, "port": 1, "benchmark": 0}.items():
-        value = getattr(options, name)
-        if value is not None and value < lowest:
-            raise InputError(f"--{name}", value, f"at least {lowest}")
+    """Opens the run and serves the page until it is interrupted."""
+    options = parse_config(ViewOptions, argv, description=__doc__)
     if not options.benchmark:
         require_viser()
     # torch's threads wait for each other by spinning; beside a browser on the same cores that costs a factor of ten
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
     from faithfusion.utils.device import choose_device
+    from faithfusion.utils.progress import say
     from faithfusion.viewer.run_folder import open_run
 
     device = choose_device(options.device)

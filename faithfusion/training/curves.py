@@ -1,11 +1,7 @@
-"""Draws the curves of training runs: loss over minutes, and PSNR of the held-out windows over steps, a row per run.
-
-python train_video/curves.py --runs runs/wan_tiny_codec runs/wan_tiny runs/fixer_tiny --out curves.png
-"""
+"""Curves of training runs: loss over minutes, and PSNR of the held-out windows over steps, a row per run."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faithfusion.utils.atomic import atomic_file, require_writable
+from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 
 if TYPE_CHECKING:  # the options are read before matplotlib is
@@ -40,19 +36,6 @@ class RunCurves:
     name: str
     training: Rows
     validation: Rows
-
-
-def main(argv: list[str]) -> None:
-    """Reads log.jsonl and validation.jsonl of every run; refuses a folder without the first."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of training runs")
-    parser.add_argument("--out", type=Path, required=True, help="PNG")
-    options = parser.parse_args(argv)
-    if options.out.suffix != ".png":
-        raise InputError("--out", options.out, "a .png file")
-    curves = [read_curves(folder) for folder in options.runs]
-    require_writable(options.out.parent)
-    draw_curves(curves, options.out)
 
 
 def read_curves(run: Path) -> RunCurves:

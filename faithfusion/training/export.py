@@ -1,7 +1,5 @@
 """A checkpoint of a run as one file with everything a sampler needs.
 
-python train_video/export.py --run RUN [--step N] [--out FILE]
-
 The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors (RUN/fixer.safetensors for
 the method "fixer") or FILE, whose header holds configuration, path, shift, error profile, the step list of distilled
 weights and where they came from. The end of a training run writes the same.
@@ -26,6 +24,7 @@ from faithfusion.training.callbacks.validation import evenly_spaced, measured_pr
 from faithfusion.training.codec import measure_statistics
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.data import WindowRef, training_windows, validation_windows
+from faithfusion.training.export_config import ExportConfig
 from faithfusion.training.start import Model, place_for_sampling, starting_model
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
@@ -41,27 +40,6 @@ FIXER_FILE = "fixer.safetensors"
 
 
 @dataclass(frozen=True)
-class ExportConfig:
-    """What is exported.
-
-    Attributes:
-        run: Folder of the run.
-        step: Step of one of its checkpoints; 0 for the newest.
-        out: File to write; empty for `generator.safetensors` or `fixer.safetensors` in the run's folder.
-        weights: "ema": the moving average; "raw": the weights themselves.
-        dtype: Of matrices and kernels in the file; vectors are always float32.
-        device: Where the error profile is measured; "auto" is CUDA if there is a device.
-    """
-
-    run: str
-    step: int = 0
-    out: str = ""
-    weights: Literal["ema", "raw"] = "ema"
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
 class Trained:
     """Weights by parameter name and how they came to be: "ema" or "raw", after so many steps and minutes."""
 
@@ -71,9 +49,8 @@ class Trained:
     minutes: float
 
 
-def main(argv: list[str]) -> None:
+def export_run(config: ExportConfig) -> None:
     """Reads a run's configuration and checkpoint and writes the file."""
-    config = parse_config(ExportConfig, argv, description=__doc__)
     run = Path(config.run)
     if not (run / "config.yaml").is_file():
         raise InputError(run, "no config.yaml" if run.is_dir() else "no such folder", "the folder of a training run")

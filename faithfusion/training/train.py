@@ -1,10 +1,4 @@
-"""Trains the generator, its codec or the fixer on shards of windows, in one process or many.
-
-python train_video/train.py --config configs/train_video/wan_tiny.yaml
-deepspeed --num_gpus 8 train_video/train.py --config configs/train_video/branch_1.3b.yaml
-
-Run the same command again to continue. `--dry-run` checks everything and trains nothing.
-"""
+"""Trains the generator, its codec or the fixer on shards of windows, in one process or many."""
 
 from __future__ import annotations
 
@@ -12,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from faithfusion.config import parse_config, save_config
+from faithfusion.config import save_config
 from faithfusion.training.callbacks.base import Callback, Run
 from faithfusion.training.callbacks.checkpoint import load_checkpoint, run_identity, save_checkpoint
 from faithfusion.training.callbacks.ema import Ema
@@ -30,12 +24,8 @@ from faithfusion.utils.atomic import require_writable
 from faithfusion.utils.progress import say
 
 
-def main(argv: list[str]) -> None:
-    """Parses, starts the processes, trains or only checks."""
-    dry_run = "--dry-run" in argv
-    # the launcher adds --local_rank; the environment says the same
-    argv = [option for option in argv if option != "--dry-run" and not option.startswith("--local_rank")]
-    config = parse_config(TrainConfig, argv, description=__doc__)
+def run_training(config: TrainConfig, *, dry_run: bool) -> None:
+    """Starts the processes, checks everything, and trains unless it is a dry run."""
     topology = start_processes()
     checked_deepspeed_config(config, topology)
     windows = training_windows(config.data)

@@ -6,12 +6,12 @@ import dataclasses
 import inspect
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from faithfusion.utils.called import program
 from faithfusion.utils.typed_values import dataclass_of, default_of, field_types, is_sequence, members
 
 INDENT, COLUMN = 2, 30
@@ -34,17 +34,6 @@ def option_help(config_class: type, description: str) -> str:
     return "\n".join([*lines, *_common(width)]) + "\n"
 
 
-def program() -> str:
-    """The command as it was called, without its options: "python tools/view.py" or "faithfusion view"."""
-    return " ".join(_called()[0])
-
-
-def command_line() -> str:
-    """The command with its options as it was called, for reports."""
-    name, options = _called()
-    return " ".join([*name, *options])
-
-
 def is_positional(field: dataclasses.Field) -> bool:
     """Whether the option is given by its place instead of its name."""
     return bool(field.metadata.get("positional"))
@@ -63,13 +52,6 @@ def attribute_texts(config_class: type) -> dict[str, str]:
         _, _, attributes = inspect.cleandoc(owner.__dict__.get("__doc__") or "").partition("Attributes:\n")
         texts |= {name: " ".join(text.split()) for name, text in ENTRY.findall(attributes)}
     return texts
-
-
-def _called() -> tuple[list[str], list[str]]:
-    path, options = Path(sys.argv[0]), sys.argv[1:]
-    if path.suffix == ".py" and path.name != "__main__.py":
-        return ["python", sys.argv[0]], options
-    return ["faithfusion", *options[:1]], options[1:]
 
 
 def _groups(config_class: type, prefix: str, default: Any, title: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:

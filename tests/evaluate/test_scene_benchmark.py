@@ -11,7 +11,7 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.evaluate.benchmark_config import SceneBenchmarkConfig
 from faithfusion.evaluate.metrics.surface_scores import moving_ids, score_regions, true_regions
-from faithfusion.evaluate.scene_benchmark import markdown_table
+from faithfusion.evaluate.scene_benchmark import markdown_table, run_scene_benchmark
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.scene_file import load_scene
 from faithfusion.street.truth import load_truth
@@ -88,7 +88,7 @@ def test_wrong_questions_are_refused(tmp_path: Path) -> None:
         SceneBenchmarkConfig(variants=("a/x.yaml", "b/x.yaml"))
     config = SceneBenchmarkConfig(variants=(str(tmp_path / "none.yaml"),), out=str(tmp_path / "out"))
     with pytest.raises(InputError):
-        runpy.run_path(str(TOOL))["run_scene_benchmark"](config)
+        run_scene_benchmark(config)
     assert not (tmp_path / "out").exists()
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faithfusion.training.curves import main, read_curves, smoothed
+from faithfusion.cli.training_curves import main
+from faithfusion.training.curves import read_curves, smoothed
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import read_image
 

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from tiny_training import REPOSITORY, debug_options, environment, write_codec, write_pairs
 
-from faithfusion.training.export import main as export_main
+from faithfusion.cli.export_weights import main as export_main
+from faithfusion.cli.train_video import main
 from faithfusion.training.export import without_folders
-from faithfusion.training.train import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.weights.generator_file import load_generator
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tiny_fixer import fixer_options, tiny_fixer, warped_window, write_warped_pairs
 from tiny_training import logged, write_pairs, write_trained
 
-from faithfusion.training.export import main as export_main
-from faithfusion.training.train import main
+from faithfusion.cli.export_weights import main as export_main
+from faithfusion.cli.train_video import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.fixer.fixer import FixerConfig

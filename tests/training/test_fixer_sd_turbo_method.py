@@ -12,6 +12,7 @@ from tiny_fixer import fixer_options, warped_window, write_warped_pairs
 from tiny_sd_turbo import LORA, tiny_sd_turbo, with_references, write_sd_turbo
 from tiny_training import fixed_generator, logged
 
+from faithfusion.cli.train_video import main
 from faithfusion.clips.store import write_shard
 from faithfusion.config import parse_config
 from faithfusion.training.callbacks.checkpoint import refuse_change, run_identity
@@ -22,7 +23,6 @@ from faithfusion.training.fixer import FixerMethod
 from faithfusion.training.fixer_data import FixerDataset, decode_windows
 from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.training.start import twin_of
-from faithfusion.training.train import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.fixer.fixer_file import load_fixer, open_fixer

@@ -20,7 +20,7 @@ from tiny_training import (
     write_trained,
 )
 
-from faithfusion.training.train import main
+from faithfusion.cli.train_video import main
 from faithfusion.utils.errors import InputError
 
 LONG = {"num_steps": 40, "checkpoint__every_steps": 5, "validation__every_steps": 0}

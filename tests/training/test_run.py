@@ -27,8 +27,8 @@ from tiny_training import (
     write_trained,
 )
 
+from faithfusion.cli.train_video import main
 from faithfusion.config import to_plain
-from faithfusion.training.train import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig

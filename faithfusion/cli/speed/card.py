@@ -7,8 +7,8 @@ from functools import partial
 import torch
 
 from faithfusion.cli.plan_memory import requested
-from faithfusion.cli.speed.card_rows import CardConfig, print_row, random_conditions
-from faithfusion.config import parse_config
+from faithfusion.cli.speed.card_rows import print_row, random_conditions
+from faithfusion.cli.speed.speed_config import CardConfig
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import LatentConditions
@@ -17,9 +17,8 @@ from faithfusion.video.model.memory import cast_weights, set_tiles
 from faithfusion.video.plan.plan import PlanRequest
 
 
-def bench_card(argv: list[str]) -> None:
+def bench_card(options: CardConfig) -> None:
     """Prints one row per step: seconds, operations, and the peak of what is allocated on the card, weights and all."""
-    options = parse_config(CardConfig, argv, description=CardConfig.__doc__ or "")
     if options.parts == "training" and not options.train:
         raise InputError("train", "empty", "the YAML file of the training run whose step is to be measured")
     request, name = requested(options)

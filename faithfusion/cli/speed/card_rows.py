@@ -6,41 +6,16 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from faithfusion.utils.errors import InputError
+from faithfusion.cli.speed.speed_config import CardConfig
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.plan.plan import PlanRequest
 from faithfusion.video.plan.plan_models import empty_conditions, tensors_of
-from faithfusion.video.plan.plan_options import PlanOptions
 
 GB, TERA = 1e9, 1e12
-
-
-@dataclass(frozen=True)
-class CardConfig(PlanOptions):
-    """A generator's steps on a device, measured.
-
-    With weights of random numbers, what tools/plan_memory.py predicts for the same options, offloading aside. Training,
-    with `train` only, is the real step in one process (`gpus` and `zero` say nothing): DeepSpeed, the method, and the
-    moving average as often as the run moves it. The weights are built in float32 on the device, 4 bytes each.
-
-    Attributes:
-        device: auto, cuda or cpu. Peaks are those of CUDA's allocator, without context and fragmentation; the CPU has
-            none. Training is on CUDA if there is a device.
-        repeats: timed runs; the median counts.
-    """
-
-    device: str = "auto"
-    repeats: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.repeats < 1:
-            raise InputError("repeats", self.repeats, "at least 1")
 
 
 def random_conditions(request: PlanRequest, active: float, device: torch.device, batch: int = 1) -> LatentConditions:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from faithfusion.cli.speed.card_rows import CardConfig, print_row, random_conditions
+from faithfusion.cli.speed.card_rows import print_row, random_conditions
+from faithfusion.cli.speed.speed_config import CardConfig
 from faithfusion.config import parse_config
 from faithfusion.training.callbacks.base import Run
 from faithfusion.training.callbacks.ema import Ema

@@ -5,16 +5,15 @@ from __future__ import annotations
 import glob
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from faithfusion.cli.speed.speed_config import ColorsConfig
 from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.clips.video_file import VideoWriter, read_frames
-from faithfusion.config import parse_config
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import read_image
 from faithfusion.utils.seed import make_generator
@@ -23,22 +22,8 @@ FORMATS = (("rgb", 0), ("rgb", 8), ("yuv444", 0), ("yuv444", 4), ("yuv444", 12))
 READ_FRAMES, READ_TIMES = 5, 40
 
 
-@dataclass(frozen=True)
-class ColorsConfig:
-    """Which pictures.
-
-    Attributes:
-        images: pattern of the files of one clip, in order of their names.
-        keyframe_every: frames from one key frame to the next.
-    """
-
-    images: str
-    keyframe_every: int = 8
-
-
-def bench_colors(argv: list[str]) -> None:
+def bench_colors(config: ColorsConfig) -> None:
     """Prints one line per format: PSNR of all and of the worst frame, size against bytes, seconds."""
-    config = parse_config(ColorsConfig, argv, description=ColorsConfig.__doc__ or "")
     paths = sorted(glob.glob(config.images))
     if len(paths) < READ_FRAMES:
         raise InputError("images", f"{len(paths)} files fit {config.images}", f"at least {READ_FRAMES}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from faithfusion.cli.speed.raster import covered_pixels, median_s, street_camera, street_cloud
-from faithfusion.config import parse_config
+from faithfusion.cli.speed.speed_config import EigCostConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.observe import TrainingView, add_view, no_evidence
 from faithfusion.eig.pixel_gain import eig_map
@@ -16,38 +14,11 @@ from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.scene_file import scene_to
 from faithfusion.types import Gaussians, GaussianScene, Sky
-from faithfusion.utils.errors import InputError
 
 
-@dataclass(frozen=True)
-class EigCostConfig:
-    """Both passes of EIG on the synthetic street of `bench.py raster`, at sizes (Gaussians, width, height).
-
-    Attributes:
-        sizes: scenes and images.
-        repetitions: the median of so many is printed, after two warm-up runs.
-        device: cpu or cuda.
-    """
-
-    sizes: tuple[tuple[int, int, int], ...] = (
-        (60_000, 320, 192),
-        (60_000, 640, 384),
-        (15_000, 320, 192),
-        (30_000, 320, 192),
-        (120_000, 320, 192),
-    )
-    repetitions: int = 7
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if not self.sizes or self.repetitions < 1:
-            raise InputError("bench.py eig", f"{len(self.sizes)} sizes", "at least one size and repetition")
-
-
-def bench_eig(argv: list[str]) -> None:
+def bench_eig(config: EigCostConfig) -> None:
     """Prints one row per size: seconds of forward + backward, of the posterior pass and of the pixel map (each with its
     own render inside), their ratios, and both passes per million Gaussian-pixel pairs."""
-    config = parse_config(EigCostConfig, argv, description=EigCostConfig.__doc__ or "")
     print(f"on {config.device}, {torch.get_num_threads()} threads; {EigConfig().posterior} posterior")
     heads = ["Gaussians", "image", "million pairs", "fwd + bwd s", "posterior s", "ratio", "map s", "ratio"]
     heads += ["posterior s / M pairs", "map s / M pairs", "bytes / Gaussian"]

@@ -7,52 +7,20 @@ import json
 import multiprocessing
 import resource
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from faithfusion.config import parse_config
+from faithfusion.cli.speed.speed_config import FitMemoryConfig
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.split_config import SplitConfig
 from faithfusion.data.splits import split_clip
 from faithfusion.fit.fit import fit_scene
-from faithfusion.fit.fit_config import FitConfig
-from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
-from faithfusion.utils.errors import InputError
 
 
-@dataclass(frozen=True)
-class FitMemoryConfig:
-    """Peak memory and time per step of `fit_scene`, each fit in a process of its own.
-
-    Attributes:
-        drive: A drive to fit; empty makes the procedural street of `street`.
-        street: The street, as long as the largest of `num_frames`.
-        num_frames: Lengths of the drive that are compared.
-        steps: Descent steps of every fit.
-        ceilings: Numbers of Gaussians, from the start on, that are compared at the first length.
-        fit: The fit.
-    """
-
-    drive: str = ""
-    street: StreetConfig = field(default_factory=StreetConfig)
-    num_frames: tuple[int, ...] = (50, 200)
-    steps: int = 300
-    ceilings: tuple[int, ...] = ()
-    fit: FitConfig = field(default_factory=FitConfig)
-
-    def __post_init__(self) -> None:
-        if not self.num_frames or self.steps < 20:
-            raise InputError(
-                "bench.py memory", f"{len(self.num_frames)} lengths, {self.steps} steps", "1 and 20 of them"
-            )
-
-
-def bench_memory(argv: list[str]) -> None:
+def bench_memory(config: FitMemoryConfig) -> None:
     """Prints one row per fit: frames, Gaussians, peak resident memory, median seconds per step (all at full
     resolution) in the first and in the last third."""
-    config = parse_config(FitMemoryConfig, argv, description=FitMemoryConfig.__doc__ or "")
     with tempfile.TemporaryDirectory() as scratch:
         drive = Path(config.drive) if config.drive else _make_drive(config, Path(scratch) / "drive")
         print("| frames | ceiling | Gaussians | peak MiB | s / step, first third | last third |\n" + "|---" * 6 + "|")

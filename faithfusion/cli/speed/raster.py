@@ -5,38 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 
-from faithfusion.config import parse_config
+from faithfusion.cli.speed.speed_config import RasterConfig
 from faithfusion.render import render
 from faithfusion.render.constants import MIN_ALPHA
-from faithfusion.render.rasterise import Backend
 from faithfusion.types import Camera, Gaussians, Rendering
 from faithfusion.utils.seed import make_generator
-
-
-@dataclass(frozen=True)
-class RasterConfig:
-    """Forward and backward of the rasteriser on a synthetic street.
-
-    Attributes:
-        num_gaussians: size of the scene.
-        width: pixels.
-        height: pixels.
-        repetitions: the median of so many is printed, after two warm-up runs.
-        device: cpu or cuda.
-        backend: auto, warp or gsplat (CUDA only).
-    """
-
-    num_gaussians: int = 60_000
-    width: int = 320
-    height: int = 192
-    repetitions: int = 9
-    device: str = "cpu"
-    backend: Backend = "auto"
 
 
 def street_cloud(num: int) -> Gaussians:
@@ -77,9 +54,8 @@ def median_s(work: Callable[[], object], repetitions: int, device: str) -> float
     return statistics.median(times[2:])
 
 
-def bench_raster(argv: list[str]) -> None:
+def bench_raster(config: RasterConfig) -> None:
     """Prints the load, forward and the seconds of forward and backward pass."""
-    config = parse_config(RasterConfig, argv, description=RasterConfig.__doc__ or "")
     camera = street_camera(config.width, config.height).to(config.device)
     parameters = {k: v.to(config.device).requires_grad_() for k, v in vars(street_cloud(config.num_gaussians)).items()}
     gaussians = Gaussians(**parameters)

@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from statistics import median
 
 import torch
 from torch import Tensor
 
-from faithfusion.config import parse_config
+from faithfusion.cli.speed.speed_config import SparseBenchConfig
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.model.attention import ContextMemory
 from faithfusion.video.model.conditioning import LatentConditions
-from faithfusion.video.model.config import BranchConfig, CodecConfig, GeneratorConfig, ScheduleConfig, WanConfig
+from faithfusion.video.model.config import CodecConfig, GeneratorConfig, ScheduleConfig
 from faithfusion.video.model.generator import Generator, build_generator
 from faithfusion.video.model.spec import BackboneSpec
 
 
-@dataclass(frozen=True)
-class SparseBenchConfig:
-    """Sizes of the generator and of the clip.
-
-    Attributes:
-        wan: Backbone, between wan-tiny and Wan2.1-1.3B.
-        branch: Context branch.
-        latent_frames: Latent frames of the clip.
-        token_rows: Tokens from top to bottom.
-        token_columns: Tokens from left to right.
-        active: Shares of tokens with phi > 0.
-        repeats: Timed steps; the median counts.
-    """
-
-    wan: WanConfig = field(default_factory=lambda: WanConfig(num_layers=8, num_heads=8, head_dim=64, ffn_dim=2048))
-    branch: BranchConfig = field(default_factory=BranchConfig)
-    latent_frames: int = 5
-    token_rows: int = 16
-    token_columns: int = 24
-    active: tuple[float, ...] = (0.1, 0.3, 0.6)
-    repeats: int = 3
-
-
 @torch.no_grad()
-def bench_sparse(argv: list[str]) -> None:
+def bench_sparse(config: SparseBenchConfig) -> None:
     """Prints one row per share: the step, against share x dense, and the one pass over the context before it."""
-    config = parse_config(SparseBenchConfig, argv, description=SparseBenchConfig.__doc__ or "")
     generator = build_generator(
         GeneratorConfig(
             codec=CodecConfig(latent_channels=16),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faithfusion.cli.speed.speed_config import ChainConfig
 from faithfusion.clips.windows import plan_windows
-from faithfusion.config import parse_config
 from faithfusion.evaluate.metrics.seams import SeamScores, score_seams, seam_steps
 from faithfusion.evaluate.report.panels import side_by_side
 from faithfusion.pipeline.stage_files import load_stage_clip
@@ -18,37 +17,15 @@ from faithfusion.street.truth import load_truth
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import write_image, write_video
-from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, VideoEditorConfig
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE
 from faithfusion.video.editors.wan import WanOptions
 
 FRAME_RATE_HZ = 10.0
 
 
-@dataclass(frozen=True)
-class ChainConfig:
-    """Regenerates the clip of a run of `refine_sequence` on a procedural street in chained windows.
-
-    Attributes:
-        run: Folder of the run; its clip as rendered is used.
-        shift_m: Shift of the run, metres to the left.
-        camera: Camera of the run.
-        weights: See `refine_sequence`.
-        out: Folder of the pictures.
-        editor: Windows and sampler.
-    """
-
-    run: str = "output/long"
-    shift_m: float = 3.0
-    camera: str = "0"
-    weights: str = "wan-tiny"
-    out: str = "output/chain"
-    editor: VideoEditorConfig = field(default_factory=lambda: VideoEditorConfig(window_frames=49))
-
-
-def bench_chain(argv: list[str]) -> None:
+def bench_chain(config: ChainConfig) -> None:
     """Prints the errors of the change from frame to frame, at the seams and elsewhere, of render and edit; writes the
     frames around every seam as a picture, and the clip."""
-    config = parse_config(ChainConfig, argv, description=ChainConfig.__doc__ or "")
     run, out = Path(config.run), Path(config.out)
     window = load_stage_clip(run / "clip_unrefined.safetensors").window
     frames = window.render.shape[0]

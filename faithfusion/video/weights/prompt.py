@@ -31,29 +31,6 @@ if TYPE_CHECKING:
 
 PROMPT_TOKENS = 512  # Wan2.1 pads and cuts every prompt to this length
 FORMAT = "faithfusion.prompt"
-DRIVING_PROMPT = (
-    "A video from a camera on a moving car, driving along a city street in daylight. Sharp lane markings, parked and "
-    "moving cars, buildings, trees and traffic signs with clean edges; natural colours, steady exposure, photographic."
-)
-
-
-@dataclass(frozen=True)
-class PromptConfig:
-    """Options of tools/encode_prompt.py.
-
-    Attributes:
-        model: where the text encoder and its tokenizer are: folder, file or hub id of any Wan2.1 model.
-        prompt: what the generated video shows.
-        negative_prompt: what it should not show, for classifier-free guidance; empty: none is stored.
-        out: file to write.
-        device: "auto" is CUDA if there is a device; the encoder takes 11.4 GB in bfloat16.
-    """
-
-    model: str = "Wan-AI/Wan2.1-VACE-1.3B"
-    prompt: str = DRIVING_PROMPT
-    negative_prompt: str = ""
-    out: str = "prompt.safetensors"
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import pytest
 from tiny_training import REPOSITORY, environment
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from faithfusion.cli import plan_memory
-from faithfusion.cli.speed.card import bench_card
+from faithfusion.cli import bench, plan_memory
 from faithfusion.utils.errors import InputError
 from faithfusion.video.plan.plan import make_plan
 
@@ -19,7 +18,7 @@ SIZE = ["--frames", "9", "--height", "64", "--width", "96", "--device", "cpu", "
 
 def test_operations_are_those_that_were_planned(capsys: pytest.CaptureFixture[str]) -> None:
     with sdpa_kernel(SDPBackend.MATH):  # torch does not count the CPU's own attention
-        bench_card(["--model", "wan-tiny", *SIZE])
+        bench.main(["card", "--model", "wan-tiny", *SIZE])
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     counted = {row[0].removeprefix("| "): float(row[2]) for row in rows[1:]}
     request, _ = plan_memory.requested(plan_memory.PlanOptions(model="wan-tiny", frames=9, height=64, width=96))
@@ -54,4 +53,4 @@ def test_a_training_step_is_the_real_one() -> None:
 
 def test_training_needs_a_run() -> None:
     with pytest.raises(InputError, match="train"):
-        bench_card(["--parts", "training"])
+        bench.main(["card", "--parts", "training"])

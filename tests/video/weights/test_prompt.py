@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from faithfusion.cli.encode_prompt import DRIVING_PROMPT
 from faithfusion.utils.errors import InputError
 from faithfusion.video.weights.prompt import (
-    DRIVING_PROMPT,
     PROMPT_TOKENS,
     PromptFile,
     clean_prompt,
