@@ -40,13 +40,14 @@ def export_gaussians(path: Path, gaussians: Gaussians) -> None:
     writers[path.suffix](path, gaussians)
 
 
-def scene_before_color(gaussians: Gaussians, rgb: Sequence[float]) -> GaussianScene:
+def scene_before_color(gaussians: Gaussians, rgb: Sequence[float] = (0.0, 0.0, 0.0)) -> GaussianScene:
     """A scene without moving objects before a sky of one colour: 3DGS files have no sky, its training puts them before
     black (or white, if asked), and what lies far away is Gaussians too. InputError for colours outside [0, 1]."""
     if len(rgb) != 3 or not all(0.0 <= value <= 1.0 for value in rgb):
         raise InputError("background", tuple(rgb), "red, green and blue between 0 and 1")
-    texture = torch.tensor(rgb, dtype=torch.float32).repeat(SKY_HEIGHT, 2 * SKY_HEIGHT, 1)
-    return GaussianScene(gaussians, torch.zeros(gaussians.num, dtype=torch.long), (), Sky(texture))
+    device = gaussians.means.device
+    texture = torch.tensor(rgb, dtype=torch.float32, device=device).repeat(SKY_HEIGHT, 2 * SKY_HEIGHT, 1)
+    return GaussianScene(gaussians, torch.zeros(gaussians.num, dtype=torch.long, device=device), (), Sky(texture))
 
 
 def import_splat(path: Path) -> Gaussians:

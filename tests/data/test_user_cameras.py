@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from reference.eig_scene import make_camera
+
+from faithfusion.data.user_cameras import cameras_from_gsplat, cameras_from_nerfstudio
+from faithfusion.utils.errors import InputError
+
+K = torch.tensor([[[30.0, 0.0, 20.7], [0.0, 32.0, 13.1], [0.0, 0.0, 1.0]]])
+
+
+def test_gsplat_and_nerfstudio_mean_the_same_camera() -> None:
+    camera = make_camera(0.7)
+    opengl = camera.world_from_camera @ torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+    intrinsics = camera.intrinsics[None]
+    size = (camera.width, camera.height)
+    found = [
+        *cameras_from_gsplat(camera.camera_from_world[None], intrinsics, *size),
+        *cameras_from_nerfstudio(opengl[None], intrinsics, *size),
+        *cameras_from_nerfstudio(opengl[None, :3], intrinsics, *size),
+    ]
+    assert len(found) == 3
+    for one in found:
+        torch.testing.assert_close(one.world_from_camera, camera.world_from_camera)
+        assert torch.equal(one.intrinsics, camera.intrinsics)
+        assert (one.width, one.height) == size
+
+
+def test_a_nerfstudio_camera_looks_along_its_negative_z_with_y_up() -> None:
+    (camera,) = cameras_from_nerfstudio(torch.eye(4)[None], K, 40, 27)
+    point = camera.camera_from_world @ torch.tensor([1.0, 1.0, -5.0, 1.0])
+    x, y, _ = camera.intrinsics @ point[:3] / point[2]
+    assert point[2] == 5.0
+    assert float(x) == pytest.approx(20.7 + 30.0 / 5)  # to the right
+    assert float(y) == pytest.approx(13.1 - 32.0 / 5)  # above the centre
+
+
+@pytest.mark.parametrize(
+    ("viewmats", "intrinsics", "message"),
+    [
+        (2.0 * torch.eye(4)[None], K, "pose of camera 0: not rigid"),
+        (torch.eye(4), K, "one 4 x 4 matrix"),
+        (torch.eye(4)[None, :3], K, "3 rows"),
+        (torch.eye(4)[None], K[:, :2], "shape"),
+        (torch.eye(4)[None], K * torch.tensor([-1.0, 1.0, 1.0])[:, None], "intrinsics of camera 0"),
+        (torch.eye(4)[None], K + torch.eye(3).roll(1, 1), "intrinsics of camera 0"),
+    ],
+)
+def test_what_is_no_pinhole_camera_is_refused(viewmats: torch.Tensor, intrinsics: torch.Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        cameras_from_gsplat(viewmats, intrinsics, 40, 27)
