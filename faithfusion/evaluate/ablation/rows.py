@@ -15,8 +15,9 @@ from faithfusion.distill.pixel_weight import RELATIVE, recorded_sq_error
 from faithfusion.distill.supervision import supervision
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
 from faithfusion.evaluate.ablation.files import read_json, write_json
-from faithfusion.evaluate.ablation.row_scores import score_clip, score_lane
+from faithfusion.evaluate.ablation.row_scores import score_lane
 from faithfusion.evaluate.ablation.street import Street, published_of, shift_name, windows_of
+from faithfusion.evaluate.metrics.registry import clip_scores
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
 from faithfusion.scene.scene_file import load_tensors
@@ -37,7 +38,7 @@ def score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
     if row != NO_REFINEMENT:
         scene = refined_scene(street, row)
         renders = {shift_m: render_clip(scene, cameras) for shift_m, cameras in street.cameras.items()}
-    scores = {shift_name(shift_m): score_clip(render, street.targets[shift_m]) for shift_m, render in renders.items()}
+    scores = {shift_name(shift_m): clip_scores(render, street.targets[shift_m]) for shift_m, render in renders.items()}
     if pictures:
         _draw(street, row, renders, pictures)
     video = scores if row == NO_REFINEMENT else read_json(street.score_path(row.editors))

@@ -19,7 +19,9 @@ from faithfusion.eig.assess import assess_scene, update_assessment
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.ablation.config import BLIND, AblationConfig
 from faithfusion.evaluate.ablation.files import write_json
-from faithfusion.evaluate.ablation.row_scores import Target, make_target, score_clip
+from faithfusion.evaluate.ablation.row_scores import make_target
+from faithfusion.evaluate.metrics.registry import clip_scores
+from faithfusion.evaluate.metrics.scored_clip import Target
 from faithfusion.evaluate.street_scenes import FittedScene
 from faithfusion.fit.supervised_view import ViewLoader
 from faithfusion.pipeline.stage_files import (
@@ -177,7 +179,7 @@ def run_edits(street: Street, editors: str) -> None:
 
     def score() -> None:
         scores = {
-            shift_name(at): score_clip(edit.frames, street.targets[at]) for at, edit in street.edits(editors).items()
+            shift_name(at): clip_scores(edit.frames, street.targets[at]) for at, edit in street.edits(editors).items()
         }
         write_json(path, scores)
 

@@ -10,33 +10,11 @@ from typing import Any
 
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row, without_eig
 from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
-from faithfusion.evaluate.metrics.metric_names import metric_name
+from faithfusion.evaluate.metrics.registry import METRICS, metric_name
 
 LANE = "lane"
-VIDEO_METRICS = (
-    "regenerated_mae",
-    "psnr_db",
-    "ssim",
-    "mobilenet_distance",
-    "regenerated_mobilenet_distance",
-    "flicker",
-    "artefact_flicker",
-    "psnr_to_render_lowest_eig_decile_db",
-)
-SCENE_METRICS = (
-    "psnr_db",
-    "ssim",
-    "regenerated_mae",
-    "regenerated_psnr_db",
-    "mobilenet_distance",
-    "regenerated_mobilenet_distance",
-    "flicker",
-    "artefact_flicker",
-    "psnr_to_render_lowest_eig_decile_db",
-)
 LANE_METRICS = ("psnr_db", "ssim", "psnr_db all cameras", "ssim all cameras")
-COMPARED = ("psnr_db", "regenerated_mae", "mobilenet_distance", "artefact_flicker", "psnr_db all cameras")
-"""Metrics whose paired differences are shown; dB as they are, the others in percent of what is compared with."""
+LANE_COMPARED = ("psnr_db", "psnr_db all cameras")
 BASELINES = ("uniform", "published")
 
 Street = Mapping[str, Any]
@@ -60,7 +38,16 @@ class Place:
     @property
     def metrics(self) -> tuple[str, ...]:
         """What is scored there."""
-        return {"video": VIDEO_METRICS, "scene": SCENE_METRICS, LANE: LANE_METRICS}[self.part]
+        if self.part == LANE:
+            return LANE_METRICS
+        return tuple(name for name, metric in METRICS.items() if metric.in_ablation)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Those whose paired differences are shown; dB as they are, others in percent of what is compared with."""
+        if self.part == LANE:
+            return LANE_COMPARED
+        return tuple(name for name in self.metrics if METRICS[name].is_compared)
 
 
 def places(shifts_m: Iterable[float]) -> list[Place]:
@@ -121,7 +108,7 @@ def _plain_row(streets: Sequence[Street], rows: Sequence[Row], row: Row, place: 
     means = {metric: mean_interval(values_of(streets, row, place, metric)) for metric in place.metrics}
     plain: dict[str, Any] = {metric: _plain(interval) for metric, interval in means.items()}
     plain["against"] = {
-        other.key: {metric: _plain(difference_of(streets, row, other, place, metric)) for metric in _compared(place)}
+        other.key: {metric: _plain(difference_of(streets, row, other, place, metric)) for metric in place.compared}
         for other in baselines_of(row, rows)
     }
     return plain
@@ -129,10 +116,6 @@ def _plain_row(streets: Sequence[Street], rows: Sequence[Row], row: Row, place: 
 
 def _plain(interval: Interval) -> dict[str, float | int | None]:
     return {name: value if math.isfinite(value) else None for name, value in vars(interval).items()}
-
-
-def _compared(place: Place) -> tuple[str, ...]:
-    return tuple(metric for metric in COMPARED if metric in place.metrics)
 
 
 def difference_of(streets: Sequence[Street], row: Row, other: Row, place: Place, metric: str) -> Interval:
@@ -171,7 +154,7 @@ def _mean_cell(metric: str, interval: Interval) -> str:
 
 
 def _differences(streets: Sequence[Street], rows: Sequence[Row], place: Place) -> str:
-    metrics = [m for m in _compared(place) if any(math.isfinite(v) for v in values_of(streets, rows[0], place, m))]
+    metrics = [m for m in place.compared if any(math.isfinite(v) for v in values_of(streets, rows[0], place, m))]
     head = ["weights", "editors", "against"]
     for metric in metrics:
         head += [f"{metric_name(metric).label} ({'dB' if _in_db(metric) else '%'})", "intervals"]

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from faithfusion.evaluate.metrics.metric import Metric
+from faithfusion.evaluate.metrics.scored_clip import ScoredClip
 from faithfusion.render.reproject import sample_image, sight, world_points
 from faithfusion.types import Camera
 
@@ -40,3 +42,34 @@ def follow_points(
     """Where the world point behind each pixel lies in the next frame, pixels, and whether it is seen there."""
     sighting = sight(world_points(depth, camera), next_camera)
     return sighting.uv, sighting.is_shown(next_depth) & (depth > 0)
+
+
+def flicker(clip: ScoredClip) -> float:
+    """Of the clip itself; what is blurred flickers less than the truth does."""
+    at = clip.target
+    return warp_error(clip.video, at.depth_m, at.cameras, at.static)
+
+
+def artefact_flicker(clip: ScoredClip) -> float:
+    """Of the clip's difference from the truth."""
+    at = clip.target
+    return warp_error(clip.video - at.truth, at.depth_m, at.cameras, at.static)
+
+
+FLICKER = Metric(
+    of=flicker,
+    needs=(),
+    label="Warp error",
+    better="lower",
+    decimals=4,
+    meaning="colour change of static points between neighbouring frames, colours from 0 to 1",
+)
+ARTEFACT_FLICKER = Metric(
+    of=artefact_flicker,
+    label="Warp error of the artefacts",
+    better="lower",
+    decimals=4,
+    meaning="of the difference from the truth",
+    in_report=False,  # along estimated depth it says little
+    is_compared=True,
+)

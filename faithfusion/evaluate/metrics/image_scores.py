@@ -5,22 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.utils.image_math import mean_abs_error, psnr_db, ssim_map
+from faithfusion.evaluate.metrics.metric import Metric
+from faithfusion.evaluate.metrics.scored_clip import ScoredClip
+from faithfusion.utils.image_math import mean_abs_error, psnr_db
 
 NUM_DECILES = 10
-
-
-def score_video(video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"]) -> dict[str, float]:
-    """`psnr_db` and `ssim` as means over frames, `mae` over all pixels."""
-    frames = list(zip(video, truth, strict=True))
-    return {
-        "psnr_db": sum(psnr_db(image, true) for image, true in frames) / len(frames),
-        "ssim": sum(float(ssim_map(image, true).mean()) for image, true in frames) / len(frames),
-        "mae": mean_abs_error(video, truth),
-    }
 
 
 def psnr_per_frame(video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"]) -> list[float]:
@@ -28,18 +20,73 @@ def psnr_per_frame(video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 
     return [psnr_db(image, true) for image, true in zip(video, truth, strict=True)]
 
 
-def score_region(
-    video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"], region: Bool[Tensor, "t h w"]
-) -> dict[str, float]:
-    """`psnr_db`, `ssim` and `mae` over the pixels of `region` of all frames together; NaN where it is empty."""
-    if not region.any():
-        return dict.fromkeys(("psnr_db", "ssim", "mae"), float("nan"))
-    similarity = torch.cat([ssim_map(*pair)[mask] for *pair, mask in zip(video, truth, region, strict=True)])
-    return {
-        "psnr_db": psnr_db(video, truth, region),
-        "ssim": float(similarity.mean()),
-        "mae": mean_abs_error(video, truth, region),
-    }
+def mean_psnr_db(clip: ScoredClip) -> float:
+    """Mean over frames of the PSNR to the truth."""
+    frames = psnr_per_frame(clip.video, clip.target.truth)
+    return sum(frames) / len(frames)
+
+
+def mean_ssim(clip: ScoredClip) -> float:
+    """Mean over frames of the SSIM with the truth."""
+    return sum(float(of_frame.mean()) for of_frame in clip.ssim_maps) / len(clip.ssim_maps)
+
+
+def regenerated_ssim(clip: ScoredClip) -> float:
+    """SSIM over the regenerated pixels of all frames together; NaN if there are none."""
+    return float(torch.cat([of[mask] for of, mask in zip(clip.ssim_maps, clip.target.region, strict=True)]).mean())
+
+
+PSNR = Metric(
+    of=mean_psnr_db,
+    label="PSNR",
+    unit="dB",
+    better="higher",
+    decimals=2,
+    meaning="mean over frames",
+    is_compared=True,
+)
+SSIM = Metric(of=mean_ssim, label="SSIM", better="higher", meaning="11-pixel Gaussian window, mean over frames")
+MAE = Metric(
+    of=lambda clip: mean_abs_error(clip.video, clip.target.truth),
+    label="Mean absolute error",
+    better="lower",
+    decimals=4,
+    meaning="colours from 0 to 1",
+    in_ablation=False,
+)
+REGENERATED_PSNR = Metric(
+    of=lambda clip: psnr_db(clip.video, clip.target.truth, clip.target.region),
+    label="PSNR, regenerated region",
+    unit="dB",
+    better="higher",
+    decimals=2,
+    meaning="pixels whose expected error is above the threshold",
+)
+REGENERATED_SSIM = Metric(of=regenerated_ssim, label="SSIM, regenerated region", better="higher", in_ablation=False)
+REGENERATED_MAE = Metric(
+    of=lambda clip: mean_abs_error(clip.video, clip.target.truth, clip.target.region),
+    label="Mean absolute error, regenerated region",
+    better="lower",
+    decimals=4,
+    is_compared=True,
+)
+KEPT_MAE = Metric(
+    of=lambda clip: mean_abs_error(clip.video, clip.target.truth, ~clip.target.region),
+    label="Mean absolute error, kept region",
+    better="lower",
+    decimals=4,
+    meaning="all other pixels; should not grow",
+    in_ablation=False,
+)
+TO_RENDER = Metric(
+    of=lambda clip: psnr_db(clip.video, clip.target.render, clip.target.lowest_eig),
+    needs=("render",),
+    label="PSNR to the render, lowest EIG decile",
+    unit="dB",
+    better="higher",
+    decimals=2,
+    meaning="faithfulness to the last render where the scene is known best",
+)
 
 
 @dataclass(frozen=True)

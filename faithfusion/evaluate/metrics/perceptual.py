@@ -30,16 +30,3 @@ def mobilenet_distance(
     if video.shape != truth.shape:
         raise InputError("MobileNetV2 distance", f"shapes {tuple(video.shape)}, {tuple(truth.shape)}", "equal shapes")
     return float(feature_distance(stage_features(network, video), stage_features(network, truth), weight))
-
-
-def perceptual_scores(
-    network: nn.Module | None, video: Float[Tensor, "t h w 3"], truth: StageFeatures, region: Float[Tensor, "t h w"]
-) -> dict[str, float]:
-    """ "mobilenet_distance" and "regenerated_mobilenet_distance"; empty without the network."""
-    if network is None:
-        return {}
-    features = stage_features(network, video)
-    return {
-        "mobilenet_distance": float(feature_distance(features, truth)),
-        "regenerated_mobilenet_distance": float(feature_distance(features, truth, region)),
-    }

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
+from faithfusion.evaluate.metrics.metric import MetricName
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 
@@ -119,3 +120,25 @@ def _require_pairs(a: np.ndarray, b: np.ndarray) -> None:
         raise InputError("uncertainty and error", f"shapes {a.shape} and {b.shape}", "two flat arrays of equal length")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise InputError("uncertainty and error", "NaN or infinite values", "finite numbers")
+
+
+UNCERTAINTY_NAMES = {
+    "spearman": MetricName(label="Spearman correlation", better="higher", meaning="with the true absolute error"),
+    "ause": MetricName(
+        label="AUSE",
+        better="lower",
+        meaning="area between the sparsification curves, error over its mean; 0 is perfect",
+    ),
+    "spearman_without_sky": MetricName(label="Spearman correlation, without sky", better="higher"),
+    "ause_without_sky": MetricName(label="AUSE, without sky", better="lower"),
+    "regenerated_share": MetricName(label="Regenerated pixels", unit="%", decimals=1, scale=100.0),
+    "covered_error_share": MetricName(
+        label="True error inside the regenerated region",
+        unit="%",
+        decimals=1,
+        scale=100.0,
+        meaning="share of the absolute error",
+    ),
+    "frames": MetricName(label="Frames", decimals=0),
+}
+"""How the figures of uncertainty maps are shown, and beside them what is counted."""

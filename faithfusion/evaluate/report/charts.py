@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from faithfusion.evaluate.metrics.metric_names import COLUMN_LABELS
 from faithfusion.evaluate.report.panels import color_table, nice_ticks
+from faithfusion.evaluate.report.tables import COLUMN_LABELS
 
 WIDTH, HEIGHT = 560, 360
 LEFT, RIGHT, TOP, BOTTOM = 62, 18, 40, 52

@@ -51,7 +51,7 @@ class Report:
 
     Attributes:
         title: heading of the page.
-        metrics: values by "section: method", then by metric; see `metric_names` for keys with units and directions.
+        metrics: values by "section: method", then by metric; see `metrics.registry` for keys with units and directions.
         summary: the findings, one sentence each.
         videos: mp4 files by caption.
         stills: captions and pictures, [H, W, 3] floats in [0, 1] or uint8.

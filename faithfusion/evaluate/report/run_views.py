@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.evaluate.metrics.flicker import warp_error
-from faithfusion.evaluate.metrics.image_scores import psnr_by_decile, score_region, score_video
+from faithfusion.evaluate.metrics.image_scores import psnr_by_decile
+from faithfusion.evaluate.metrics.registry import METRICS, clip_scores
+from faithfusion.evaluate.metrics.scored_clip import Target
 from faithfusion.evaluate.metrics.uncertainty import (
     SKY_ALPHA,
     covered_error_share,
@@ -22,7 +24,6 @@ from faithfusion.evaluate.metrics.uncertainty import (
 )
 from faithfusion.scene.scene_file import load_tensors, save_tensors
 from faithfusion.types import Camera, EigVolume
-from faithfusion.utils.image_math import psnr_db
 
 COLORS = ("before", "render", "edit", "after", "truth")
 
@@ -69,21 +70,15 @@ def load_views(path: Path) -> RunViews:
 
 
 def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[str, float]]:
-    """Scores per clip (before, edit, after): faithfulness and flicker always, quality where there is truth."""
-    metrics: dict[str, dict[str, float]] = {}
-    known = lowest_decile(views.eig.eig_nats)
-    for name in ("before", "edit", "after"):
-        video = getattr(views, name)
-        row = {"flicker": warp_error(video, views.depth, cameras)}
-        if name != "before":
-            row["psnr_to_render_lowest_eig_decile_db"] = psnr_db(video, views.render, known)
-        if views.truth is not None:
-            row |= score_video(video, views.truth)
-            region = score_region(video, views.truth, views.region)
-            row |= {f"regenerated_{key}": value for key, value in region.items()}
-            row["kept_mae"] = score_region(video, views.truth, ~views.region)["mae"]
-        metrics[name] = row
-    return metrics
+    """Scores per clip (before, edit, after), as far as there is something to compare it with: the clip before was
+    made of no render, and quality needs the truth."""
+    target = Target(cameras, views.depth, views.eig.eig_nats, views.region, render=views.render, truth=views.truth)
+    targets = {"before": dataclasses.replace(target, render=None), "edit": target, "after": target}
+    shown = {name for name, metric in METRICS.items() if metric.in_report}
+    return {
+        clip: {name: value for name, value in clip_scores(getattr(views, clip), of_clip).items() if name in shown}
+        for clip, of_clip in targets.items()
+    }
 
 
 def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
@@ -125,14 +120,6 @@ def decile_curves(views: RunViews) -> dict[str, list[float]]:
     """PSNR against truth of each clip in the ten deciles of EIG. Needs truth."""
     clips = {name: getattr(views, name) for name in ("before", "edit", "after")}
     return {name: list(psnr_by_decile(video, views.truth, views.eig.eig_nats).psnr_db) for name, video in clips.items()}
-
-
-def lowest_decile(eig_nats: Float[Tensor, "t h w"]) -> Bool[Tensor, "t h w"]:
-    """The tenth of a clip's pixels that is known best."""
-    count = eig_nats.numel() // 10
-    chosen = torch.zeros(eig_nats.numel(), dtype=torch.bool)
-    chosen[eig_nats.flatten().argsort(stable=True)[:count]] = True
-    return chosen.reshape(eig_nats.shape)
 
 
 def _bytes(colors: Tensor) -> Tensor:

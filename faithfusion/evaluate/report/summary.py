@@ -14,8 +14,8 @@ from faithfusion.config import to_plain
 from faithfusion.data.new_path import path_cameras
 from faithfusion.data.path_hits import warning_line
 from faithfusion.distill.distil import render_clip
-from faithfusion.evaluate.metrics.metric_names import metric_name
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
+from faithfusion.evaluate.metrics.registry import metric_name
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.evaluate.report.report import NO_TRUTH, Report, write_report
 from faithfusion.evaluate.report.run_views import (

@@ -7,8 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from faithfusion.evaluate.metrics.metric_names import COLUMN_LABELS, MetricName, metric_name, metric_rank
+from faithfusion.evaluate.metrics.metric import MetricName
+from faithfusion.evaluate.metrics.registry import metric_name, metric_rank
 
+COLUMN_LABELS = {"eig": "EIG", "alpha": "1 − alpha", "edit": "edited"}
 Metrics = Mapping[str, Mapping[str, float]]
 
 
@@ -62,7 +64,7 @@ def seconds_table(stage_seconds: Mapping[str, float]) -> Table:
     """Time per stage and its share of the whole."""
     total_s = sum(stage_seconds.values())
     rows = [
-        (MetricName(name), (Cell(show_seconds(s)), Cell(f"{100 * s / total_s:.0f} %" if total_s > 0 else "–")))
+        (MetricName(label=name), (Cell(show_seconds(s)), Cell(f"{100 * s / total_s:.0f} %" if total_s > 0 else "–")))
         for name, s in (*stage_seconds.items(), ("total", total_s))
     ]
     return Table("Time", ("time", "share"), tuple(rows))

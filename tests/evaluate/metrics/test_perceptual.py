@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faithfusion.evaluate.metrics.perceptual import mobilenet_distance, perceptual_scores, stage_features
+from faithfusion.evaluate.metrics.perceptual import mobilenet_distance
+from faithfusion.evaluate.metrics.registry import clip_scores
+from faithfusion.evaluate.metrics.scored_clip import Target
+from faithfusion.types import Camera
 from faithfusion.utils import mobilenet
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import blur_matrix
@@ -89,7 +92,9 @@ def test_a_weight_looks_at_its_own_region(network: nn.Module) -> None:
     assert mobilenet_distance(network, video, truth, left) < 0.5 * whole < whole
     assert mobilenet_distance(network, video, truth, right) > 1.5 * whole
     assert math.isnan(mobilenet_distance(network, video, truth, torch.zeros_like(left)))
-    scores = perceptual_scores(network, video, stage_features(network, truth), right)
+    zero = torch.zeros_like(left)
+    cameras = [Camera(torch.eye(3), torch.eye(4), 128, 96)] * len(truth)
+    scores = clip_scores(video, Target(cameras, zero, zero, right > 0, truth=truth, network=network))
     assert scores["mobilenet_distance"] == pytest.approx(whole)
     assert scores["regenerated_mobilenet_distance"] > 1.5 * whole
 
@@ -126,4 +131,3 @@ def test_without_the_package_it_is_left_out_with_a_line(
     assert mobilenet_or_none() is None
     line = capsys.readouterr().err
     assert 'pip install -e ".[metrics]"' in line and line.count("\n") == 1
-    assert perceptual_scores(None, picture(), (), torch.ones(2, 96, 128)) == {}

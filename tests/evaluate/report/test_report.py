@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faithfusion.evaluate.metrics.metric_names import KNOWN_METRICS, metric_name
+from faithfusion.evaluate.metrics.registry import METRICS, metric_name
 from faithfusion.evaluate.report.charts import (
     BOTTOM,
     HEIGHT,
@@ -180,7 +180,7 @@ def test_metric_names_show_units_qualifiers_and_gaps() -> None:
     assert metric_name("regenerated_share").show(0.1234) == "12.3"
     assert metric_name("never_heard_of").heading == "Never heard of"
     assert metric_name("mae").show(float("nan")) == metric_name("mae").show(None) == "–"
-    assert all(name.unit == "dB" for key, name in KNOWN_METRICS.items() if key.endswith("_db"))
+    assert all(name.unit == "dB" for key, name in METRICS.items() if key.endswith("_db"))
 
 
 def test_methods_become_columns_and_known_metrics_come_first() -> None:

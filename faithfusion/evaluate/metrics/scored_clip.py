@@ -1,0 +1,78 @@
+"""A clip beside everything that it can be compared with; what several metrics need is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from faithfusion.evaluate.metrics.perceptual import stage_features
+from faithfusion.types import Camera
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.image_math import ssim_map
+from faithfusion.utils.mobilenet import StageFeatures
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the clips of one path are compared with.
+
+    Attributes:
+        cameras: one per frame.
+        depth_m: camera z of what is seen, metres; 0 where there is nothing.
+        eig_nats: expected information gain of the unrefined render.
+        region: pixels that count as regenerated, the same for every clip.
+        static: pixels of things that do not move; None if nobody knows.
+        render: the clip from which the editor started; None leaves out what is compared with it.
+        truth: the true clip; None if there is none.
+        network: MobileNetV2, for distances of features; None leaves those out.
+    """
+
+    cameras: Sequence[Camera]
+    depth_m: Float[Tensor, "t h w"]
+    eig_nats: Float[Tensor, "t h w"]
+    region: Bool[Tensor, "t h w"]
+    static: Bool[Tensor, "t h w"] | None = None
+    render: Float[Tensor, "t h w 3"] | None = None
+    truth: Float[Tensor, "t h w 3"] | None = None
+    network: nn.Module | None = None
+
+    @cached_property
+    def lowest_eig(self) -> Bool[Tensor, "t h w"]:
+        """The tenth of the pixels that is known best."""
+        count = self.eig_nats.numel() // 10
+        chosen = torch.zeros(self.eig_nats.numel(), dtype=torch.bool)
+        chosen[self.eig_nats.flatten().argsort(stable=True)[:count]] = True
+        return chosen.reshape(self.eig_nats.shape)
+
+    @cached_property
+    def truth_features(self) -> StageFeatures:
+        """The network's features of the true clip."""
+        return stage_features(self.network, self.truth)
+
+
+@dataclass(frozen=True)
+class ScoredClip:
+    """A clip, colours in [0, 1], and what it is compared with. Raises InputError if their shapes differ."""
+
+    video: Float[Tensor, "t h w 3"]
+    target: Target
+
+    def __post_init__(self) -> None:
+        shape = (*self.target.region.shape, 3)
+        if tuple(self.video.shape) != shape:
+            raise InputError("scored clip", f"shape {tuple(self.video.shape)}", f"{shape} as its target")
+
+    @cached_property
+    def ssim_maps(self) -> list[Float[Tensor, "h w"]]:
+        """SSIM with the truth of every pixel, per frame."""
+        return [ssim_map(image, true) for image, true in zip(self.video, self.target.truth, strict=True)]
+
+    @cached_property
+    def features(self) -> StageFeatures:
+        """The network's features of the clip."""
+        return stage_features(self.target.network, self.video)
