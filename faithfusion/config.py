@@ -105,7 +105,7 @@ def _plain(hint: Any, values: list[str], where: str) -> Any:
     if len(values) > 1:
         return values
     value = values[0]
-    if value[:1] in ("[", "{") and hint not in (str, Path):
+    if value[:1] in ("[", "{") and not {str, Path} & set(members(hint)):
         return parse_yaml(value, where)
     if dataclass_of(hint) is not None:
         return None if value == "null" else read_yaml(Path(value))

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EVERY = [command for group in COMMANDS.values() for command in group]
 PARSED = [command for command in EVERY if command.name not in ("reconstruct", "evaluate")]
 HEAVY = ["torch", "scipy", "matplotlib", "diffusers", "rich", "warp"]
-MAX_LEAVES = 160
+MAX_LEAVES = 136
 
 ASK = """
 import sys, time, io, contextlib

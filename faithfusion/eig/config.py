@@ -19,12 +19,7 @@ class EigConfig:
             as one independent observation. Chosen on procedural streets (`tools/calibrate_eig.py`).
         posterior: "block" keeps the upper triangle of D x D per Gaussian, "diag" its diagonal. For colours of degree
             0, 1, 2, 3 a block has 364, 1012, 2812, 6844 B and a diagonal 52, 88, 148, 232 B.
-        prior_position_scales: prior std of a Gaussian's position, in units of its own RMS standard deviation.
-        prior_log_scale: prior std of a log-scale.
-        prior_rotation_rad: prior std of a rotation about each of the Gaussian's axes.
-        prior_opacity_logit: prior std of the opacity logit.
         prior_color: prior std of a colour channel, of the Gaussians' diffuse part and of the sky.
-        prior_harmonics: prior std of every higher colour coefficient times Y_0: the same units as `prior_color`.
         max_entries: tile-list entries pass 1 holds at once (144 B each).
         chunk_size: Gaussians with view-dependent colours worked on at once (about 100 kB each at degree 3).
     """
@@ -32,12 +27,7 @@ class EigConfig:
     noise_std: float = 0.02
     pixels_per_observation: float = 16.0
     posterior: Literal["block", "diag"] = "block"
-    prior_position_scales: float = 2.0
-    prior_log_scale: float = 0.5
-    prior_rotation_rad: float = 0.5
-    prior_opacity_logit: float = 2.0
     prior_color: float = 0.3
-    prior_harmonics: float = 0.1
     max_entries: int = 2_000_000
     chunk_size: int = 2048
 

@@ -23,6 +23,14 @@ from faithfusion.eig.jacobian import Y_0
 from faithfusion.eig.observe import Evidence, TrainingView, gather_evidence, no_evidence
 from faithfusion.types import Gaussians, GaussianScene
 
+PRIOR_POSITION_SCALES = 2.0
+"""Prior standard deviation of a Gaussian's position, in units of its own RMS standard deviation."""
+PRIOR_LOG_SCALE = 0.5
+PRIOR_ROTATION_RAD = 0.5
+"""Prior standard deviation of a rotation about each of the Gaussian's axes."""
+PRIOR_OPACITY_LOGIT = 2.0
+PRIOR_HARMONICS = 0.1
+"""Prior standard deviation of every higher colour coefficient times Y_0, in the units of `EigConfig.prior_color`."""
 SHRINKAGE_PX = 1.0
 """Pixels that count for the scene's mean misfit beside a Gaussian's or texel's own."""
 
@@ -86,9 +94,9 @@ def _shrunk_mean(total: Float[Tensor, "*n"], weight: Float[Tensor, "*n"]) -> Flo
 def prior_precision(gaussians: Gaussians, config: EigConfig) -> Float[Tensor, "n d"]:
     """Diagonal of P_k, in the inverse squares of metres, log-scale, radians, logits and colour coefficients."""
     mean_square_scale = torch.exp(2.0 * gaussians.log_scales.detach()).mean(1, keepdim=True)
-    position = (1.0 / (config.prior_position_scales**2 * mean_square_scale)).expand(-1, 3)
-    stds = [config.prior_log_scale] * 3 + [config.prior_rotation_rad] * 3 + [config.prior_opacity_logit]
+    position = (1.0 / (PRIOR_POSITION_SCALES**2 * mean_square_scale)).expand(-1, 3)
+    stds = [PRIOR_LOG_SCALE] * 3 + [PRIOR_ROTATION_RAD] * 3 + [PRIOR_OPACITY_LOGIT]
     stds += [config.prior_color / Y_0] * 3
-    stds += [config.prior_harmonics / Y_0] * (3 * (gaussians.colors.shape[1] - 1))
+    stds += [PRIOR_HARMONICS / Y_0] * (3 * (gaussians.colors.shape[1] - 1))
     rest = torch.tensor(stds, device=position.device).pow(-2).expand(gaussians.num, -1)
     return torch.cat([position, rest], dim=1).contiguous()

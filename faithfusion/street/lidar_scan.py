@@ -11,6 +11,7 @@ from faithfusion.street.tracer import TracedScene
 from faithfusion.street.world import StreetWorld, people_velocities
 
 FLOW_CLASS = {"Pedestrian": 2, "Cyclist": 4}
+LIDAR_RANGE_M = 80.0
 GROUND = (Material.ASPHALT, Material.PAVEMENT, Material.GRASS)
 
 
@@ -22,7 +23,7 @@ def lidar_scan(world: StreetWorld, scene: TracedScene, t: int) -> np.ndarray:
     directions = in_ego @ pose[:3, :3].T
     origin = pose[:3, :3] @ LIDAR_IN_EGO + pose[:3, 3]
     hits = scene.first_hits(np.tile(origin, (len(directions), 1)), directions)
-    seen = np.flatnonzero((hits.face >= 0) & (hits.distance < config.lidar_range_m) & (hits.distance > 1.0))
+    seen = np.flatnonzero((hits.face >= 0) & (hits.distance < LIDAR_RANGE_M) & (hits.distance > 1.0))
     rng = numpy_stream(config.seed, "lidar", t)
     distance = hits.distance[seen] + config.lidar_noise_m * rng.standard_normal(len(seen))
     surface = scene.mesh.surface_ids[hits.face[seen]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faithfusion.data.layouts import OPENCV2DATASET
-from faithfusion.street.street_config import CAMERA_YAWS_DEG, StreetConfig
+from faithfusion.street.street_config import CAMERA_YAWS_DEG, HFOV_DEG, StreetConfig
 from faithfusion.street.street_plan import CarPlan, StreetPlan, numpy_stream
 
 CAMERA_HEIGHT_M = 1.6
@@ -27,7 +27,7 @@ class View:
 
 def camera_intrinsics(config: StreetConfig) -> np.ndarray:
     """Pinhole matrix [3, 3] with the principal point in the image's middle."""
-    focal = 0.5 * config.width / np.tan(np.radians(0.5 * config.hfov_deg))
+    focal = 0.5 * config.width / np.tan(np.radians(0.5 * HFOV_DEG))
     return np.array([[focal, 0, 0.5 * config.width], [0, focal, 0.5 * config.height], [0, 0, 1.0]])
 
 

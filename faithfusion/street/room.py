@@ -10,7 +10,7 @@ import numpy as np
 from faithfusion.street.cars import car_size
 from faithfusion.street.courses import Course
 from faithfusion.street.furniture import FURNITURE_REACH_M, FURNITURE_WIDTH_M, furniture_places
-from faithfusion.street.street_config import CAMERA_YAWS_DEG, StreetConfig
+from faithfusion.street.street_config import CAMERA_YAWS_DEG, HFOV_DEG, StreetConfig
 from faithfusion.street.street_plan import CLEAR_M, StreetPlan
 
 CHECK_S = 0.1  # time between two checks
@@ -105,7 +105,7 @@ def seen_s(around: Surroundings, person: PersonPlan) -> float:
     range_m = np.linalg.norm(way, axis=1)
     angle = np.degrees(np.arctan2(way[:, 1], way[:, 0]))
     yaws = np.array([CAMERA_YAWS_DEG[name] for name in around.config.camera_names])
-    in_view = (np.abs(angle[:, None] - yaws) < 0.5 * around.config.hfov_deg - 2).any(1)
+    in_view = (np.abs(angle[:, None] - yaws) < 0.5 * HFOV_DEG - 2).any(1)
     size = np.clip(18.0 / np.maximum(range_m, 4.0), 0.0, 1.0) ** 2 * (range_m > 4.0)
     return float((size * in_view * ~_hidden(around, way, at)).sum()) * CHECK_S
 

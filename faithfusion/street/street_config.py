@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from faithfusion.utils.errors import InputError
 
 CAMERA_YAWS_DEG = {"0": 0.0, "1": 45.0, "2": -45.0}
+HFOV_DEG = 68.0  # horizontal field of view of every camera
 MAX_FRAMES = 999  # file names have three digits
 MAX_DRIVEN_M = 500.0
 MAX_CROWD = 100
@@ -24,7 +25,6 @@ class StreetConfig:
         width: Image width in pixels.
         height: Image height in pixels.
         samples_per_pixel: Stratified rays per pixel.
-        hfov_deg: Horizontal field of view of every camera in degrees.
         camera_names: Cameras of the rig: "0" front, "1" front left, "2" front right.
         shifts_m: Lateral shifts (left is positive) at which true views are written beside the one at 0 m.
         truth_cameras: Cameras for which truth is written.
@@ -36,7 +36,6 @@ class StreetConfig:
         frame_rate_hz: Time stamps per second.
         lidar_beams: Rows of the scanner.
         lidar_columns: Directions per turn of the scanner.
-        lidar_range_m: Longest range of the scanner.
         lidar_noise_m: Standard deviation of the measured range.
         num_workers: Processes that render frames side by side; the files do not depend on it.
     """
@@ -46,7 +45,6 @@ class StreetConfig:
     width: int = 320
     height: int = 192
     samples_per_pixel: int = 4
-    hfov_deg: float = 68.0
     camera_names: tuple[str, ...] = ("0", "1", "2")
     shifts_m: tuple[float, ...] = (3.0,)
     truth_cameras: tuple[str, ...] = ("0",)
@@ -58,7 +56,6 @@ class StreetConfig:
     frame_rate_hz: float = 10.0
     lidar_beams: int = 64
     lidar_columns: int = 600
-    lidar_range_m: float = 80.0
     lidar_noise_m: float = 0.01
     num_workers: int = 2
 

@@ -19,6 +19,10 @@ from torch import Tensor
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import CompositeConfig
 
+FLOOR_SQ_ERROR = (1.0 / 255.0) ** 2
+"""Squared colour error below which the gain is 0: one 8-bit step."""
+FAITHFUL_QUANTILE = 0.1
+"""Share of a clip's best known pixels that keep the render, too."""
 MAX_QUANTILE_SAMPLES = 1_000_000
 
 
@@ -73,8 +77,8 @@ def faithful_floor(expected_sq_error: Float[Tensor, "t h w"], config: CompositeC
     """Squared error of one clip up to which the render is kept exactly."""
     values = expected_sq_error.flatten()
     values = values[:: -(-values.numel() // MAX_QUANTILE_SAMPLES)].float()
-    quantile = float(torch.quantile(values, config.faithful_quantile, interpolation="higher"))
-    return max(config.floor_sq_error, min(quantile, config.faithful_max_sq_error))
+    quantile = float(torch.quantile(values, FAITHFUL_QUANTILE, interpolation="higher"))
+    return max(FLOOR_SQ_ERROR, min(quantile, config.faithful_max_sq_error))
 
 
 def kalman_gain(

@@ -47,13 +47,10 @@ class CompositeConfig:
     """Where the render is left exactly as it is.
 
     Attributes:
-        floor_sq_error: squared colour error below which w is 0; the default is one 8-bit step.
-        faithful_quantile: share of a clip's best known pixels that also keep the render ...
-        faithful_max_sq_error: ... as long as their expected squared error is below this.
+        faithful_max_sq_error: The best known tenth of a clip's pixels keeps the render, as far as their expected
+            squared error is below this.
     """
 
-    floor_sq_error: float = (1.0 / 255.0) ** 2
-    faithful_quantile: float = 0.1
     faithful_max_sq_error: float = 1e-3
 
 

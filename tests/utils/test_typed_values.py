@@ -1,0 +1,121 @@
+"""Plain values become the types of a dataclass's fields, and nothing else passes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from faithfusion.config import parse_config, part_of, to_plain
+from faithfusion.utils.errors import InputError
+from faithfusion.utils.typed_values import from_plain
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A part."""
+
+    rate: float = 0.5
+    names: tuple[str, ...] = ("a",)
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A whole."""
+
+    place: Path = field(metadata={"positional": True})
+    count: int = 1
+    on: bool = False
+    kind: Literal["x", "y", 3] = "x"
+    pair: tuple[int, float] = (1, 2.0)
+    share: float | list[float] = 0.1
+    text: str | None = None
+    inner: Inner = field(default_factory=lambda: Inner(names=("default",)))
+    maybe: Inner | None = None
+    parts: tuple[Inner, ...] = ()
+    by_name: dict[str, Inner] = field(default_factory=dict)
+
+
+def parse(*argv: str) -> Outer:
+    return parse_config(Outer, ["here", *argv])
+
+
+@pytest.mark.parametrize(
+    ("argv", "name", "value"),
+    [
+        (["--count", "-3"], "count", -3),
+        (["--count=4"], "count", 4),
+        (["--on"], "on", True),
+        (["--on", "false"], "on", False),
+        (["--kind", "3"], "kind", 3),
+        (["--pair", "2", "-1e-3"], "pair", (2, -1e-3)),
+        (["--pair", "[2, 3]"], "pair", (2, 3.0)),
+        (["--share", "0.5"], "share", 0.5),
+        (["--share", "0.5", "1"], "share", [0.5, 1.0]),
+        (["--text", "null"], "text", None),
+        (["--text", "[a"], "text", "[a"),
+        (["--inner.rate", "2"], "inner", Inner(2.0, ("default",))),
+        (["--inner", "{rate: 1e-4}", "--inner.names", "b", "c"], "inner", Inner(1e-4, ("b", "c"))),
+        (["--maybe.rate", "2"], "maybe", Inner(2.0)),
+        (["--maybe.rate", "2", "--maybe", "null"], "maybe", None),
+        (["--parts", "[{rate: 1}, {names: [z]}]"], "parts", (Inner(1.0), Inner(names=("z",)))),
+        (["--by_name", "{one: {rate: 3}}"], "by_name", {"one": Inner(3.0)}),
+    ],
+)
+def test_the_command_line_is_understood(argv: list[str], name: str, value: object) -> None:
+    assert getattr(parse(*argv), name) == value
+    assert parse(*argv).place == Path("here")
+
+
+def test_files_and_options_later_ones_win(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("count: 2\ninner: {rate: 3, names: [f]}\n")
+    (tmp_path / "two.yaml").write_text("inner: {rate: 4}\n")
+    files = ["--config", str(tmp_path / "one.yaml"), "--config", str(tmp_path / "two.yaml")]
+    found = parse("--count", "9", *files, "--inner.names", "g")
+    assert found.count == 2 and found.inner == Inner(4.0, ("g",))
+    (tmp_path / "part.yaml").write_text("rate: 4\n")
+    assert parse("--inner", str(tmp_path / "part.yaml")).inner == Inner(4.0, ("default",))
+    assert from_plain(Outer, to_plain(found), "again") == found
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--count", "1.5"], "--count: 1.5; expected a whole number"),
+        (["--count"], "--count: nothing; expected a whole number"),
+        (["--on", "--count", "x"], "--count: x"),
+        (["--kind", "z"], "--kind: z; expected one of x, y, 3"),
+        (["--pair", "1", "2", "3"], "--pair: .*; expected 2 values"),
+        (["--inner.rat", "2"], "--inner.rat: no such option; expected rate"),
+        (["--inner", "{rat: 2}"], "--inner.rat: no such option"),
+        (["--count.x", "2"], "--count.x: no such option"),
+        (["--parts", "[{rate: a}]"], "--parts.rate: a; expected a number"),
+        (["--by_name", "{one: {rat: 3}}"], "--by_name.one.rat: no such option"),
+        (["there"], "there: a value without an option"),
+        (["--config"], "--config: nothing; expected a YAML file"),
+        (["--text", "a", "b"], "b: a value without an option"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(argv: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        parse(*argv)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_named_in_errors_and_numbers_are_no_texts(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("inner: {names: [0]}\n")
+    with pytest.raises(InputError, match=r"a\.yaml: inner\.names: 0; expected a text \(in quotes\)"):
+        parse("--config", str(tmp_path / "a.yaml"))
+
+
+def test_what_has_no_default_must_be_given() -> None:
+    with pytest.raises(InputError, match="--place: nothing; expected a path"):
+        parse_config(Outer, [])
+
+
+def test_a_part_of_a_configuration() -> None:
+    @dataclass(frozen=True)
+    class More(Inner):
+        extra: int = 0
+
+    assert part_of(More(0.7, ("q",), 5), Inner, rate=0.8) == Inner(0.8, ("q",))
