@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.model.block import BlockInputs
 from faithfusion.video.model.config import BranchConfig, CodecConfig, GeneratorConfig, TinyVaeConfig, WanConfig
 from faithfusion.video.model.generator import Generator, build_generator
+from faithfusion.video.model.wan import WanBackbone, last_tokens
 
 TINY_VAE = TinyVaeConfig(width_quarter=16, width_eighth=16, width_chunk=16, blocks_quarter=1)
 TINY = GeneratorConfig(
@@ -40,6 +44,17 @@ def tiny_generator(seed: int = 0, *, trained: bool = False, **changes: object) -
             for weight in (generator.backbone.proj_out.weight, *(p.weight for p in generator.branch.projections)):
                 weight.copy_(0.3 * torch.randn(weight.shape, generator=random))
     return generator.eval()
+
+
+def wan_forward(
+    backbone: WanBackbone,
+    tokens: Tensor,
+    inputs: BlockInputs,
+    samples: Sequence[Tensor] = (),
+    injection: Sequence[int] = (),
+) -> Tensor:
+    """Patches of the backbone's output."""
+    return backbone.proj_out(last_tokens(backbone, tokens, inputs, samples, injection))
 
 
 def tiny_poses(count: int, height: int, width: int, step_m: float = 0.5) -> ViewPoses:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from faithfusion.video.model.config import WanConfig, WanVaeConfig
-from faithfusion.video.weights.save_layouts import Unsaid
-from faithfusion.video.weights.weight_layouts import to_diffusers
+from faithfusion.video.weights.prompt import umt5_config
+from faithfusion.video.weights.weight_layouts import match, to_diffusers
 
 pytest.importorskip("diffsynth", reason="needs the diffsynth extra")
 
@@ -21,7 +24,17 @@ KINDS = ("dit", "vace", "vace_adapter", "vae", "umt5")
 MEAN, STD = [0.3, -0.2, 0.1, 0.5], [1.5, 0.7, 2.0, 1.2]
 WAN = WanConfig(LAYERS, HEADS, HEAD_DIM, FFN, TEXT, FREQ)
 VAE = WanVaeConfig(BASE, (1, 2, 4, 4), 1)
-UNSAID = Unsaid(HEAD_DIM, VACE_LAYERS, tuple(MEAN), tuple(STD))
+TRANSFORMER = {
+    "num_attention_heads": HEADS,
+    "attention_head_dim": HEAD_DIM,
+    "in_channels": CHANNELS,
+    "out_channels": CHANNELS,
+    "text_dim": TEXT,
+    "freq_dim": FREQ,
+    "ffn_dim": FFN,
+    "num_layers": LAYERS,
+}
+OFFICIAL_FILES = {"vae": "Wan2.1_VAE.pth", "umt5": "models_t5_umt5-xxl-enc-bf16.pth"}
 
 
 def scrambled(model: nn.Module, seed: int) -> nn.Module:
@@ -75,6 +88,49 @@ def official(kind: str) -> dict[str, Tensor]:
 def named(kind: str) -> dict[str, Tensor]:
     """The same state in diffusers' names."""
     return to_diffusers(official(kind), kind)
+
+
+def upstream(kind: str) -> nn.Module:
+    """The class of diffusers or transformers with the same weights."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel, WanVACETransformer3DModel
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    state = named(kind)
+    if kind == "dit":
+        model: nn.Module = WanTransformer3DModel(**TRANSFORMER)
+    elif kind == "vace":
+        model = WanVACETransformer3DModel(**TRANSFORMER, vace_layers=list(VACE_LAYERS), vace_in_channels=CONTEXT)
+    elif kind == "vae":
+        sizes = {"z_dim": LATENT, "num_res_blocks": 1, "latents_mean": MEAN, "latents_std": STD}
+        model = AutoencoderKLWan(BASE, **sizes)
+    else:
+        shapes = {name: tuple(value.shape) for name, value in state.items()}
+        model = UMT5EncoderModel(UMT5Config(**umt5_config(match(shapes)), attn_implementation="eager"))
+        state |= {"encoder.embed_tokens.weight": state["shared.weight"]}
+    model.load_state_dict(state)
+    return model.eval().requires_grad_(False)
+
+
+def written(kind: str, layout: str, folder: Path, max_shard: str = "5GB") -> list[Path]:
+    """The weights as upstream's own code writes them; the files, the first shard first."""
+    from huggingface_hub import save_torch_state_dict
+
+    places = {"vae": "vae", "umt5": "text_encoder"}
+    if layout == "diffusers" and kind != "vace_adapter":
+        place = folder / places.get(kind, "transformer")
+        upstream(kind).save_pretrained(place, max_shard_size=max_shard)
+        return sorted(place.glob("*.safetensors"))
+    folder.mkdir(parents=True, exist_ok=True)
+    state = named(kind) if layout == "diffusers" else official(kind)
+    if kind in OFFICIAL_FILES:
+        path, prefix = folder / OFFICIAL_FILES[kind], "model." if layout == "diffsynth" and kind == "vae" else ""
+        torch.save({prefix + name: value for name, value in state.items()}, path)
+        return [path]
+    if kind == "vace":
+        (folder / "config.json").write_text(json.dumps({"num_heads": HEADS, "vace_layers": VACE_LAYERS}))
+    pattern = "diffusion_pytorch_model{suffix}.safetensors"
+    save_torch_state_dict(state, folder, filename_pattern=pattern, max_shard_size=max_shard)
+    return sorted(folder.glob("diffusion_pytorch_model*.safetensors"))
 
 
 def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:

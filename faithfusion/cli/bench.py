@@ -18,7 +18,6 @@ PARTS = {
     "eig": ("eig", "bench_eig", speed_config.EigCostConfig),
     "memory": ("fit_memory", "bench_memory", speed_config.FitMemoryConfig),
     "card": ("card", "bench_card", speed_config.CardConfig),
-    "sparse": ("sparse", "bench_sparse", speed_config.SparseBenchConfig),
     "chain": ("window_seams", "bench_chain", speed_config.ChainConfig),
     "colors": ("colors", "bench_colors", speed_config.ColorsConfig),
 }

@@ -10,7 +10,6 @@ Reads no weights and needs no card; docs/memory.md explains the numbers.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +51,9 @@ def requested(options: PlanOptions) -> tuple[PlanRequest, str]:
         if not wan:
             raise InputError(options.refine, "editors without kind: wan", "a run that uses the video model")
         options = dataclasses.replace(options, frames=wan[0].window_frames, memory=wan[0].memory)
-        return request_of(options, read_json(deepspeed), generator_of(wan[0].weights)), options.refine
+        return request_of(options, _deepspeed(deepspeed), generator_of(wan[0].weights)), options.refine
     chosen = generator_of(options.generator) if options.generator else None
-    return request_of(options, read_json(deepspeed), chosen), options.generator or options.model
+    return request_of(options, _deepspeed(deepspeed), chosen), options.generator or options.model
 
 
 def _training_request(options: PlanOptions) -> tuple[PlanRequest, str]:
@@ -67,7 +66,7 @@ def _training_request(options: PlanOptions) -> tuple[PlanRequest, str]:
     if all(run.data.crop_tokens) and run.data.whole_share == 0.0:
         height, width = (run.generator.spec.token_pixels * tokens for tokens in run.data.crop_tokens)
         options = dataclasses.replace(options, height=height, width=width)
-    request = request_of(options, read_json(options.deepspeed or run.deepspeed), run.generator)
+    request = request_of(options, _deepspeed(options.deepspeed or run.deepspeed), run.generator)
     return dataclasses.replace(
         request,
         micro_batch=run.data.micro_batch,
@@ -90,12 +89,7 @@ def generator_of(name: str) -> Any:
     return parse_config(GeneratorConfig, ["--config", name])
 
 
-def read_json(path: str) -> dict[str, Any]:
-    """A DeepSpeed configuration file."""
-    try:
-        values = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read ({error})", "a DeepSpeed configuration file") from None
-    if not isinstance(values, dict):
-        raise InputError(path, f"a JSON {type(values).__name__}", "a JSON object with DeepSpeed's keys")
-    return values
+def _deepspeed(path: str) -> dict[str, Any]:
+    from faithfusion.video.weights.weight_files import read_json
+
+    return read_json(Path(path), "a DeepSpeed configuration file")

@@ -18,7 +18,6 @@ from faithfusion.training.engine import wait_for_all
 from faithfusion.training.topology import Topology
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file
-from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.video.editing.encode import latent_conditions, to_video
 from faithfusion.video.model.conditioning import conditions_to_tensors
@@ -61,12 +60,7 @@ def encode_window(ref: WindowRef, generator: Generator) -> dict[str, Tensor]:
 
     Raises InputError if the window has no true clip, or if its parts differ in size.
     """
-    window = ref.read()
-    if window.truth is None:
-        raise InputError(ref.shard.path, f"window {ref.index} has no true clip", "training pairs with `truth`")
-    if window.truth.shape != window.render.shape:
-        found = f"window {ref.index}: true clip of {list(window.truth.shape)}"
-        raise InputError(ref.shard.path, found, f"{list(window.render.shape)} as the render")
+    window = ref.read_pair()
     tensors: dict[str, Tensor] = {}
     for side, view in zip(SIDES, (window, mirrored(window)), strict=True):
         encoded = conditions_to_tensors(latent_conditions(generator, [view]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +22,6 @@ from faithfusion.video.fixer.fixer import FixerInputs
 from faithfusion.video.model.conditioning import (
     LatentConditions,
     conditions_from_tensors,
-    conditions_to_tensors,
 )
 
 NOT_CUT = ("references.latent", "references.rays")
@@ -40,6 +38,16 @@ class WindowRef:
     def read(self) -> Window:
         """The whole window."""
         return self.shard[self.index]
+
+    def read_pair(self) -> Window:
+        """The window with its true clip. Raises InputError without one, or for one of another size than the render."""
+        window = self.read()
+        if window.truth is None:
+            raise InputError(self.shard.path, f"window {self.index} has no true clip", "training pairs with `truth`")
+        if window.truth.shape != window.render.shape:
+            found = f"window {self.index}: true clip of {list(window.truth.shape)}"
+            raise InputError(self.shard.path, found, f"{list(window.render.shape)} as the render")
+        return window
 
 
 def training_windows(config: DataConfig) -> list[WindowRef]:
@@ -102,10 +110,6 @@ class ClipBatch:
 
     video: Float[Tensor, "b 3 t h w"]
 
-    def to(self, device: torch.device) -> ClipBatch:
-        """The same batch on `device`."""
-        return ClipBatch(self.video.to(device))
-
 
 class ClipDataset:
     """Random crops, in space and time, of true and rendered clips (half and half), read straight from the shards."""
@@ -140,12 +144,6 @@ class LatentBatch:
     truth_latent: Float[Tensor, "b c t h w"]
     conditions: LatentConditions
 
-    def to(self, device: torch.device) -> LatentBatch:
-        """The same batch on `device`."""
-        tensors = conditions_to_tensors(self.conditions)
-        moved = conditions_from_tensors({name: value.to(device) for name, value in tensors.items()})
-        return LatentBatch(self.truth_latent.to(device), moved)
-
 
 @dataclass(frozen=True)
 class FixerBatch:
@@ -153,11 +151,6 @@ class FixerBatch:
 
     inputs: FixerInputs
     truth: Float[Tensor, "b 3 h w"]
-
-    def to(self, device: torch.device) -> FixerBatch:
-        """The same batch on `device`."""
-        moved = {f.name: getattr(self.inputs, f.name).to(device) for f in dataclasses.fields(FixerInputs)}
-        return FixerBatch(FixerInputs(**moved), self.truth.to(device))
 
 
 class LatentDataset:

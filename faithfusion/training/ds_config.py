@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.topology import Topology
 from faithfusion.utils.errors import InputError
+from faithfusion.video.weights.weight_files import read_json
 
 REFUSED_KEYS = ("optimizer", "scheduler", "fp16", "amp", "torch_autocast")
 KNOWN_KEYS = {  # DeepSpeed ignores any other one silently, also a mistyped one
@@ -38,7 +38,7 @@ def merged_deepspeed_config(config: TrainConfig, topology: Topology) -> dict[str
     owns, holds a value other than "auto" that disagrees with TrainConfig, or asks ZeRO for what its stage cannot do.
     """
     path = Path(config.deepspeed)
-    merged = _read_json(path)
+    merged = read_json(path, "a DeepSpeed configuration file")
     for key in merged:
         if key in REFUSED_KEYS:
             raise InputError(f"{path} key {key}", "present", "no such key: it is set by the training config")
@@ -58,18 +58,6 @@ def merged_deepspeed_config(config: TrainConfig, topology: Topology) -> dict[str
     _fill(merged, owned, str(path))
     _check_zero(merged.setdefault("zero_optimization", {"stage": 0}), str(path), topology)
     return merged
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(path, error.strerror or error, "a DeepSpeed configuration file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(path, error, "JSON") from None
-    if not isinstance(values, dict):
-        raise InputError(path, f"a JSON {type(values).__name__}", "a JSON object with DeepSpeed's keys")
-    return values
 
 
 def _fill(given: dict[str, Any], owned: dict[str, Any], where: str) -> None:

@@ -63,12 +63,7 @@ def decode_window(
 ) -> dict[str, Tensor]:
     """One window's tensors; views that it lacks are black and without trust. What the shard holds comes back exactly.
     Raises InputError as `decode_windows`, and with fewer references than wanted."""
-    window = ref.read()
-    if window.truth is None:
-        raise InputError(ref.shard.path, f"window {ref.index} has no true clip", "training pairs with `truth`")
-    if window.truth.shape != window.render.shape:
-        found = f"window {ref.index}: true clip of {list(window.truth.shape)}"
-        raise InputError(ref.shard.path, found, f"{list(window.render.shape)} as the render")
+    window = ref.read_pair()
     if editor is not None:
         with torch.no_grad():
             window = edited_window(window, editor.edit(window))

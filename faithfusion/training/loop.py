@@ -15,6 +15,7 @@ from faithfusion.training.method import Dataset
 from faithfusion.training.optimizer import STUDENT, learning_rate
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
+from faithfusion.video.model.conditioning import each_tensor
 
 
 def train_step(run: Run, sampler: Sampler, dataset: Dataset) -> StepRecord:
@@ -54,7 +55,8 @@ def _update(
     norm, tokens = 0.0, 0
     for micro_step in range(number * accumulation, (number + 1) * accumulation):
         picks = sampler.picks(micro_step, topology.rank, topology.world_size)
-        batch = dataset.batch(picks, make_generator(seed, "batch", micro_step, topology.rank)).to(topology.device)
+        batch = dataset.batch(picks, make_generator(seed, "batch", micro_step, topology.rank))
+        batch = each_tensor(batch, lambda values: values.to(topology.device))
         draws = make_generator(seed, "draws", micro_step, topology.rank, device=topology.device)
         loss, values = run.engine.forward(role, batch, draws)
         run.engine.backward(role, loss)

@@ -11,6 +11,7 @@ from faithfusion.clips.store import read_shard, write_shard
 from faithfusion.training.cache import encode_window, mirrored
 from faithfusion.training.data import LatentDataset, Pick, WindowRef
 from faithfusion.utils.errors import InputError
+from faithfusion.video.model.conditioning import each_tensor
 from faithfusion.video.model.reference_attention import pluecker_rays
 
 
@@ -56,8 +57,8 @@ def test_everything_that_conditions_the_generator_is_cached_and_batched(tmp_path
     assert batch.conditions.references.latent.shape == (2, 1, 8, 4, 6)
     assert batch.conditions.references.token_rays.shape == (2, 6, 2, 1, 2)
     assert batch.conditions.warped.shape == (2, 20, 2, 2, 4)
-    moved = batch.to(torch.device("cpu"))
-    assert torch.equal(moved.conditions.inverse_depth, batch.conditions.inverse_depth)
+    doubled = each_tensor(batch, lambda values: 2.0 * values)
+    assert torch.equal(doubled.conditions.references.rays, 2.0 * batch.conditions.references.rays)
     velocity = generator.velocity(batch.truth_latent, torch.tensor([0.3, 0.8]), batch.conditions)
     assert velocity.shape == batch.truth_latent.shape and velocity.isfinite().all()
 

@@ -81,8 +81,3 @@ def test_latent_crops_cut_all_tensors_at_the_same_tokens() -> None:
         assert torch.equal(part["references.latent"], row["references.latent"]), "references stay whole"
         corners.add(float(part["phi"][0, 0, 0]))
     assert corners == {0.0, 8.0, 16.0}
-
-
-def test_numbers_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(InputError, match="micro_batch"):
-        DataConfig(micro_batch=0)

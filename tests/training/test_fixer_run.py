@@ -10,9 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_fixer import fixer_options, tiny_fixer, warped_window, write_warped_pairs
-from tiny_training import logged, write_pairs, write_trained
+from tiny_training import logged, write_trained
 
-from faithfusion.cli.export_weights import main as export_main
 from faithfusion.cli.train_video import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
@@ -85,15 +84,6 @@ def test_it_learns_from_clips_of_the_video_model_too(folder: Path) -> None:
     assert not (folder / "none").exists()
 
 
-def test_the_newest_checkpoint_exports_as_the_run_did(whole: Path, tmp_path: Path) -> None:
-    export_main([f"--run={whole}", f"--out={tmp_path / 'again.safetensors'}"])
-    one, other = load_file(tmp_path / "again.safetensors"), load_file(whole / "fixer.safetensors")
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
-    export_main([f"--run={whole}", "--step=4", "--weights=raw", "--dtype=float32", f"--out={tmp_path / 'raw.st'}"])
-    raw = load_file(whole / "checkpoints/step_00000004/weights.safetensors")
-    assert all(torch.equal(value, raw[name]) for name, value in load_file(tmp_path / "raw.st").items())
-
-
 def test_it_starts_from_a_file_of_the_same_architecture(folder: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
     save_fixer(start, tiny_fixer(trained=True), ErrorProfile(), {}, dtype="float32")
@@ -113,12 +103,6 @@ def test_precision_and_recomputation_change_losses_a_little_or_not(folder: Path,
     assert logged(tmp_path / "saved") == pytest.approx(logged(tmp_path / "plain"), rel=1e-5)
     assert logged(tmp_path / "half") == pytest.approx(logged(tmp_path / "plain"), rel=0.02)
     assert logged(tmp_path / "half") != logged(tmp_path / "plain")
-
-
-def test_old_pairs_without_views_can_be_trained_on(tmp_path: Path) -> None:
-    write_pairs(tmp_path / "pairs")
-    main(fixer_options(tmp_path, num_steps=2))
-    assert len(logged(tmp_path / "run")) == 2
 
 
 def test_a_codec_is_refused(folder: Path) -> None:

@@ -4,7 +4,6 @@ from torch import nn
 
 from faithfusion.training.optimizer import build_optimizer, learning_rate
 from faithfusion.training.run_config import OptimizerConfig
-from faithfusion.utils.errors import InputError
 
 
 def test_learning_rate_warms_up_and_follows_the_cosine() -> None:
@@ -40,9 +39,3 @@ def test_first_step_is_adams() -> None:
     optimizer.step()
     expected = before - 0.1 * torch.tensor([[1.0, -1.0]])  # m / sqrt(v) is the sign at the first step
     assert torch.allclose(module.weight, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["learning_rate", "gradient_clipping", "accumulation_steps"])
-def test_numbers_that_make_no_sense_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match=name):
-        OptimizerConfig(**{name: 0})

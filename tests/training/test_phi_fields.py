@@ -4,7 +4,6 @@ from tiny_training import fixed_generator
 
 from faithfusion.training.method_config import PhiConfig
 from faithfusion.training.phi_fields import draw_history, draw_phi, smooth_field
-from faithfusion.utils.errors import InputError
 
 OWN = 0.3 * torch.rand(400, 2, 3, 4, generator=fixed_generator(1)) + 0.2
 
@@ -37,8 +36,3 @@ def test_history_is_the_first_one_or_two_frames_of_its_share() -> None:
     assert set(lengths.tolist()) == {0, 1, 2}
     assert float((lengths > 0).float().mean()) == pytest.approx(0.25, abs=0.05)
     assert bool((history.int().diff(dim=1) <= 0).all()), "history comes first"
-
-
-def test_shares_beyond_one_are_refused() -> None:
-    with pytest.raises(InputError, match="ones"):
-        PhiConfig(ones=0.6, smooth=0.5)

@@ -193,7 +193,7 @@ def refused(folder: Path, message: str, options: list[str]) -> None:
             "lora.targets",
             {"generator__lora__rank": 2, "generator__lora__targets": "[to_x]", "flow__trainable": "branch"},
         ),
-        ("none.json: No such file", {"deepspeed": "none.json"}),
+        ("none.json: cannot be read", {"deepspeed": "none.json"}),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(folder: Path, message: str, options: dict) -> None:

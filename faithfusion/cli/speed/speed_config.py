@@ -9,7 +9,6 @@ from faithfusion.fit.fit_config import FitConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import VideoEditorConfig
-from faithfusion.video.model.config import BranchConfig, WanConfig
 from faithfusion.video.plan.plan_options import PlanOptions
 
 
@@ -107,29 +106,6 @@ class CardConfig(PlanOptions):
         super().__post_init__()
         if self.repeats < 1:
             raise InputError("repeats", self.repeats, "at least 1")
-
-
-@dataclass(frozen=True)
-class SparseBenchConfig:
-    """Sizes of the generator and of the clip.
-
-    Attributes:
-        wan: Backbone, between wan-tiny and Wan2.1-1.3B.
-        branch: Context branch.
-        latent_frames: Latent frames of the clip.
-        token_rows: Tokens from top to bottom.
-        token_columns: Tokens from left to right.
-        active: Shares of tokens with phi > 0.
-        repeats: Timed steps; the median counts.
-    """
-
-    wan: WanConfig = field(default_factory=lambda: WanConfig(num_layers=8, num_heads=8, head_dim=64, ffn_dim=2048))
-    branch: BranchConfig = field(default_factory=BranchConfig)
-    latent_frames: int = 5
-    token_rows: int = 16
-    token_columns: int = 24
-    active: tuple[float, ...] = (0.1, 0.3, 0.6)
-    repeats: int = 3
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.optimizer import STUDENT
@@ -45,9 +45,9 @@ class StepRecord:
     tokens: int = 0  # of all processes, 0 where the data has none
 
 
-@runtime_checkable
-class Callback(Protocol):
-    """Called on every process. `save` and `load` are for state that a checkpoint must hold."""
+class Callback:
+    """Called on every process; does nothing where a subclass does not say what. `save` and `load` are for state that a
+    checkpoint must hold."""
 
     def start(self, run: Run) -> None:
         """After the engine was built and, when resuming, after `load`."""
@@ -63,22 +63,3 @@ class Callback(Protocol):
 
     def close(self, run: Run) -> None:
         """After the last step."""
-
-
-class SilentCallback:
-    """Does nothing at every call; base of those that need only some of them."""
-
-    def start(self, run: Run) -> None:
-        """Nothing."""
-
-    def step_done(self, run: Run, record: StepRecord) -> None:
-        """Nothing."""
-
-    def save(self, run: Run, folder: Path) -> None:
-        """Nothing."""
-
-    def load(self, run: Run, folder: Path) -> None:
-        """Nothing."""
-
-    def close(self, run: Run) -> None:
-        """Nothing."""

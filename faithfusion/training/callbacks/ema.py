@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from faithfusion.training.callbacks.base import Run, SilentCallback, StepRecord
+from faithfusion.training.callbacks.base import Callback, Run, StepRecord
 from faithfusion.training.run_config import EmaConfig
 from faithfusion.utils.errors import InputError
 
 EMA_FILE = "ema.safetensors"
 
 
-class Ema(SilentCallback):
+class Ema(Callback):
     """The student's average, by parameter name. Gathering sharded weights needs every process, keeping them only the
     first."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from faithfusion.training.callbacks.base import Run, SilentCallback, StepRecord
+from faithfusion.training.callbacks.base import Callback, Run, StepRecord
 from faithfusion.training.run_config import LogConfig
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.progress import say
@@ -17,7 +17,7 @@ from faithfusion.utils.progress import say
 LOG_FILE = "log.jsonl"
 
 
-class Log(SilentCallback):
+class Log(Callback):
     """Writes on the first process. After a resume the lines of steps that are done again are dropped first."""
 
     def __init__(self, config: LogConfig) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from faithfusion.training.callbacks.base import Run, SilentCallback, StepRecord
+from faithfusion.training.callbacks.base import Callback, Run, StepRecord
 from faithfusion.training.callbacks.ema import Ema, copy_weights
 from faithfusion.training.callbacks.log import append_line, keep_until
 from faithfusion.training.config import TrainConfig
@@ -43,7 +43,7 @@ class Sampled:
     values: dict[str, float]
 
 
-class Validation(SilentCallback):
+class Validation(Callback):
     """Runs on the first process with `twin`, a copy of the model that gets the averaged weights."""
 
     def __init__(self, config: ValidationConfig, windows: Sequence[WindowRef], ema: Ema, twin: Model) -> None:

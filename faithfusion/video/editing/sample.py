@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import SamplerConfig
-from faithfusion.video.model.conditioning import LatentConditions
+from faithfusion.video.model.conditioning import LatentConditions, each_tensor
 from faithfusion.video.model.config import PathName
 from faithfusion.video.model.paths import advance, path_phi, path_state, path_times, predict_x0, rounded_phi
 from faithfusion.video.model.time_schedule import flow_state, per_sample
@@ -42,8 +40,8 @@ def sample(
     check_sampler(generator, config)
     path = config.path or generator.config.schedule.path
     if config.sparse:
-        samples = [_sample(generator, one, config, path, random) for one in _singles(conditions)]
-        return torch.cat(samples)
+        clips = [each_tensor(conditions, lambda values, i=i: values[i : i + 1]) for i in range(len(conditions.phi))]
+        return torch.cat([_sample(generator, one, config, path, random) for one in clips])
     return _sample(generator, conditions, config, path, random)
 
 
@@ -111,16 +109,3 @@ def _step(
 
 def _noise_like(latents: Tensor, random: torch.Generator) -> Tensor:
     return torch.randn(latents.shape, generator=random, device=random.device, dtype=latents.dtype).to(latents.device)
-
-
-def _singles(conditions: LatentConditions) -> list[LatentConditions]:
-    """A batch as conditions of one clip each."""
-    count = conditions.phi.shape[0]
-    return [_one(conditions, index) for index in range(count)]
-
-
-def _one(value: object, index: int) -> object:
-    """Clip `index` of tensors, and of dataclasses of them."""
-    if value is None or isinstance(value, Tensor):
-        return value if value is None else value[index : index + 1]
-    return dataclasses.replace(value, **{f.name: _one(getattr(value, f.name), index) for f in fields(value)})

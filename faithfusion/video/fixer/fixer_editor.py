@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile, composite, faithful_floor, fused_error, kalman_gain
 from faithfusion.video.editing.editor import EditedClip
 from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, CompositeConfig
+from faithfusion.video.model.conditioning import each_tensor
 
 if TYPE_CHECKING:  # it imports diffusers, which takes seconds
     from faithfusion.video.fixer.fixer import Fixer
@@ -69,7 +69,7 @@ class FixerEditor:
         inputs = fixer_inputs(window, self.fixer.config.num_references)
         edit = window.render.clone()
         for frames in (~window.known).nonzero()[:, 0].split(self.config.frames_at_once):
-            rows = {f.name: getattr(inputs, f.name)[frames].to(device) for f in dataclasses.fields(inputs)}
-            fixed = self.fixer(dataclasses.replace(inputs, **rows)).clamp(0.0, 1.0)
+            rows = each_tensor(inputs, lambda values, frames=frames: values[frames].to(device))
+            fixed = self.fixer(rows).clamp(0.0, 1.0)
             edit[frames] = fixed.permute(0, 2, 3, 1).to(edit)
         return edit

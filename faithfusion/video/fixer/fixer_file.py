@@ -11,12 +11,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from safetensors.torch import save_file
+from typing import Any
 
 from faithfusion.config import to_plain
-from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.fixer.build import build_fixer
@@ -24,12 +21,13 @@ from faithfusion.video.fixer.fixer import Fixer, FixerConfig
 from faithfusion.video.weights.stored import (
     PROFILE_FIELDS,
     FileFormat,
+    StoredDtype,
     load_exactly,
     read_stored,
     read_strictly,
     require_same_public,
+    save_stored,
     shipped_file,
-    stored_value,
 )
 
 FORMAT = FileFormat("faithfusion.fixer", 1, "fixer weights")
@@ -55,21 +53,13 @@ def save_fixer(
     profile: ErrorProfile,
     metadata: dict[str, Any],
     *,
-    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+    dtype: StoredDtype = "bfloat16",
 ) -> None:
-    """Writes the fixer whole or not at all; vectors (norms, biases) stay in float32."""
-    header = {
-        **FORMAT.header,
-        "config": json.dumps(to_plain(fixer.config)),
-        "profile": json.dumps(to_plain(profile)),
-        "metadata": json.dumps(metadata),
-    }
-    if fixer.public:
-        header["public"] = json.dumps(fixer.public)
+    """Writes what of the fixer is not public, see `save_stored`."""
     state = fixer.state_dict()
-    tensors = {name: stored_value(state[name], dtype) for name in fixer.stored_names()}
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+    facts = {"config": to_plain(fixer.config), "profile": to_plain(profile), "metadata": metadata}
+    facts |= {"public": fixer.public} if fixer.public else {}
+    save_stored(path, FORMAT, {name: state[name] for name in fixer.stored_names()}, facts, dtype)
 
 
 def load_fixer(path: Path, pretrained: str = "") -> tuple[Fixer, ErrorProfile, dict[str, Any]]:

@@ -5,9 +5,9 @@ Everything is pooled over the frames of a VAE chunk ({0}, {1..4}, {5..8}, ...), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from einops import rearrange, reduce
@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # they import diffusers, which takes seconds
     from faithfusion.video.model.reference_attention import ReferenceViews
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class LatentConditions:
     """What the generator is told about a batch of windows."""
@@ -35,6 +38,15 @@ class LatentConditions:
     warped: Float[Tensor, "b v t h w"] | None = None  # latents of the warped views, each with its pooled trust
     references: ReferenceViews | None = None
     reference_keys: Sequence[KeysValues] | None = None  # of `references`, if computed once for many steps
+
+
+def each_tensor(value: T, function: Callable[[Tensor], Tensor]) -> T:
+    """The same dataclass with `function` of every tensor in it, however deep."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if not is_dataclass(value):
+        return value
+    return replace(value, **{f.name: each_tensor(getattr(value, f.name), function) for f in fields(value)})
 
 
 def conditions_to_tensors(conditions: LatentConditions) -> dict[str, Tensor]:

@@ -69,12 +69,3 @@ def lora_tree(module: nn.Module) -> nn.Module:
                 place = place._modules[parent]
             place.add_module(leaf, layer)
     return tree
-
-
-def merge_lora(module: nn.Module) -> None:
-    """Adds the updates to the plain weights and takes the extra layers out: names are as before `add_lora`."""
-    for name, layer in list(module.named_modules()):
-        if hasattr(layer, "lora_A") and hasattr(layer, "base_layer"):
-            layer.merge()
-            parent, _, leaf = name.rpartition(".")
-            setattr(module.get_submodule(parent), leaf, layer.get_base_layer())

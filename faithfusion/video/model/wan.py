@@ -117,20 +117,6 @@ def block_inputs(
     )
 
 
-def wan_forward(
-    backbone: WanBackbone,
-    tokens: Float[Tensor, "b l d"],
-    inputs: BlockInputs,
-    samples: Sequence[Float[Tensor, "b l d"]] = (),
-    injection: Sequence[int] = (),
-) -> Float[Tensor, "b l out"]:
-    """Patches of the network's output, from tokens of the patch embedding (`last_tokens`).
-
-    Equals `WanTransformer3DModel.forward`, between its patch embedding and its unpatching, without a branch.
-    """
-    return backbone.proj_out(last_tokens(backbone, tokens, inputs, samples, injection))
-
-
 def last_tokens(
     backbone: WanBackbone,
     tokens: Float[Tensor, "b l d"],
@@ -139,7 +125,8 @@ def last_tokens(
     injection: Sequence[int] = (),
 ) -> Float[Tensor, "b l d"]:
     """What the network's last layer reads: all blocks and the modulated norm. Block i's tokens get branch sample
-    `injection[i]`, none where that is -1."""
+    `injection[i]`, none where that is -1. Without a branch this and `proj_out` equal `WanTransformer3DModel.forward`
+    between its patch embedding and its unpatching."""
     for index, block in enumerate(backbone.blocks):
         tokens = run_block(block, tokens, inputs, recompute=backbone.checkpoint_blocks)
         if samples and injection[index] >= 0:

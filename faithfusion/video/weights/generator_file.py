@@ -13,12 +13,9 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
-
-from safetensors.torch import save_file
+from typing import Any
 
 from faithfusion.config import to_plain
-from faithfusion.utils.atomic import atomic_file
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
@@ -29,11 +26,12 @@ from faithfusion.video.weights.pretrained import fingerprint
 from faithfusion.video.weights.stored import (
     PROFILE_FIELDS,
     FileFormat,
+    StoredDtype,
     load_exactly,
     read_stored,
     read_strictly,
     require_same_public,
-    stored_value,
+    save_stored,
 )
 
 FORMAT = FileFormat("faithfusion.generator", 1, "generator weights")
@@ -55,20 +53,13 @@ def save_generator(
     profile: ErrorProfile,
     metadata: dict[str, Any],
     *,
-    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+    dtype: StoredDtype = "bfloat16",
 ) -> None:
-    """Writes the generator whole or not at all; vectors (norms, biases, statistics) stay in float32."""
+    """Writes what of the generator is not public, see `save_stored`."""
     state = generator.state_dict()
-    tensors = {name: stored_value(state[name], dtype) for name in stored_names(generator.config, state)}
-    header = {
-        **FORMAT.header,
-        "config": json.dumps(to_plain(generator.config)),
-        "profile": json.dumps(to_plain(profile)),
-        "metadata": json.dumps(metadata),
-        "public": json.dumps(public_fingerprints(generator)),
-    }
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+    facts = {"config": to_plain(generator.config), "profile": to_plain(profile), "metadata": metadata}
+    own = {name: state[name] for name in stored_names(generator.config, state)}
+    save_stored(path, FORMAT, own, facts | {"public": public_fingerprints(generator)}, dtype)
 
 
 def load_generator(

@@ -8,8 +8,6 @@ A prompt file is safetensors: `prompt` [n, E], the embedding of the prompt's own
 from __future__ import annotations
 
 import gc
-import html
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +71,6 @@ def encode_prompts(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return torch.stack(embeddings) if embeddings else torch.zeros(0, PROMPT_TOKENS, found.symbols["dim"], dtype=dtype)
-
-
-def clean_prompt(text: str) -> str:
-    """Repairs broken Unicode, resolves HTML entities (twice, as upstream) and joins white space."""
-    from ftfy import fix_text
-
-    return re.sub(r"\s+", " ", html.unescape(html.unescape(fix_text(text))).strip()).strip()
 
 
 def count_tokens(embedding: Float[Tensor, "p e"]) -> int:
@@ -150,8 +141,10 @@ def _load_tokenizer(weights: WeightFiles) -> PreTrainedTokenizerBase:
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[Int[Tensor, "1 p"], Int[Tensor, "1 p"]]:
+    from diffusers.pipelines.wan.pipeline_wan import prompt_clean  # as Wan's own code
+
     tokens = tokenizer(
-        [clean_prompt(prompt)],
+        [prompt_clean(prompt)],
         padding="max_length",
         max_length=PROMPT_TOKENS,
         truncation=True,

@@ -11,17 +11,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from faithfusion.config import to_plain
+from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.typed_values import from_plain
 
 PROFILE_FIELDS = ("expected_sq_error", "editor_sq_error")  # in every file ever written
+StoredDtype = Literal["bfloat16", "float32"]
 T = TypeVar("T")
 
 
@@ -39,8 +42,17 @@ class FileFormat:
         return {"format": self.name, "version": str(self.version)}
 
 
-def stored_value(value: Tensor, dtype: str) -> Tensor:
-    """A tensor as it is stored: vectors in float32, the others in `dtype`, "bfloat16" or "float32"."""
+def save_stored(
+    path: Path, kind: FileFormat, state: Mapping[str, Tensor], facts: Mapping[str, Any], dtype: StoredDtype
+) -> None:
+    """Writes tensors and a header of JSON values whole or not at all; vectors (norms, biases, statistics) stay in
+    float32."""
+    header = kind.header | {name: json.dumps(value) for name, value in facts.items()}
+    with atomic_file(path) as temporary:
+        save_file({name: _stored_value(value, dtype) for name, value in state.items()}, temporary, metadata=header)
+
+
+def _stored_value(value: Tensor, dtype: StoredDtype) -> Tensor:
     keep = value.ndim < 2 or dtype == "float32"
     return value.detach().cpu().to(torch.float32 if keep else torch.bfloat16).contiguous()
 

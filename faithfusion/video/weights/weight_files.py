@@ -249,14 +249,14 @@ def _present(folder: Path, names: list[str]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises InputError for anything else."""
+def read_json(path: Path, what: str = "a JSON file") -> dict[str, Any]:
+    """A JSON object. Raises InputError for anything else; `what` says there what was expected."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read ({error})", "a JSON file") from None
+        raise InputError(path, f"cannot be read ({error})", what) from None
     if not isinstance(value, dict):
-        raise InputError(path, f"a {type(value).__name__}", "a JSON object")
+        raise InputError(path, f"a JSON {type(value).__name__}", f"{what} with a JSON object")
     return value
 
 

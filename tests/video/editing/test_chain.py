@@ -50,11 +50,3 @@ def test_a_chain_can_be_continued_later() -> None:
     window, first, second = tiny_window(), ConstantEditor(0.2, 0.75), ConstantEditor(0.8, 0.5)
     whole, later = ChainEditor([first, second]).edit(window), continued(first.edit(window), window, second)
     assert all(torch.equal(value, getattr(later, name)) for name, value in vars(whole).items())
-
-
-def test_one_editor_is_a_chain_of_one() -> None:
-    window = tiny_window()
-    alone, chained = (
-        maker.edit(window) for maker in (ConstantEditor(0.1, 0.4), ChainEditor([ConstantEditor(0.1, 0.4)]))
-    )
-    assert torch.equal(alone.frames, chained.frames) and torch.equal(alone.edit, chained.edit)

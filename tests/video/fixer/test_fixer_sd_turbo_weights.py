@@ -16,10 +16,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.fixer.fixer import fixer_inputs
-from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig
+from faithfusion.video.fixer.fixer_config import SdTurboConfig
 from faithfusion.video.fixer.fixer_file import load_fixer, open_fixer, save_fixer
 from faithfusion.video.fixer.sd_turbo_weights import encode_prompt, open_sd_turbo, scheduler_alpha_bar
-from faithfusion.video.model.config import LoraConfig
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +141,3 @@ def test_what_is_no_sd_turbo_is_refused_in_one_line(
 def test_a_single_file_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="a single file"):
         open_sd_turbo(SdTurboConfig(pretrained=str(folder / "unet/diffusion_pytorch_model.safetensors")))
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"timestep": -1}, {"num_references": -1}, {"trainable": "unet_lora", "lora": LoraConfig(rank=0)}]
-)
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="fixer.sd_turbo"):
-        FixerConfig(sd_turbo=SdTurboConfig(**wrong))

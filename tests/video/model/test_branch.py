@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_generator import tiny_generator, tiny_window
+from tiny_generator import tiny_generator, tiny_window, wan_forward
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.encode import latent_conditions
 from faithfusion.video.model.branch import MonotoneGate, injection_map
 from faithfusion.video.model.config import BranchConfig
-from faithfusion.video.model.wan import TokenTimes, block_inputs, patchify, unpatchify, wan_forward
+from faithfusion.video.model.wan import TokenTimes, block_inputs, patchify, unpatchify
 
 
 @pytest.mark.parametrize("extras", [{}, {"branch__references": True, "branch__depth": True, "branch__warped": 2}])

@@ -8,7 +8,6 @@ import torch
 from tiny_generator import tiny_generator, tiny_window
 from torch import Tensor, nn
 
-from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
 from faithfusion.video.editing.encode import latent_conditions
@@ -182,11 +181,6 @@ def test_an_editor_that_offloads_gives_the_same_frames() -> None:
         apply_memory(generator, config.memory, CPU)
         frames.append(VideoEditor(generator, config, ErrorProfile()).edit(window).frames)
     assert all(torch.equal(other, frames[0]) for other in frames[1:])
-
-
-def test_a_folder_without_layers_to_put_there() -> None:
-    with pytest.raises(InputError, match="memory.offload_folder"):
-        MemoryConfig(offload="parts", offload_folder="somewhere")
 
 
 # precision

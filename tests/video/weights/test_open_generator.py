@@ -37,7 +37,8 @@ def test_the_shipped_generator_opens_by_name() -> None:
     opened = open_generator("wan-tiny")
     assert len(opened.profile.editor_sq_error) > 1 and len(opened.identity) == 64
     config = opened.generator.config
-    assert config.schedule.path == "bridge" and config.branch.warped == 2 and config.branch.mix_views
+    assert config.schedule.path == "bridge" and config.branch.init == "dit"
+    assert config.branch.warped == 2 and config.branch.mix_views
     assert sum(parameter.numel() for parameter in opened.generator.parameters()) < 12.5e6  # 25 MB in bf16
 
 

@@ -9,7 +9,7 @@ import pytest
 import tiny_wan_weights as tiny
 import torch
 from safetensors.torch import save_file
-from tiny_wan_weights import UNSAID, VAE, WAN, named, same
+from tiny_wan_weights import VAE, WAN, named, same, written
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.config import WanConfig, WanVaeConfig
@@ -24,7 +24,6 @@ from faithfusion.video.weights.pretrained import (
     vace_layers,
     wan_config,
 )
-from faithfusion.video.weights.save_layouts import save_layout
 
 LAYOUTS = ("official", "diffsynth", "diffusers")
 
@@ -32,15 +31,15 @@ LAYOUTS = ("official", "diffsynth", "diffusers")
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A VACE model with VAE in diffusers' layout."""
-    save_layout(named("vace"), "diffusers", tmp_path / "model", UNSAID)
-    save_layout(named("vae"), "diffusers", tmp_path / "model", UNSAID)
+    written("vace", "diffusers", tmp_path / "model")
+    written("vae", "diffusers", tmp_path / "model")
     return tmp_path / "model"
 
 
 @pytest.mark.parametrize("max_shard", ["5GB", "60KB"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_backbone_and_adapter_from_every_layout(layout: str, max_shard: str, tmp_path: Path) -> None:
-    files = save_layout(named("vace"), layout, tmp_path, UNSAID, max_shard)
+    files = written("vace", layout, tmp_path, max_shard)
     assert (len(files) > 1) == (max_shard == "60KB")
     for source in (tmp_path, files[0], files[0].parent):
         assert same(load_backbone(str(source), WAN, tiny.CHANNELS), named("dit"))
@@ -50,7 +49,7 @@ def test_backbone_and_adapter_from_every_layout(layout: str, max_shard: str, tmp
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_adapter_alone(layout: str, tmp_path: Path) -> None:
-    files = save_layout(named("vace_adapter"), layout, tmp_path)
+    files = written("vace_adapter", layout, tmp_path)
     adapter = load_vace_adapter(str(files[0]), WAN, tiny.CHANNELS)
     assert same(adapter.state, named("vace_adapter")) and adapter.layers == (0, 2)
     with pytest.raises(InputError, match="a VACE adapter alone .*; expected a Wan2.1 DiT"):
@@ -59,7 +58,7 @@ def test_adapter_alone(layout: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_vae_from_every_layout(layout: str, tmp_path: Path) -> None:
-    files = save_layout(named("vae"), layout, tmp_path, UNSAID)
+    files = written("vae", layout, tmp_path)
     if layout != "diffusers":  # no config.json of its own: the published statistics, of 16 channels
         with pytest.raises(InputError, match="16 latent means; expected 4"):
             load_vae(str(tmp_path), VAE, tiny.LATENT)
@@ -153,7 +152,7 @@ def test_a_14b_file_for_a_1_3b_configuration_is_refused_unread(tmp_path: Path) -
 
 def test_fingerprint_knows_the_weights_in_any_layout_and_precision(saved: Path, tmp_path: Path) -> None:
     known = fingerprint(named("dit"))
-    files = save_layout(named("vace"), "official", tmp_path / "official", UNSAID)
+    files = written("vace", "official", tmp_path / "official")
     assert fingerprint(load_backbone(str(files[0]), WAN, tiny.CHANNELS)) == known
     assert fingerprint(load_backbone(str(saved), WAN, tiny.CHANNELS, torch.bfloat16)) == known
     for name in ("proj_out.weight", "blocks.3.norm2.bias"):

@@ -17,14 +17,12 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.weights.prompt import (
     PROMPT_TOKENS,
     PromptFile,
-    clean_prompt,
     count_tokens,
     encode_prompts,
     load_prompt_file,
     save_prompt_file,
     umt5_config,
 )
-from faithfusion.video.weights.save_layouts import save_layout
 from faithfusion.video.weights.weight_layouts import match, to_diffusers
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,7 +50,7 @@ def save_tokenizer(folder: Path, words: list[str] | None = None) -> None:
 @pytest.fixture(params=["official", "diffusers"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A model folder with encoder and tokenizer where each layout has them."""
-    save_layout(to_diffusers(tiny.official("umt5"), "umt5"), request.param, tmp_path / "model")
+    tiny.written("umt5", request.param, tmp_path / "model")
     save_tokenizer(tmp_path / "model" / {"official": "google/umt5-xxl", "diffusers": "tokenizer"}[request.param])
     return tmp_path / "model"
 
@@ -103,19 +101,8 @@ def test_the_encoder_is_gone_afterwards(source: Path) -> None:
     assert not any(isinstance(thing, UMT5EncoderModel) for thing in gc.get_objects())
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["  two  words\t", "a &amp;amp; b", "schÃ¶n", "l&lt;r\u3000&nbsp; x", "line\none", "", "“quoted” text", "a\x1cb"],
-)
-def test_prompts_are_cleaned_as_upstream(text: str) -> None:
-    from diffsynth.models.wan_video_text_encoder import basic_clean, whitespace_clean
-    from diffusers.pipelines.wan.pipeline_wan import prompt_clean
-
-    assert clean_prompt(text) == prompt_clean(text) == whitespace_clean(basic_clean(text))
-
-
 def test_no_tokenizer_or_another_one_is_refused(tmp_path: Path) -> None:
-    files = save_layout(to_diffusers(tiny.official("umt5"), "umt5"), "official", tmp_path)
+    files = tiny.written("umt5", "official", tmp_path)
     with pytest.raises(InputError, match="no tokenizer beside it"):
         encode_prompts(str(files[0]), ["a"])
     save_tokenizer(tmp_path / "tokenizer", ["<pad>", "</s>", "<unk>", *map(str, range(tiny.VOCABULARY))])

@@ -9,7 +9,7 @@ import pytest
 import tiny_wan_weights as tiny
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_wan_weights import UNSAID, VAE, WAN, named, same
+from tiny_wan_weights import VAE, WAN, named, same, written
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.config import WanConfig
@@ -18,21 +18,20 @@ from faithfusion.video.weights.pretrained import (
     load_vae,
     open_source,
 )
-from faithfusion.video.weights.save_layouts import save_layout
 from faithfusion.video.weights.weight_files import WeightFiles, read_shapes, read_tensors
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A VACE model with VAE in diffusers' layout."""
-    save_layout(named("vace"), "diffusers", tmp_path / "model", UNSAID)
-    save_layout(named("vae"), "diffusers", tmp_path / "model", UNSAID)
+    written("vace", "diffusers", tmp_path / "model")
+    written("vae", "diffusers", tmp_path / "model")
     return tmp_path / "model"
 
 
 @pytest.mark.parametrize("with_index", [True, False])
 def test_a_missing_shard_is_named(with_index: bool, tmp_path: Path) -> None:
-    files = save_layout(named("dit"), "official", tmp_path, UNSAID, "60KB")
+    files = written("dit", "official", tmp_path, "60KB")
     assert len(files) >= 3
     files[1].unlink()
     if not with_index:
@@ -44,7 +43,7 @@ def test_a_missing_shard_is_named(with_index: bool, tmp_path: Path) -> None:
 
 
 def test_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
-    files = save_layout(named("dit"), "official", tmp_path / "a", UNSAID)
+    files = written("dit", "official", tmp_path / "a")
     files[0].write_bytes(files[0].read_bytes()[:-100])
     with pytest.raises(InputError, match="cannot be read"):
         load_backbone(str(files[0]), WAN, tiny.CHANNELS)
@@ -61,8 +60,6 @@ def test_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
     torch.save({"step": 3, "model": named("dit")}, tmp_path / "checkpoint.pth")
     with pytest.raises(InputError, match="more than named tensors"):
         load_backbone(str(tmp_path / "checkpoint.pth"), WAN, tiny.CHANNELS)
-    with pytest.raises(InputError, match="is there already"):
-        save_layout(named("dit"), "official", tmp_path / "a", UNSAID)
 
 
 def test_tensors_are_mapped_as_the_library_reads_them(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import lora_names
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.generator_file import load_generator, save_generator, stored_sampler
-from faithfusion.video.weights.open_generator import weights_path
+from faithfusion.video.weights.open_generator import open_generator
 
 PROFILE = ErrorProfile((1e-4, 1e-2, 1.0), (0.001, 0.02))
 
@@ -60,18 +60,6 @@ def test_bfloat16_halves_the_file_and_stays_close(saved: Path, tmp_path: Path) -
     time, x_t = torch.tensor([0.5]), torch.randn_like(conditions.render_latent)
     expected = original.velocity(x_t, time, conditions)
     assert (loaded.velocity(x_t, time, conditions) - expected).norm() < 0.03 * expected.norm()
-
-
-def test_missing_truncated_and_foreign_files_are_refused(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
-        load_generator(tmp_path / "absent.safetensors")
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"weight": torch.zeros(2)}, foreign)
-    with pytest.raises(InputError, match="faithfusion.generator"):
-        load_generator(foreign)
-    saved.write_bytes(saved.read_bytes()[:-100])
-    with pytest.raises(InputError, match="cannot be read"):
-        load_generator(saved)
 
 
 def test_wrong_tensors_are_refused(saved: Path) -> None:
@@ -124,12 +112,6 @@ def test_fields_younger_than_the_file_have_their_defaults(saved: Path) -> None:
     assert loaded.config == tiny_generator().config
 
 
-def test_the_shipped_file_is_read() -> None:
-    generator, profile, metadata = load_generator(weights_path("wan-tiny"))
-    assert generator.config.schedule.path == "bridge" and generator.config.branch.init == "dit"
-    assert len(profile.editor_sq_error) > 1 and metadata["steps"] > 0
-
-
 @torch.no_grad()
 def velocity(generator: Generator) -> torch.Tensor:
     conditions = latent_conditions(generator, [tiny_window()])
@@ -171,8 +153,7 @@ def test_public_weights_may_lie_elsewhere_but_must_be_the_same(public: Path, tmp
     moved = public.rename(tmp_path / "moved")
     with pytest.raises(InputError, match="public"):
         load_generator(path)
-    loaded, _, _ = load_generator(path, PretrainedConfig(model=str(moved)))
-    assert torch.equal(velocity(loaded), velocity(generator))
+    assert torch.equal(velocity(open_generator(str(path), str(moved)).generator), velocity(generator))
     torch.manual_seed(5)
     other = write_public_weights(tmp_path / "other")
     with pytest.raises(InputError, match=r"was trained on public model \w+; expected \w+, which is .*other") as caught:
