@@ -1,4 +1,4 @@
-"""Before anything is downloaded: parameters, operations and predicted memory of sampling and training.
+"""Predicts parameters, operations and memory of sampling and training before anything is downloaded.
 
 python tools/plan_memory.py --model 1.3b --frames 49 --active 0.3
 python tools/plan_memory.py --model vace-14b --frames 81 --zero 2 --gpus 8

@@ -27,7 +27,7 @@ SIDES = ("plain", "mirrored")
 
 
 def cache_latents(windows: Sequence[WindowRef], folder: Path, generator: Generator, topology: Topology) -> list[Path]:
-    """One file per window under a folder named after codec and conditioning; those already there are kept.
+    """Writes one file per window under a folder named after codec and conditioning; those already there are kept.
 
     Every process encodes its share and waits for the others. The generator is used where it is (on the device).
     """
@@ -38,7 +38,7 @@ def cache_latents(windows: Sequence[WindowRef], folder: Path, generator: Generat
 def cache_windows(
     windows: Sequence[WindowRef], place: Path, encode: Callable[[WindowRef], dict[str, Tensor]], topology: Topology
 ) -> list[Path]:
-    """One file of named tensors per window in the folder `place`; those already there are kept.
+    """Writes one file of named tensors per window into the folder `place`; those already there are kept.
 
     Every process encodes its share and waits for the others.
     """

@@ -40,9 +40,9 @@ class TrainConfig:
         max_minutes: If positive, the learning rate decays by time too and training ends after so many minutes in all;
             such a run is not exactly repeatable.
         seed: Seed of every random draw.
-        precision: Of the trained weights: auto = bf16 with an fp32 master copy on CUDA, fp32 on CPU.
-        frozen_precision: Of the backbone, or the fixer's U-Net, where it is not trained: auto = bf16 on CUDA, fp32 on
-            CPU. Norms, modulation and time embedding stay in fp32, and so do codec and the fixer's VAE.
+        precision: Precision of the trained weights: auto = bf16 with an fp32 master copy on CUDA, fp32 on CPU.
+        frozen_precision: Precision of the backbone, or the fixer's U-Net, where it is not trained: auto = bf16 on CUDA,
+            fp32 on CPU. Norms, modulation and time embedding stay in fp32, and so do codec and the fixer's VAE.
         gradient_checkpointing: Recompute the activations of each transformer block in the backward pass: a third more
             time, a fraction of the memory.
         vae_tile_pixels: Side of the tiles in which the codec encodes and decodes; 0 for whole frames.

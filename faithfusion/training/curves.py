@@ -31,7 +31,7 @@ Rows = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True)
 class RunCurves:
-    """What a run has logged, in the order of its steps; `validation` may be empty."""
+    """The log of a run, in the order of its steps; `validation` may be empty."""
 
     name: str
     training: Rows
@@ -55,7 +55,7 @@ def smoothed(values: Sequence[float], count: int) -> np.ndarray:
 
 
 def draw_curves(runs: Sequence[RunCurves], path: Path) -> None:
-    """One row per run: loss over minutes, PSNR of the validation over steps."""
+    """Draws one row per run: loss over minutes, PSNR of the validation over steps."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

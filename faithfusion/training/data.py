@@ -1,4 +1,4 @@
-"""Which windows are trained on, which of them a micro-batch takes, and the batches the methods get."""
+"""Chooses the windows to train on and those of a micro-batch, and makes the batches that the methods get."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class ClipDataset:
         return len(self._windows)
 
     def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> ClipBatch:
-        """One crop per pick; where and which of truth or render is drawn from `generator`."""
+        """Cuts one crop per pick; where and which of truth or render is drawn from `generator`."""
         return ClipBatch(torch.stack([self._crop(pick, generator) for pick in picks]))
 
     def _crop(self, pick: Pick, generator: torch.Generator) -> Float[Tensor, "3 t h w"]:

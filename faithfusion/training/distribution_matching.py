@@ -60,7 +60,7 @@ class Trio:
 
 @dataclass(frozen=True)
 class FewStepState:
-    """What the student sees at one of its steps, and which cells it then moves."""
+    """The state that the student sees at one of its steps, and the cells that it then moves."""
 
     x_t: Float[Tensor, "b c t h w"]
     time: Float[Tensor, " b"]

@@ -74,7 +74,7 @@ def _fill(given: dict[str, Any], owned: dict[str, Any], where: str) -> None:
 
 
 def _check_zero(zero: Any, where: str, topology: Topology) -> None:
-    """What DeepSpeed would ignore, or fail on only when training starts."""
+    """Refuses what DeepSpeed would ignore, or fail on only when training starts."""
     where = f"{where} key zero_optimization"
     if not isinstance(zero, dict):
         raise InputError(where, zero, "a JSON object")

@@ -1,4 +1,4 @@
-"""A checkpoint of a run as one file with everything a sampler needs.
+"""Writes a checkpoint of a run as one file with everything a sampler needs.
 
 The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors (RUN/fixer.safetensors for
 the method "fixer") or FILE, whose header holds configuration, path, shift, error profile, the step list of distilled
@@ -68,7 +68,7 @@ def export_run(config: ExportConfig) -> None:
 
 
 def export_file(config: TrainConfig) -> str:
-    """What the end of a run writes into its folder."""
+    """The name of the file that the end of a run writes into its folder."""
     return FIXER_FILE if config.method == "fixer" else EXPORT_FILE
 
 
@@ -115,8 +115,8 @@ def export(
 
 
 def sampler_facts(config: TrainConfig) -> dict[str, Any]:
-    """How the weights are to be sampled. Only those of a distilled generator name steps and times, which are part of
-    what it learned: for a token of phi = 1, descending."""
+    """The facts about how weights are to be sampled. Only those of a distilled generator name steps and times, which
+    are part of what it learned: for a token of phi = 1, descending."""
     schedule = config.generator.schedule
     facts: dict[str, Any] = {"path": schedule.path, "shift": schedule.shift, "min_time": schedule.min_time}
     if config.method != "distribution_matching":

@@ -1,4 +1,4 @@
-"""Single frames for the fixer: drawn, cropped and mirrored from windows that were decoded once.
+"""Draws, crops and mirrors single frames for the fixer from windows that were decoded once.
 
 A frame of a shard takes 40 ms per mp4 file to read, because decoding starts at a key frame; from decoded windows, kept
 in a folder (12 + 4 n + 3 r bytes per pixel and frame with n views and r references), a crop takes 1 ms.
@@ -46,8 +46,8 @@ def decode_windows(
     num_references: int = 0,
     before: Before | None = None,
 ) -> list[Path]:
-    """One file per window, every process decoding a share; those already there are kept. With `before`, that editor's
-    clip stands for the render, with the error that is left in it.
+    """Writes one file per window, every process decoding a share; those already there are kept. With `before`, that
+    editor's clip stands for the render, with the error that is left in it.
 
     Raises InputError for a window without a true clip of the render's size.
     """
@@ -97,7 +97,7 @@ class FixerDataset:
         return len(self._files)
 
     def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> FixerBatch:
-        """One crop per pick; the frame, and where it is cut, are drawn from `generator`. Smaller images are whole.
+        """Cuts one crop per pick; the frame, and where it is cut, are drawn from `generator`. Smaller images are whole.
 
         Raises InputError for images of different sizes in one micro-batch.
         """

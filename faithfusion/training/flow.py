@@ -23,7 +23,7 @@ DECILES = 10
 
 
 class FlowMethod(nn.Module):
-    """Its registered submodules are what is trained, under the generator's own parameter names."""
+    """Flow matching. Its registered submodules are what is trained, under the generator's own parameter names."""
 
     def __init__(self, config: FlowConfig, generator: Generator) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One training step, every draw of which is a function of (seed, step, process): a run continues exactly."""
+"""Does one training step. Every draw of it is a function of (seed, step, process), so a run continues exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from faithfusion.video.model.conditioning import each_tensor
 
 
 def train_step(run: Run, sampler: Sampler, dataset: Dataset) -> StepRecord:
-    """Every update of one step: forward and backward over its micro-batches, then the optimiser; advances `run`.
+    """Does every update of one step, forward and backward over its micro-batches, then the optimiser; advances `run`.
 
     Raises InputError on every process when a loss or gradient is not finite, before anything of the step is kept.
     """
@@ -48,7 +48,8 @@ def prefixed(role: str, name: str) -> str:
 def _update(
     run: Run, role: str, number: int, source: tuple[Sampler, Dataset], rows: list[dict[str, Tensor]]
 ) -> tuple[float, int]:
-    """One optimiser step of a role, the `number`-th of the run; its gradient norm and how many tokens it saw."""
+    """Does one optimiser step of a role, the `number`-th of the run. Returns its gradient norm and how many tokens it
+    saw."""
     sampler, dataset = source
     topology, seed = run.engine.topology, run.config.seed
     accumulation = run.config.optimizer.accumulation_steps

@@ -51,8 +51,8 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class Method:
-    """What is trained: the roles by name, and which of them are updated in one step, in this order. `networks`: every
-    model that a step runs, the student's first."""
+    """All that is trained: the roles by name, and which of them are updated in one step, in this order. `networks`:
+    every model that a step runs, the student's first."""
 
     roles: dict[str, Role]
     networks: tuple[Model, ...]

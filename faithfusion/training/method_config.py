@@ -1,4 +1,4 @@
-"""What the methods of training can be told; one class per method.
+"""Settings of the methods of training, one class per method.
 
 Nothing here imports the methods: they import their configuration.
 """
@@ -67,7 +67,7 @@ class DistributionMatchingConfig:
     Attributes:
         steps: Sampler steps of the student; stored with the weights.
         critic_updates: Updates of the critic before each one of the student.
-        critic_learning_rate: Its peak learning rate; warm-up and decay are those of `optimizer`.
+        critic_learning_rate: Peak learning rate of the critic; warm-up and decay are those of `optimizer`.
         simulate: Train on the states that the student itself reaches, as it will be used; else on states of true
             clips, which costs fewer passes.
         regression_weight: Weight of the squared distance to the true clip.
@@ -126,8 +126,8 @@ class FixerMethodConfig:
         model: Architecture (a weights file given by `init_from` must have the same).
         after: Weights of the video model after which the fixer will work ("wan-tiny", or a file): it learns from that
             model's clips of the training windows as often as from their renders. Empty: from renders only.
-        crop_height: Pixels of a crop; larger than the image means the whole image.
-        crop_width: The same.
+        crop_height: Rows of a crop, pixels; larger than the image means the whole image.
+        crop_width: Columns of a crop, pixels; larger than the image means the whole image.
         render_mix: Share of samples whose render is moved towards the truth, as if the video model had repaired it.
         render_mix_max: Largest part of the way, drawn uniformly from 0; the expected error falls with it.
         recolor: Share of samples in which render, views and truth change colours alike: channels exchanged, darkened,

@@ -1,4 +1,5 @@
-"""Noise-level fields phi to train on: mostly the window's own EIG, else families that keep the model honest off it.
+"""Draws noise-level fields phi to train on: mostly the window's own EIG, else families that keep the model honest off
+it.
 
 With phi from EIG alone the network would learn one fixed relation between EIG and noise; all ones is plain generation,
 smooth random fields cover every other mix.
@@ -39,7 +40,7 @@ def smooth_field(shape: tuple[int, ...], generator: torch.Generator) -> Float[Te
 
 
 def draw_history(batch: int, latent_frames: int, share: float, generator: torch.Generator) -> Tensor:
-    """Which latent frames [B, T'] are exact history: the first one or two of a `share` of the windows."""
+    """Draws which latent frames [B, T'] are exact history: the first one or two of a `share` of the windows."""
     draw = {"generator": generator, "device": generator.device}
     length = torch.randint(1, 3, (batch, 1), **draw)
     chosen = torch.rand(batch, 1, **draw) < share

@@ -1,4 +1,4 @@
-"""What every training run can be told, whatever its method: data, optimiser, log, average, validation, checkpoints."""
+"""Settings of every training run, whatever its method: data, optimiser, log, average, validation, checkpoints."""
 
 from __future__ import annotations
 

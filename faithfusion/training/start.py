@@ -1,4 +1,4 @@
-"""The model a run starts from, where its parts lie, and the copy that validation and export use."""
+"""Makes the model that a run starts from, puts its parts in place, and copies it for validation and export."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def twin_of(model: AnyModel) -> AnyModel:
 
 
 def place_for_training(model: Model, config: TrainConfig, device: torch.device) -> None:
-    """Frozen weights of backbone and branch in their precision, everything that a training step needs on `device`.
+    """Casts frozen weights of backbone and branch, and moves all that a training step needs to `device`.
 
     The codec goes there only if it is trained; a step on cached latents does not need it.
     """
@@ -126,12 +126,12 @@ def place_for_training(model: Model, config: TrainConfig, device: torch.device) 
 
 
 def frozen_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """Of the weights that are not trained."""
+    """The precision of the weights that are not trained."""
     return torch.bfloat16 if is_frozen_bf16(config, device) else torch.float32
 
 
 def set_precision(part: torch.nn.Module, dtype: torch.dtype, *, frozen_only: bool = False) -> None:
-    """Weights to `dtype`, but for those that inference keeps in float32 as well (`video.model.memory`)."""
+    """Casts weights to `dtype`, but for those that inference keeps in float32 as well (`video.model.memory`)."""
     for name, parameter in part.named_parameters():
         if frozen_only and parameter.requires_grad:
             continue
@@ -139,7 +139,7 @@ def set_precision(part: torch.nn.Module, dtype: torch.dtype, *, frozen_only: boo
 
 
 def place_for_sampling(twin: Model, config: TrainConfig, device: torch.device) -> None:
-    """Everything of a copy on `device`, in the precision in which it will be used."""
+    """Moves everything of a copy to `device`, in the precision in which it will be used."""
     if isinstance(twin, Fixer):
         twin.to(device)
         return
@@ -149,8 +149,8 @@ def place_for_sampling(twin: Model, config: TrainConfig, device: torch.device) -
 
 
 def park(twin: Model, device: torch.device) -> None:
-    """What a copy has of its own goes back to host memory, together with the codec; what it shares stays. A fixer is
-    small and stays."""
+    """Moves what a copy has of its own, and the codec, back to host memory. What it shares stays, and so does a fixer,
+    because it is small."""
     if device.type == "cpu" or isinstance(twin, Fixer):
         return
     waiting = torch.device("cpu")

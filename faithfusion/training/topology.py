@@ -1,4 +1,4 @@
-"""Which process of a run this is."""
+"""The place of a process in a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a generator is trained: registered on the module that an engine wraps; the rest is frozen, outside of it."""
+"""Registers what of a generator is trained on the module that an engine wraps. The rest is frozen, outside of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sampling, codec and training cost on a device, with random weights: the twin of tools/plan_memory.py."""
+"""Measures sampling, codec and training on a device, with random weights: the twin of tools/plan_memory.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One row of the benchmark of a card: what is run, on which numbers, and how it is timed."""
+"""Makes one row of the benchmark of a card: what is run, on which numbers, and how it is timed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def print_row(
 
 
 def _peak_gb(work: Callable[[], object], device: torch.device) -> str:
-    """Weights and all; a dash where nobody counts."""
+    """The peak of memory, weights and all; a dash where nobody counts."""
     if device.type != "cuda":
         return "-"
     torch.cuda.empty_cache()

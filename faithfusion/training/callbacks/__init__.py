@@ -1,1 +1,1 @@
-"""What happens around the steps of a training run: EMA, logging, validation, checkpoints."""
+"""Callbacks around the steps of a training run: moving average, log, validation and checkpoints."""

@@ -1,4 +1,4 @@
-"""What a callback sees of a run, and when it is called."""
+"""The part of a run that a callback sees, and the moments at which it is called."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Run:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step measured, averaged over processes and micro-batches. Of other roles than the student the names in
-    `values` begin with the role's."""
+    """The measurements of one step, averaged over processes and micro-batches. Names in `values` begin with the role's,
+    except for the student."""
 
     values: dict[str, float]  # "loss" and the method's own terms
     learning_rate: float
@@ -50,10 +50,10 @@ class Callback:
     checkpoint must hold."""
 
     def start(self, run: Run) -> None:
-        """After the engine was built and, when resuming, after `load`."""
+        """Is called after the engine was built and, when resuming, after `load`."""
 
     def step_done(self, run: Run, record: StepRecord) -> None:
-        """After every step."""
+        """Is called after every step."""
 
     def save(self, run: Run, folder: Path) -> None:
         """Writes own state into a checkpoint folder."""
@@ -62,4 +62,4 @@ class Callback:
         """Reads what `save` wrote."""
 
     def close(self, run: Run) -> None:
-        """After the last step."""
+        """Is called after the last step."""

@@ -1,4 +1,4 @@
-"""Whole checkpoints or none: written beside, renamed when complete; the last few are kept."""
+"""Writes checkpoints whole or not at all: beside the others first, renamed when complete. The last few are kept."""
 
 from __future__ import annotations
 
@@ -120,19 +120,19 @@ def require_whole(path: Path, expected: dict[str, int]) -> None:
 
 
 def run_identity(config: TrainConfig, **facts: Any) -> dict[str, Any]:
-    """What must not change between the parts of a run: the configuration, but for `MAY_CHANGE`, and other facts."""
+    """The facts that must not change between the parts of a run: the configuration, but for `MAY_CHANGE`, and
+    others."""
     plain = to_plain(config)
     return {"config": {key: plain[key] for key in plain if key not in MAY_CHANGE}, **to_plain(facts)}
 
 
 def refuse_change(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
-    """InputError that names every changed key."""
+    """Raises InputError that names every changed key. A setting that is younger than the checkpoint must have its
+    default, which means "as before"."""
+    defaults = _flat(run_identity(TrainConfig(method="codec")))
     before, now = _flat(saved), _flat(current)
-    changed = [
-        f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
+    pairs = {key: (before.get(key, defaults.get(key)), now.get(key)) for key in sorted(before.keys() | now.keys())}
+    changed = [f"{key} was {old!r} and is {new!r}" for key, (old, new) in pairs.items() if old != new]
     if changed:
         raise InputError(path, "; ".join(changed), "the configuration of the run, or another `run` folder")
 

@@ -1,4 +1,4 @@
-"""Losses, throughput and memory to `log.jsonl`, TensorBoard and, now and then, one line on stderr."""
+"""Writes losses, throughput and memory to `log.jsonl`, TensorBoard and, now and then, one line on stderr."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Log(Callback):
             self._writer = SummaryWriter(run.folder / "tensorboard", purge_step=run.step + 1)
 
     def step_done(self, run: Run, record: StepRecord) -> None:
-        """One line per step."""
+        """Writes one line per step."""
         if not run.is_first:
             return
         rates = {"learning_rate": record.learning_rate, "gradient_norm": record.gradient_norm}

@@ -1,4 +1,4 @@
-"""Samples of held-out windows with averaged weights: numbers to `validation.jsonl` and TensorBoard, clips to mp4."""
+"""Samples held-out windows with averaged weights. Numbers go to `validation.jsonl` and TensorBoard, clips to mp4."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Validation(Callback):
 
 
 def evenly_spaced(windows: Sequence[WindowRef], count: int) -> list[WindowRef]:
-    """At most `count` of `windows`, spread over all of them."""
+    """Picks at most `count` of `windows`, spread over all of them."""
     step = max(1.0, len(windows) / count)
     return [windows[int(number * step)] for number in range(min(count, len(windows)))]
 

@@ -1,2 +1,2 @@
-"""From a rendered window to the edited one: encode, sample, decode, fuse with the render, steady in time.
+"""Turns a rendered window into the edited one: it encodes, samples, decodes, fuses with the render and steadies.
 An editor is whatever has `edit(window)`."""

@@ -1,4 +1,4 @@
-"""Editors one after another: what the first is not sure of, the next may improve."""
+"""Runs editors one after another: what the first is not sure of, the next may improve."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ChainEditor:
 
 
 def continued(first: EditedClip, window: Window, editor: Editor) -> EditedClip:
-    """What `editor` makes of a window that others have edited already."""
+    """Lets `editor` go on with a window that others have edited already."""
     return _then(first, editor.edit(edited_window(window, first)))
 
 

@@ -1,4 +1,5 @@
-"""Fusing render and edit in pixels: two sensors with known squared errors and covariance, weighted by the Kalman gain.
+"""Fuses render and edit in pixels. They are two sensors with known squared errors and covariance, weighted by the
+Kalman gain.
 
     output = (1 - w) render + w edit ,   w = (V - C) / (V + E - 2 C) ,   C = rho sqrt(V E)
 
@@ -34,7 +35,7 @@ class ErrorProfile:
     Attributes:
         expected_sq_error: ascending bin edges of V, one more than bins (colours in [0, 1], per channel).
         editor_sq_error: the editor's mean squared error per bin, positive.
-        correlation: of the editor's error with the render's per bin, -1 to 1; empty: 0.
+        correlation: correlation of the editor's error with the render's per bin, -1 to 1; empty means 0.
     """
 
     expected_sq_error: tuple[float, ...] = (1e-6, 1.0)
@@ -109,8 +110,8 @@ def composite(
 
 @dataclass(frozen=True)
 class MeasuredErrors:
-    """Of validation pixels: the render's expected squared error, and of the true errors of render and edit the mean
-    squares and the mean product over the channels."""
+    """The errors of validation pixels: the render's expected squared error, and the mean squares and the mean product
+    over the channels of the true errors of render and edit."""
 
     expected_sq_error: Float[Tensor, " n"]
     render_sq_error: Float[Tensor, " n"]
@@ -124,7 +125,7 @@ def measured_errors(
     edit: Float[Tensor, "t h w 3"],
     truth: Float[Tensor, "t h w 3"],
 ) -> MeasuredErrors:
-    """Of all pixels of a clip."""
+    """Measures the errors of all pixels of a clip."""
     errors = (render - truth, edit - truth)
     means = (errors[0].square(), errors[1].square(), errors[0] * errors[1])
     return MeasuredErrors(expected_sq_error.flatten(), *(values.mean(-1).flatten() for values in means))

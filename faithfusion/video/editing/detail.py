@@ -1,4 +1,4 @@
-"""What a codec loses of fine detail, taken back from the pictures that the generator was shown.
+"""Takes the fine detail that a codec loses back from the pictures that the generator was shown.
 
 A generator in latents decides what is to be seen; its decoder draws it without the finest detail. Where the edit looks
 like the coded version of a source (the render, a warped recorded view), that source has the detail:

@@ -14,7 +14,7 @@ from faithfusion.video.editing.editor_config import CompositeConfig
 
 @dataclass(frozen=True)
 class EditedClip:
-    """What an editor makes of a clip, colours in [0, 1]. `frames` = (1 - gain) render + gain edit."""
+    """The clip that an editor made, colours in [0, 1]. `frames` = (1 - gain) render + gain edit."""
 
     frames: Float[Tensor, "t h w 3"]  # the finished clip: the render where it is known, the edit where it is not
     edit: Float[Tensor, "t h w 3"]  # the editor's own content everywhere

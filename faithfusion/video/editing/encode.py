@@ -1,4 +1,4 @@
-"""Windows to what the generator reads, and its videos back to frames."""
+"""Turns windows into what the generator reads, and its videos back into frames."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def _warped(generator: Generator, windows: Sequence[Window], count: int) -> Floa
 
 
 def _references(generator: Generator, windows: Sequence[Window]) -> ReferenceViews:
-    """Every reference as a clip of one frame, padded by reflection; rays in the frame of the window's first camera."""
+    """Encodes every reference as a clip of one frame, padded by reflection. Rays are in the frame of the window's first
+    camera."""
     rows = [_window_references(generator, window) for window in windows]
     return ReferenceViews(*(torch.stack(values) for values in zip(*rows, strict=True)))
 

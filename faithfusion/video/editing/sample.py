@@ -1,4 +1,5 @@
-"""Few Euler steps along a path on which EIG sets every token's noise; what is certain is not computed again."""
+"""Samples in few Euler steps along a path on which EIG sets every token's noise. What is certain is not computed
+again."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ class _Ask:
         self._memories = [generator.remember_context(conditions, p) if config.sparse else None for p in self._prompts]
 
     def velocity(self, x: Float[Tensor, "b c t h w"], now: Float[Tensor, " b"]) -> Float[Tensor, "b c t h w"]:
-        """Away from the negative prompt's velocity by `guidance` (Ho and Salimans 2022)."""
+        """The velocity, moved away from that of the negative prompt by `guidance` (Ho and Salimans 2022)."""
         wanted, *unwanted = (
             self.generator.velocity(x, now, self.conditions, path=self.path, memory=memory, prompt=prompt)
             for prompt, memory in zip(self._prompts, self._memories, strict=True)

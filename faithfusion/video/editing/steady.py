@@ -1,4 +1,4 @@
-"""Less flicker: what shows the same surface in neighbouring frames is averaged.
+"""Reduces flicker: what shows the same surface in neighbouring frames is averaged.
 
 Noise of the sampler and what a single-image fixer decides anew in every frame differ from frame to frame, the scene
 does not. Every pixel's surface point is looked up in the frames around, by the render's depth and the cameras' motion:
@@ -60,7 +60,7 @@ def steadied(edit: Float[Tensor, "t h w 3"], window: Window, num_neighbours: int
 
 
 def _neighbours(edit: Tensor, window: Window, t: int, reach: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each frame around t: its colours at the points that frame t shows, and where it shows them."""
+    """Yields, for each frame around t, its colours at the points that frame t shows, and where it shows them."""
     points = world_points(window.depth[t], _camera(window, t))
     depth_m = torch.where(window.depth > 0.0, window.depth, FAR_M)
     for s in range(max(0, t - reach), min(len(edit), t + reach + 1)):

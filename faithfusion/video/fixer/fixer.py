@@ -2,7 +2,7 @@
 
 The role is that of Difix3D+ (Wu et al. 2025): after the video model, single frames are polished with the help of
 recorded views. This is what both kinds have in common: their inputs, and what training and storing ask of them. Kinds:
-`fixer_pixels` (small, trained from random weights) and `fixer_sd_turbo` (on public weights); `fixer_build` makes them.
+`pixels` (small, trained from random weights) and `sd_turbo` (on public weights); `build` makes them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class FixerInputs:
 
 
 class Fixer(nn.Module, ABC):
-    """What every kind of fixer is: a module from `FixerInputs` to frames. `network` holds all that is ever trained;
-    `public` tells the public weights below it from all others, by part (empty without)."""
+    """The base of every kind of fixer, a module that turns `FixerInputs` into frames. `network` holds all that is ever
+    trained; `public` tells the public weights below it from all others, by part (empty without)."""
 
     network: nn.Module
     public: dict[str, str]
@@ -111,7 +111,8 @@ def fixer_inputs(window: Window, num_references: int = 0) -> FixerInputs:
 
 
 def nearest_per_frame(window: Window, count: int) -> Int[Tensor, "t r"]:
-    """For each frame the references whose cameras are nearest, nearest first; without poses the first ones."""
+    """The numbers of the references whose cameras are nearest to each frame's, nearest first; without poses those of
+    the first ones."""
     frames, there = len(window.render), len(window.references)
     if window.poses is None or window.reference_poses is None:
         return torch.arange(there)[:count].expand(frames, -1)

@@ -1,4 +1,4 @@
-"""What fixes a single-image fixer; stored with its weights.
+"""The configuration of a single-image fixer, which is stored with its weights.
 
 A field that a stored configuration lacks, because it is younger, has its default: defaults mean "as before".
 """
@@ -16,13 +16,13 @@ HEAD_DIM = 16  # channels of one attention head
 
 @dataclass(frozen=True)
 class SdTurboConfig:
-    """A one-step latent model on public weights of SD-Turbo's class (`fixer_sd_turbo`).
+    """A one-step latent model on public weights of SD-Turbo's class (`sd_turbo`).
 
     Attributes:
         pretrained: folder in diffusers' layout or hub id (owner/name[@revision]) of U-Net, VAE, scheduler and, where
             no weights file of ours is opened, text encoder.
-        timestep: of the one step, below the scheduler's number of training steps; the render's latent is taken for a
-            sample of that time.
+        timestep: time of the one step, below the scheduler's number of training steps; the render's latent is taken for
+            a sample of that time.
         num_references: recorded views, as they are, whose tokens every self-attention of the U-Net sees too; 0 = none.
         trainable: "unet": all of the U-Net; "unet_lora": low-rank updates and the added input channels. The VAE is
             never trained.

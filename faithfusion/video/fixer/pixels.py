@@ -47,7 +47,7 @@ class PixelFixer(Fixer):
 
     @property
     def side_multiple(self) -> int:
-        """What the sides of the image are padded to, in pixels."""
+        """Pixels; the sides of the image are padded to multiples of it."""
         return self.config.unshuffle * 2 ** (len(self.config.channels) - 1)
 
     def forward(self, inputs: FixerInputs) -> Float[Tensor, "b 3 h w"]:

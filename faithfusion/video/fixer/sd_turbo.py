@@ -43,7 +43,7 @@ class ExtendedConv(nn.Module):
         nn.init.zeros_(self.added.weight)
 
     def forward(self, values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """Their sum: one convolution of all channels."""
+        """The sum of both, which is one convolution of all channels."""
         known = self.public.in_channels
         return self.public(values[:, :known]) + self.added(values[:, known:])
 
@@ -64,7 +64,7 @@ class StackedAttention:
         temb: Tensor | None = None,
         views: int = 1,
     ) -> Float[Tensor, "bv l d"]:
-        """What diffusers calls; `views` comes through its `cross_attention_kwargs`."""
+        """Called by diffusers, which hands `views` on from its `cross_attention_kwargs`."""
         if encoder_hidden_states is not None or views == 1:
             return self._plain(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         joined = rearrange(hidden_states, "(b v) l d -> b (v l) d", v=views)
@@ -101,7 +101,7 @@ class SdTurboFixer(Fixer):
 
     @property
     def side_multiple(self) -> int:
-        """What the sides of the image are padded to, in pixels."""
+        """Pixels; the sides of the image are padded to multiples of it."""
         return self.cell * 2 ** (len(self.network.config.block_out_channels) - 1)
 
     def forward(self, inputs: FixerInputs) -> Float[Tensor, "b 3 h w"]:
@@ -128,7 +128,7 @@ class SdTurboFixer(Fixer):
             return self.vae.encode(2.0 * images.float() - 1.0).latent_dist.mean * self.vae.config.scaling_factor
 
     def decode(self, latents: Float[Tensor, "b c h8 w8"]) -> Float[Tensor, "b 3 h w"]:
-        """Inverse of `encode`, not clamped, in float32."""
+        """Undoes `encode`, in float32; the images are not clamped."""
         with torch.autocast(latents.device.type, enabled=False):
             return 0.5 * self.vae.decode(latents.float() / self.vae.config.scaling_factor).sample + 0.5
 
@@ -144,7 +144,7 @@ class SdTurboFixer(Fixer):
         owner.network = tree.requires_grad_(True)
 
     def stored_names(self) -> list[str]:
-        """What was trained, and the prompt's embedding."""
+        """Names of what was trained, and of the prompt's embedding."""
         whole = self.settings.trainable == "unet"
         network = (f"network.{n}" for n in self.network.state_dict() if whole or is_lora_name(n) or n.startswith(ADDED))
         return [*network, "prompt"]
@@ -171,7 +171,7 @@ class SdTurboFixer(Fixer):
         return latents, F.pad(added[:, None], (0, 0, 0, 0, 0, 0, 0, references.shape[1]))
 
     def _mixed(self, device: str) -> torch.autocast | nullcontext:
-        """bf16 arithmetic where weights of the network are bf16, whoever calls."""
+        """Computes in bf16 where weights of the network are bf16, whoever calls."""
         half = any(parameter.dtype == torch.bfloat16 for parameter in self.network.parameters())
         return torch.autocast(device, torch.bfloat16) if half else nullcontext()
 

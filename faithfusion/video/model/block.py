@@ -22,7 +22,7 @@ from faithfusion.video.model.attention import Attend, attention
 
 @dataclass(frozen=True)
 class BlockInputs:
-    """What every block reads beside its tokens; shared by backbone and branch.
+    """The inputs of every block beside its tokens, shared by backbone and branch.
 
     `chosen` are the places of these tokens in the clip's grid, None for all. Times are n levels; `time_index` says
     which one a token has, None if there is only one level.
@@ -37,7 +37,7 @@ class BlockInputs:
     chosen: Int[Tensor, " l"] | None = None
 
     def choose(self, tokens: Float[Tensor, "b whole d"]) -> Float[Tensor, "b l d"]:
-        """Those of a clip's tokens that these inputs are for."""
+        """Picks those of a clip's tokens that these inputs are for."""
         return tokens if self.chosen is None else tokens[:, self.chosen]
 
     def per_token(self, levels: Float[Tensor, "b n d"]) -> Float[Tensor, "b l_or_1 d"]:

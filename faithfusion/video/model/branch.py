@@ -27,7 +27,7 @@ from faithfusion.video.model.wan import WanBackbone, patchify
 
 
 def injection_map(config: BranchConfig, num_layers: int) -> tuple[int, ...]:
-    """Which branch sample every backbone block's output gets, -1 for none.
+    """The number of the branch sample that every backbone block's output gets, -1 for none.
 
     dit: sample i // ceil(layers / N) after each block; vace: sample n after block n * (layers // N) only.
     Raises InputError for more branch blocks than layers.

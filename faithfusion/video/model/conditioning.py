@@ -1,4 +1,4 @@
-"""From an EIG volume to what the generator reads: an EIG block per latent cell and a noise level phi per token.
+"""Turns an EIG volume into what the generator reads: an EIG block per latent cell and a noise level phi per token.
 
 Everything is pooled over the frames of a VAE chunk ({0}, {1..4}, {5..8}, ...), never sampled in time.
 """
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LatentConditions:
-    """What the generator is told about a batch of windows."""
+    """All that the generator is told about a batch of windows."""
 
     render_latent: Float[Tensor, "b c t h w"]
     eig_block: Float[Tensor, "b e t h w"]
@@ -59,7 +59,7 @@ def conditions_to_tensors(conditions: LatentConditions) -> dict[str, Tensor]:
 
 
 def conditions_from_tensors(tensors: Mapping[str, Tensor]) -> LatentConditions:
-    """Inverse of `conditions_to_tensors`."""
+    """Undoes `conditions_to_tensors`."""
     plain = {name: value for name, value in tensors.items() if not name.startswith("references.")}
     nested = {name.removeprefix("references."): tensors[name] for name in tensors.keys() - plain.keys()}
     if nested:
@@ -78,7 +78,7 @@ def noise_level(expected_sq_error: Float[Tensor, "*shape"], config: Conditioning
 
 
 def rms_error(phi: Float[Tensor, "*shape"], config: ConditioningConfig) -> Float[Tensor, "*shape"]:
-    """Inverse of `noise_level` as an RMS error in [-1, 1] units; infinite at phi = 1."""
+    """Undoes `noise_level`: the RMS error in [-1, 1] units that phi stands for, infinite at phi = 1."""
     return phi / (config.noise_over_error * (1.0 - phi)) + 2.0 * config.certain_rms
 
 

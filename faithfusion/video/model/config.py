@@ -52,7 +52,7 @@ class WanVaeConfig:
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """Which codec, and its size.
+    """The choice of a codec, and its size.
 
     Attributes:
         name: "tiny" (ours, cheap on a CPU), "wan" (diffusers' AutoencoderKLWan), or `package.module:Class` of another
@@ -138,7 +138,7 @@ class BranchConfig:
 
 @dataclass(frozen=True)
 class ConditioningConfig:
-    """How calibrated error becomes noise.
+    """The way from calibrated error to noise.
 
     Attributes:
         noise_over_error: k in phi = k r / (1 + k r), r the expected RMS error of the render in [-1, 1] units, less
@@ -201,7 +201,7 @@ class PretrainedConfig:
 
     Attributes:
         model: file, folder or hub id of Wan2.1 weights, with VACE's adapter for `branch.init: vace`; empty: none.
-        codec: the same of Wan2.1's VAE; empty: that of `model`, if given.
+        codec: file, folder or hub id of Wan2.1's VAE; empty: the VAE of `model`, if given.
         prompt: file of `tools/encode_prompt.py`; empty: a trained embedding in our weights file.
     """
 
@@ -211,7 +211,7 @@ class PretrainedConfig:
 
     @property
     def codec_source(self) -> str:
-        """Where the codec comes from; empty if it lies in our weights file."""
+        """The source of the codec; empty if it lies in our weights file."""
         return self.codec or self.model
 
 
@@ -251,6 +251,6 @@ class GeneratorConfig:
 
     @property
     def spec(self) -> BackboneSpec:
-        """How this generator cuts a clip into latent cells and tokens."""
+        """The way in which this generator cuts a clip into latent cells and tokens."""
         codec = codec_class(self.codec.name)
         return BackboneSpec(self.codec.latent_channels, self.wan.patch, codec.stride, codec.chunk_frames)

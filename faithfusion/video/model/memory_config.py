@@ -21,8 +21,9 @@ class MemoryConfig:
             stride (8 for Wan2.1); 0 for whole frames.
         vae_tile_overlap: pixels by which neighbouring tiles at least overlap and are blended, a multiple
             of the stride.
-        dtype: of backbone and branch: auto = bf16 on CUDA, fp32 on a CPU. Norms and time embedding stay in fp32.
-        codec_dtype: of the codec.
+        dtype: precision of backbone and branch: auto = bf16 on CUDA, fp32 on a CPU. Norms and time embedding stay in
+            fp32.
+        codec_dtype: precision of the codec.
     """
 
     offload: Literal["none", "parts", "blocks", "leaves"] = "none"

@@ -44,7 +44,7 @@ def phi_index(phi: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
 
 
 def rounded_phi(phi: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """phi at its level."""
+    """phi rounded to its level."""
     return phi_index(phi).to(phi.dtype) / (LEVELS - 1)
 
 
@@ -110,7 +110,7 @@ def advance(
     next_time: Float[Tensor, " b"],
     phi: Float[Tensor, "b t th tw"],
 ) -> Float[Tensor, "b c t h w"]:
-    """One Euler step of every cell to `next_time`."""
+    """Takes one Euler step of every cell to `next_time`."""
     step = per_sample(next_time - time, x_t)
     return x_t + step * velocity * (path_phi(path, phi, x_t) if path == "per_token" else 1.0)
 

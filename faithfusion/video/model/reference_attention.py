@@ -100,7 +100,7 @@ class ReferenceAttention(nn.Module):
         rays: Float[Tensor, "b l 6"],
         keys_values: Sequence[KeysValues],
     ) -> Float[Tensor, "b l d"]:
-        """What the references add to the input of branch block `block`."""
+        """The tokens that the references add to the input of branch block `block`."""
         dtype = self.patch_embedding.weight.dtype
         query = self.norm(tokens.to(dtype)) + self.token_rays(ray_features(rays).to(dtype))
         result = attention(self._heads(self.to_q[block](query)), *keys_values[block])

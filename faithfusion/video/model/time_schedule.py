@@ -53,5 +53,5 @@ def token_to_latent(
 
 
 def per_sample(time: Float[Tensor, " b"], like: Tensor) -> Tensor:
-    """One value per sample, broadcast over the other axes of `like`."""
+    """Reshapes one value per sample so that it broadcasts over the other axes of `like`."""
     return time.to(like).reshape(-1, *([1] * (like.ndim - 1)))

@@ -124,9 +124,9 @@ def last_tokens(
     samples: Sequence[Float[Tensor, "b l d"]] = (),
     injection: Sequence[int] = (),
 ) -> Float[Tensor, "b l d"]:
-    """What the network's last layer reads: all blocks and the modulated norm. Block i's tokens get branch sample
-    `injection[i]`, none where that is -1. Without a branch this and `proj_out` equal `WanTransformer3DModel.forward`
-    between its patch embedding and its unpatching."""
+    """The tokens that the network's last layer reads, after all blocks and the modulated norm. Block i's tokens get
+    branch sample `injection[i]`, none where that is -1. Without a branch this and `proj_out` equal
+    `WanTransformer3DModel.forward` between its patch embedding and its unpatching."""
     for index, block in enumerate(backbone.blocks):
         tokens = run_block(block, tokens, inputs, recompute=backbone.checkpoint_blocks)
         if samples and injection[index] >= 0:

@@ -53,15 +53,15 @@ DEFAULT_TILE = 272  # pixels; two rows of four cover 480 x 832
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What is to be predicted.
+    """The question to the planner.
 
     Attributes:
         generator: architecture.
-        size: of the clip.
+        size: size of the clip.
         active: fractions of the tokens for which sparse sampling is planned; sampling of all tokens always is.
         references: recorded views per window, if the branch reads them.
         memory: precisions and VAE tiles.
-        zero: of training.
+        zero: DeepSpeed's ZeRO in training.
         micro_batch: windows per card in training.
         checkpointing: activations recomputed in the backward pass.
         trainable: "branch" or "all", as in faithfusion.training.
@@ -109,13 +109,13 @@ class TrainingPlan:
 
     @property
     def step_bytes(self) -> int:
-        """At the worst moment of forward and backward pass."""
+        """Bytes at the worst moment of forward and backward pass."""
         activations = self.trace.both.peak_bytes + self.trace.batch_bytes
         return self.frozen_bytes + self.trained.standing + activations
 
     @property
     def update_bytes(self) -> int:
-        """At the worst moment of the optimiser's update."""
+        """Bytes at the worst moment of the optimiser's update."""
         return self.frozen_bytes + self.trained.standing + self.trained.update
 
 
@@ -131,7 +131,7 @@ class CodecPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `make_plan` found."""
+    """The answer of `make_plan`."""
 
     request: PlanRequest
     parameters: dict[str, int]

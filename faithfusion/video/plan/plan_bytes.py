@@ -27,10 +27,10 @@ DEFAULT_PREFETCH = 50_000_000
 
 @dataclass(frozen=True)
 class ZeroSettings:
-    """What of a DeepSpeed configuration decides about memory.
+    """The part of a DeepSpeed configuration that decides about memory.
 
     Attributes:
-        stage: of ZeRO.
+        stage: stage of ZeRO.
         gpus: processes.
         bucket: parameters whose gradients are reduced at once.
         buffers: such buckets in use at a time.
@@ -62,12 +62,12 @@ class TrainedBytes:
 
     @property
     def standing(self) -> int:
-        """All but the update's."""
+        """The sum of all but the update's."""
         return self.weights + self.gradients + self.master + self.moments + self.buffers + self.average
 
 
 def zero_settings(deepspeed: Mapping[str, Any], gpus: int) -> ZeroSettings:
-    """From the content of a DeepSpeed configuration file. Raises InputError for a stage other than 0 to 3."""
+    """Reads the content of a DeepSpeed configuration file. Raises InputError for a stage other than 0 to 3."""
     zero = deepspeed.get("zero_optimization") or {}
     stage = zero.get("stage", 0)
     if stage not in (0, 1, 2, 3):
@@ -123,8 +123,8 @@ class ResidentBytes:
 
 
 def resident_bytes(generator: Generator, offload: str) -> ResidentBytes:
-    """For the kinds of `memory.MemoryConfig.offload`. With blocks and leaves: the one at work, the next one that is
-    already being fetched, and what is not in blocks or leaves."""
+    """Counts the weights on the card under a kind of `MemoryConfig.offload`. With blocks and leaves these are the one
+    at work, the next one, which is already being fetched, and what is not in blocks or leaves."""
     transformer = [*generator.backbone.parameters(), *generator.branch.parameters()]
     prompt, codec = num_bytes([generator.prompt]), num_bytes([*generator.codec.parameters()])
     whole = num_bytes(transformer)

@@ -119,7 +119,8 @@ def _count(module: nn.Module) -> int:
 def text_encoder_parameters(
     layers: int = 24, dim: int = 4096, inner: int = 4096, ffn: int = 10240, heads: int = 64, vocabulary: int = 256384
 ) -> int:
-    """Of a UMT5 encoder, by default UMT5-XXL: projections, gated feed-forward, 32 distances per head, norms."""
+    """Counts the parameters of a UMT5 encoder, by default UMT5-XXL: projections, gated feed-forward network, 32
+    distances per head, and norms."""
     layer = 4 * dim * inner + 3 * dim * ffn + 32 * heads + 2 * dim
     return layers * layer + dim + vocabulary * dim
 

@@ -11,7 +11,7 @@ from faithfusion.video.model.memory_config import MemoryConfig
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What to plan.
+    """The options of a plan.
 
     Attributes:
         model: 1.3b, 14b (Wan2.1 T2V with a branch of 2 blocks), vace-1.3b, vace-14b (with the public adapter's) or

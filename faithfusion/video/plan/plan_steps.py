@@ -30,7 +30,7 @@ class SamplingTrace:
 
     @property
     def peak_bytes(self) -> int:
-        """At the worst moment of context and step, without weights."""
+        """Bytes at the worst moment of context and step, without weights."""
         before = self.context.peak_bytes if self.context else 0
         return self.condition_bytes + max(before, self.cache_bytes + self.step.peak_bytes)
 
@@ -46,7 +46,7 @@ class TrainingTrace:
 
     @property
     def working_bytes(self) -> int:
-        """What comes on top of the kept activations at the worst moment."""
+        """Bytes on top of the kept activations at the worst moment."""
         return self.both.peak_bytes - self.activation_bytes
 
 
@@ -71,7 +71,7 @@ def trace_sampling(
     active: float | None = None,
     references: int = 1,
 ) -> SamplingTrace:
-    """One step over all tokens, or over the `active` fraction of them, with the other tokens kept as context.
+    """Traces one step over all tokens, or over the `active` fraction of them, with the other tokens kept as context.
 
     The path is bridge, because hold has no context.
     """
@@ -106,7 +106,7 @@ def trace_training(
     checkpointing: bool = True,
     references: int = 1,
 ) -> TrainingTrace:
-    """Loss and gradients of one micro-batch. `trainable`: "branch" (with low-rank updates, if any) or "all".
+    """Traces loss and gradients of one micro-batch. `trainable`: "branch" (with low-rank updates, if any) or "all".
 
     Trained weights are in one precision, as DeepSpeed has them; a gradient is dropped once it is complete, since where
     gradients are kept is a matter of ZeRO (`plan_bytes`).
@@ -151,7 +151,7 @@ def _held(module: nn.Module) -> list[Tensor]:
 
 
 def trace_codec(codec: NormalisedCodec, size: ClipSize, *, decode: bool) -> CodecTrace:
-    """One encoding or decoding of a clip as the codec stands, in whole frames or in all its tiles."""
+    """Traces one encoding or decoding of a clip as the codec stands, in whole frames or in all its tiles."""
     with torch.no_grad():
         source = _codec_input(codec, size, decode=decode)
         with Tracer([*_held(codec), source]) as tracer:
@@ -166,8 +166,8 @@ def _codec_input(codec: NormalisedCodec, size: ClipSize, *, decode: bool) -> Ten
 
 
 def trace_codec_in_tiles(codec: NormalisedCodec, size: ClipSize, tiles: Tiles, *, decode: bool) -> CodecTrace:
-    """The same in tiles, from one run on one of them, because all cost the same: beside the clip, the result and its
-    weights there is one tile at work at a time."""
+    """Traces the same in tiles, from one run on one of them, because all cost the same: beside the clip, the result and
+    its weights there is one tile at work at a time."""
     rows, columns = (spans(side, tiles, codec.stride) for side in (size.height, size.width))
     sides = (side.stop - side.start for side in (rows[0], columns[0]))
     part = ClipSize(size.frames, *sides, size.spec)

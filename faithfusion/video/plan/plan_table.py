@@ -1,4 +1,4 @@
-"""A plan as text."""
+"""Writes a plan as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GB, TERA, MILLION = 1e9, 1e12, 1e6
 
 
 def plan_lines(plan: Plan, name: str) -> list[str]:
-    """Everything that was planned, one line each."""
+    """The lines of text that show all that was planned."""
     lines = _header(plan, name)
     if plan.sampling or plan.codec:
         lines += ["", *_operations(plan)]
@@ -132,5 +132,5 @@ def _cells(values: list[int]) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    """Small ones with more digits."""
+    """A number with a digit more where it is small."""
     return f"{value:10,.{digits if value >= 0.1 or value == 0.0 else digits + 2}f}"

@@ -1,4 +1,4 @@
-"""What a computation costs, by running its real modules on tensors that have shapes but no data.
+"""Finds out what a computation costs by running its real modules on tensors that have shapes but no data.
 
 Every operation passes through one dispatch mode, which adds up floating point operations (torch's own formulas, two per
 multiplication and addition) and follows which storages are alive. The same mode follows real tensors too, so the

@@ -89,13 +89,13 @@ def load_generator(
 
 
 def stored_names(config: GeneratorConfig, names: Iterable[str]) -> list[str]:
-    """Those of a generator's tensors that its weights file holds: all but the public ones."""
+    """Names of the tensors that a generator's weights file holds: all but the public ones."""
     outside = ["backbone."] * bool(config.pretrained.model) + ["codec."] * bool(config.pretrained.codec_source)
     return [name for name in names if is_lora_name(name) or not name.startswith(tuple(outside))]
 
 
 def public_fingerprints(generator: Generator) -> dict[str, str]:
-    """What identifies the public parts of a generator, "model" and "codec"; empty if it has none."""
+    """Fingerprints of the public parts of a generator, "model" and "codec"; empty if it has none."""
     public, parts = generator.config.pretrained, {}
     if public.model:
         backbone = generator.backbone.state_dict()

@@ -71,7 +71,7 @@ class WeightFiles:
 
     @property
     def where(self) -> Path:
-        """What to name in an error: the file, or the folder of the shards."""
+        """The place that errors name: the file, or the folder of the shards."""
         return self.files[0] if len(self.files) == 1 else self.files[0].parent
 
 
@@ -176,7 +176,7 @@ class _Pickled:
 
 
 def _open(path: Path) -> _Safetensors | _Pickled:
-    """One weights file, mapped. Raises InputError if it is broken or holds anything but named tensors."""
+    """Opens one weights file, mapped. Raises InputError if it is broken or holds anything but named tensors."""
     try:
         if path.suffix == ".safetensors":
             return _Safetensors(path)

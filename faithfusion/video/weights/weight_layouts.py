@@ -29,8 +29,8 @@ SIZES = {1536: "1.3B", 5120: "14B"}  # by width
 
 @dataclass(frozen=True)
 class Match:
-    """What a set of tensors is. `names`: diffusers name -> name found; `symbols`: sizes by the names in the tables,
-    with `layers` and `adapters`, the numbers of blocks."""
+    """The kind, layout and sizes of a set of tensors. `names`: diffusers name -> name found; `symbols`: sizes by the
+    names in the tables, with `layers` and `adapters`, the numbers of blocks."""
 
     kind: Kind
     layout: Layout
@@ -40,7 +40,7 @@ class Match:
     symbols: dict[str, int]
 
     def describe(self) -> str:
-        """For example "a Wan2.1 DiT (1.3B: 30 layers, width 1536, 16 input channels)"."""
+        """The model in words, for example "a Wan2.1 DiT (1.3B: 30 layers, width 1536, 16 input channels)"."""
         if self.kind in ("vae", "umt5"):
             return NOUNS[self.kind]
         phrases = {

@@ -1,4 +1,4 @@
-"""What every video codec is: latent statistics and tiles around the networks of a subclass.
+"""The base of every video codec: latent statistics and tiles around the networks of a subclass.
 
 Latent frame 0 holds frame 0; latent frame i the `chunk_frames` frames that end with frame i `chunk_frames`.
 """

@@ -102,7 +102,7 @@ def _fold_chunks(values: Float[Tensor, "b c t h w"]) -> Float[Tensor, "bk cf h w
 
 
 def _unfold_chunks(values: Float[Tensor, "bk cf h w"], batch: int) -> Float[Tensor, "b c t h w"]:
-    """Inverse of `_fold_chunks`: of chunk 0 only the last frame is kept."""
+    """Undoes `_fold_chunks`: only the last frame of chunk 0 is kept."""
     frames = rearrange(values, "(b k) (c f) h w -> b c (k f) h w", b=batch, f=CHUNK_FRAMES)
     return frames[:, :, CHUNK_FRAMES - 1 :]
 
