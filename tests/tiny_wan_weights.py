@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from faithfusion.video.model.config import WanConfig, WanVaeConfig
-from faithfusion.video.weights.prompt import umt5_config
-from faithfusion.video.weights.weight_layouts import match, to_diffusers
+from faithfusion.video.weights.weight_layouts import match, umt5_config
 
 pytest.importorskip("diffsynth", reason="needs the diffsynth extra")
 
@@ -23,7 +23,7 @@ VOCABULARY, TEXT_LAYERS = 120, 2
 KINDS = ("dit", "vace", "vace_adapter", "vae", "umt5")
 MEAN, STD = [0.3, -0.2, 0.1, 0.5], [1.5, 0.7, 2.0, 1.2]
 WAN = WanConfig(LAYERS, HEADS, HEAD_DIM, FFN, TEXT, FREQ)
-VAE = WanVaeConfig(BASE, (1, 2, 4, 4), 1)
+VAE = WanVaeConfig(BASE)
 TRANSFORMER = {
     "num_attention_heads": HEADS,
     "attention_head_dim": HEAD_DIM,
@@ -67,7 +67,7 @@ def diffsynth_vace() -> nn.Module:
 def diffsynth_vae(**sizes: object) -> nn.Module:
     from diffsynth.models.wan_video_vae import VideoVAE_
 
-    return scrambled(VideoVAE_(**({"dim": BASE, "z_dim": LATENT, "num_res_blocks": 1} | sizes)), 3)
+    return scrambled(VideoVAE_(**({"dim": BASE, "z_dim": LATENT, "num_res_blocks": 2} | sizes)), 3)
 
 
 def diffsynth_umt5() -> nn.Module:
@@ -85,9 +85,15 @@ def official(kind: str) -> dict[str, Tensor]:
     return makers[kind]().state_dict()
 
 
+def to_diffusers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors in diffusers' names."""
+    names = match({name: tuple(value.shape) for name, value in state.items()}).names
+    return {name: state[old] for name, old in names.items()}
+
+
 def named(kind: str) -> dict[str, Tensor]:
     """The same state in diffusers' names."""
-    return to_diffusers(official(kind), kind)
+    return to_diffusers(official(kind))
 
 
 def upstream(kind: str) -> nn.Module:
@@ -101,11 +107,11 @@ def upstream(kind: str) -> nn.Module:
     elif kind == "vace":
         model = WanVACETransformer3DModel(**TRANSFORMER, vace_layers=list(VACE_LAYERS), vace_in_channels=CONTEXT)
     elif kind == "vae":
-        sizes = {"z_dim": LATENT, "num_res_blocks": 1, "latents_mean": MEAN, "latents_std": STD}
+        sizes = {"z_dim": LATENT, "latents_mean": MEAN, "latents_std": STD}
         model = AutoencoderKLWan(BASE, **sizes)
     else:
         shapes = {name: tuple(value.shape) for name, value in state.items()}
-        model = UMT5EncoderModel(UMT5Config(**umt5_config(match(shapes)), attn_implementation="eager"))
+        model = UMT5EncoderModel(UMT5Config(**umt5_config(match(shapes).symbols), attn_implementation="eager"))
         state |= {"encoder.embed_tokens.weight": state["shared.weight"]}
     model.load_state_dict(state)
     return model.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -22,7 +22,7 @@ from torch import Tensor
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.video.weights.weight_files import WeightFiles, open_source, read_shapes, read_tensors
-from faithfusion.video.weights.weight_layouts import Match, match, require_kind
+from faithfusion.video.weights.weight_layouts import Match, match, require_kind, umt5_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
@@ -111,23 +111,6 @@ def load_prompt_file(path: str | Path, text_dim: int) -> PromptFile:
     return PromptFile(padded["prompt"], padded.get("negative_prompt"), *texts)
 
 
-def umt5_config(found: Match) -> dict[str, Any]:
-    """transformers' configuration of the encoder: sizes from the weights, the rest as UMT5 was published."""
-    symbols = found.symbols
-    return {
-        "vocab_size": symbols["vocabulary"],
-        "d_model": symbols["dim"],
-        "d_kv": symbols["inner"] // symbols["heads"],
-        "d_ff": symbols["ffn"],
-        "num_layers": symbols["layers"],
-        "num_heads": symbols["heads"],
-        "relative_attention_num_buckets": symbols["buckets"],
-        "relative_attention_max_distance": 128,
-        "feed_forward_proj": "gated-gelu",
-        "layer_norm_epsilon": 1e-6,
-    }
-
-
 def _load_tokenizer(weights: WeightFiles) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
@@ -160,7 +143,7 @@ def _load_encoder(weights: WeightFiles, found: Match, dtype: torch.dtype) -> UMT
 
     with torch.device("meta"):
         # eager attention does what Wan's own code does, to the last bit
-        encoder = UMT5EncoderModel(UMT5Config(**umt5_config(found), attn_implementation="eager"))
+        encoder = UMT5EncoderModel(UMT5Config(**umt5_config(found.symbols), attn_implementation="eager"))
     state = read_tensors(weights, found.names, dtype)
     state["encoder.embed_tokens.weight"] = state["shared.weight"]
     encoder.load_state_dict(state, assign=True)

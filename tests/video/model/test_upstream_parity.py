@@ -20,7 +20,6 @@ from faithfusion.video.model.wan import (
     patchify,
     unpatchify,
 )
-from faithfusion.video.weights.weight_layouts import to_diffusers
 
 TOLERANCE = 1e-5
 
@@ -78,7 +77,7 @@ def test_vae() -> None:
     video = torch.rand(1, 3, 9, 32, 16) * 2.0 - 1.0
     model, codec = tiny.upstream("vae"), WanVae(CodecConfig("wan", tiny.LATENT, wan=tiny.VAE)).eval()
     for changed in (model, codec.vae):
-        changed.load_state_dict(to_diffusers(vae.state_dict(), "vae"))
+        changed.load_state_dict(tiny.to_diffusers(vae.state_dict()))
     codec.set_statistics(torch.tensor(tiny.MEAN), torch.tensor(tiny.STD))
 
     latents = vae.encode(video, scale)

@@ -21,9 +21,8 @@ from faithfusion.video.weights.prompt import (
     encode_prompts,
     load_prompt_file,
     save_prompt_file,
-    umt5_config,
 )
-from faithfusion.video.weights.weight_layouts import match, to_diffusers
+from faithfusion.video.weights.weight_layouts import match, umt5_config
 
 ROOT = Path(__file__).resolve().parents[3]
 WORDS = [f"w{index}" for index in range(101)]
@@ -83,8 +82,8 @@ def test_diffusers_pipeline_gives_nearly_the_same(source: Path) -> None:
     from diffusers import WanPipeline
     from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel
 
-    state = to_diffusers(tiny.official("umt5"), "umt5")
-    config = umt5_config(match({name: tuple(value.shape) for name, value in state.items()}))
+    state = tiny.named("umt5")
+    config = umt5_config(match({name: tuple(value.shape) for name, value in state.items()}).symbols)
     encoder = UMT5EncoderModel(UMT5Config(**config))
     encoder.load_state_dict(state | {"encoder.embed_tokens.weight": state["shared.weight"]})
     tokenizer = AutoTokenizer.from_pretrained(next(source.rglob("tokenizer.json")).parent)
