@@ -19,7 +19,7 @@ from faithfusion.training.run_config import (
     ValidationConfig,
 )
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.editor_config import EditorConfig, SamplerConfig
+from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
 from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig
 from faithfusion.video.fixer.fixer_editor import FixerEditorConfig
 from faithfusion.video.model.config import BranchConfig, CodecConfig, LoraConfig
@@ -43,7 +43,7 @@ REFUSED = {
     CodecConfig: [{"name": "sharp"}],
     MemoryConfig: [{"offload_folder": "somewhere", "offload": "parts"}],
     SamplerConfig: [{"steps": 0}, {"sparse": True, "path": "hold"}],
-    EditorConfig: [{"window_frames": 4}, {"overlap_frames": 2}, {"overlap_frames": 17}],
+    VideoEditorConfig: [{"window_frames": 4}, {"overlap_frames": 2}, {"overlap_frames": 17}],
     FixerConfig: [{"channels": ()}, {"channels": (8, 12)}, {"channels": (8, 8)}, {"unshuffle": 0}, {"num_views": -1}],
     SdTurboConfig: [{"timestep": -1}, {"num_references": -1}, {"lora": LoraConfig(rank=0), "trainable": "unet_lora"}],
     FixerEditorConfig: [{"frames_at_once": 0}],
