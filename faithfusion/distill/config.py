@@ -44,7 +44,6 @@ class ScheduleConfig:
         return max(1, math.ceil(displacement_m / self.step_m - 1e-9))
 
 
-WeightName = Literal["likelihood", "level", "kalman", "uniform", "eig", "published"]
 NovelDepth = Literal["none", "lidar", "render"]
 MovingObjects = Literal["keep", "distil"]
 
@@ -56,9 +55,9 @@ class DistillConfig:
     Attributes:
         schedule: shifts, steps per stage, share of recorded views.
         target: what the shifted views are fitted to: the editor's frames or their soft composite with the render.
-        weight: per-pixel weight of the photometric loss (`distill.pixel_weight`): "likelihood", what the edit adds,
-            over the scale of its error, that of a recorded image being 1; to compare with: "level", "kalman",
-            "uniform", "eig", "published".
+        weight: per-pixel weight of the photometric loss (`distill.weights`): "likelihood", what the edit adds, over
+            the scale of its error, that of a recorded image being 1; to compare with: "level", "kalman", "uniform",
+            "eig", "published"; or the import path of your own function, as path/to/my_file.py:my_weight.
         moving_objects: "keep" leaves their pixels out of the distillation: the fit has seen them from many sides, a
             generator that blurs them would pull their Gaussians apart; "distil" treats them as everything else.
         novel_depth: what holds the depth of the new views, with the weight `optimise.depth_weight`: nothing, the LiDAR
@@ -69,7 +68,7 @@ class DistillConfig:
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     target: Literal["edit", "composite"] = "edit"
-    weight: WeightName = "likelihood"
+    weight: str = "likelihood"
     moving_objects: MovingObjects = "keep"
     novel_depth: NovelDepth = "none"
     optimise: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(warmup_steps=30))

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from faithfusion.data.new_path import NewPath, path_cameras
 from faithfusion.data.splits import Split, every_nth_of_each_camera
-from faithfusion.distill.pixel_weight import RELATIVE, published_maps, recorded_sq_error
 from faithfusion.distill.schedule import plan_views
 from faithfusion.distill.supervision import supervision
+from faithfusion.distill.weights.context import SceneContext, WeightContext
 from faithfusion.eig.assess import update_assessment
 from faithfusion.eig.calibrate import Calibration
 from faithfusion.fit.fit import drive_extent_m
@@ -67,12 +67,9 @@ def refine_stage(
         window = window_of(known, clip, cameras, source)
     say(f"{path.name}: regenerating {window.render.shape[0]} frames")
     edited = editor.edit(window)
-    recorded, kind, needed = ViewLoader(clip, train_frames), config.distill.weight, {}
-    if kind in RELATIVE:
-        needed["recorded_sq_error"] = recorded_sq_error(scene, recorded)
-    if kind == "published":
-        needed["published"] = published_maps(scene, clip, informing, cameras, range(len(cameras)))
-    novel = supervision(scene, clip, cameras, window, edited, config.distill, **needed)
+    recorded = ViewLoader(clip, train_frames)
+    context = WeightContext(SceneContext(scene, clip, recorded, informing), cameras)
+    novel = supervision(context, window, edited, config.distill)
     distilled = distill(scene, recorded, novel, config, path)
     return Stage(path, window, edited, distilled)
 

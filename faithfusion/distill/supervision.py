@@ -10,7 +10,8 @@ from torch import Tensor
 
 from faithfusion.data.lidar import lidar_depth, load_points_world
 from faithfusion.distill.config import DistillConfig, MovingObjects, NovelDepth
-from faithfusion.distill.pixel_weight import edit_weight
+from faithfusion.distill.weights.context import WeightContext
+from faithfusion.distill.weights.registry import weight_of
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render.render_view import node_coverage
 from faithfusion.types import Camera, DriveClip, GaussianScene, Window
@@ -21,19 +22,12 @@ SURFACE_ALPHA = 0.9
 
 
 def supervision(
-    scene: GaussianScene,
-    clip: DriveClip,
-    cameras: Sequence[Camera],
-    window: Window,
-    edited: EditedClip,
-    config: DistillConfig,
-    *,
-    recorded_sq_error: float | None = None,
-    published: Float[Tensor, "t h w"] | None = None,
+    context: WeightContext, window: Window, edited: EditedClip, config: DistillConfig
 ) -> list[SupervisedView]:
-    """The edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says; what that
-    kind needs beside it: see `weights.edit_weight`."""
-    weight = edit_weight(config.weight, window, edited, recorded_sq_error=recorded_sq_error, published=published)
+    """The edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says. Raises
+    InputError for a weight that does not exist."""
+    scene, clip, cameras = context.of_scene.scene, context.of_scene.clip, context.cameras
+    weight = weight_of(config.weight).of(window, edited, context)
     weight = weight * distilled_share(scene, cameras, config.moving_objects)
     return novel_views(cameras, edited, weight, novel_depth(config.novel_depth, clip, cameras, window), config)
 
@@ -45,7 +39,7 @@ def novel_views(
     depth_m: Sequence[Tensor | None],
     config: DistillConfig,
 ) -> list[SupervisedView]:
-    """The edited clip as supervision, weighted per pixel (`distill.pixel_weight`), with a depth in metres or none per
+    """The edited clip as supervision, weighted per pixel (`distill.weights`), with a depth in metres or none per
     frame (`novel_depth`)."""
     targets = edited.edit if config.target == "edit" else edited.frames
     parts = zip(cameras, targets, weight, depth_m, strict=True)

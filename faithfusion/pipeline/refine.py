@@ -18,6 +18,7 @@ from faithfusion.data.path_hits import PathHit, path_hits, warning_line
 from faithfusion.data.splits import Split, check_split, every_nth_of_each_camera, split_clip
 from faithfusion.data.trajectory_config import constant_shift_m
 from faithfusion.distill.distil import refine_stage, settle
+from faithfusion.distill.weights.registry import weight_of
 from faithfusion.eig.assess import assess_scene, assessment_facts, update_assessment
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.fit.fit import fit_scene
@@ -67,6 +68,7 @@ def check_inputs(config: RefineConfig) -> OpenedEditors:
     drive, a camera, a trajectory or a number of frames that cannot work."""
     num_frames = _check_drive(config)
     choose_device(config.fit.device)
+    weight_of(config.distill.weight)
     opened = open_editors(config.editors, str(choose_device("auto")))
     opened.check(ClipFacts(num_frames, config.warp.num_views))
     return opened

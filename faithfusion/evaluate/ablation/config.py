@@ -10,21 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from faithfusion.config import to_plain
-from faithfusion.distill.config import DistillConfig, WeightName
+from faithfusion.distill.config import DistillConfig
 from faithfusion.evaluate.ablation.stages import Stage, at_once, in_stages
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import EditorConfig, EditorEntry, require_kinds
 
-WEIGHT_LABELS = {
-    "uniform": "uniform",
-    "published": "published gain",
-    "eig": "plain EIG",
-    "kalman": "Kalman gain",
-    "level": "our EIG, its mean everywhere",
-    "likelihood": "our EIG",
-}
 BLIND = "_blind"
 """Ends the name of editors that are told the clip's mean expected error in every pixel."""
 
@@ -52,15 +44,6 @@ class Row:
     def is_blind(self) -> bool:
         """Whether EIG is used nowhere."""
         return self.editors.endswith(BLIND)
-
-    @property
-    def labels(self) -> tuple[str, str]:
-        """Weights and editors in words."""
-        if not self.weight:
-            return "no refinement", ""
-        weight = "no EIG at all" if self.is_blind else WEIGHT_LABELS[self.weight]
-        weight = f"{weight}; {self.loop}" if self.loop else weight
-        return weight, self.editors.removesuffix(BLIND)
 
 
 NO_REFINEMENT = Row()
@@ -110,7 +93,7 @@ class AblationConfig:
     out: str = "output/ablation"
     seeds: tuple[int, ...] = tuple(range(100, 120))
     shifts_m: tuple[float, ...] = (-6.0, -3.0, 3.0, 6.0)
-    weights: tuple[WeightName, ...] = ("uniform", "published", "likelihood")
+    weights: tuple[str, ...] = ("uniform", "published", "likelihood")
     editors: dict[str, tuple[EditorEntry, ...]] = field(default_factory=default_editors)
     blind: str = "fixer"
     loops: dict[str, LoopConfig] = field(default_factory=dict)
@@ -186,11 +169,6 @@ class AblationConfig:
         whole = self.editors[editors]
         begun = [name for name, part in self.editors.items() if len(part) < len(whole) and whole[: len(part)] == part]
         return max(begun, key=lambda name: len(self.editors[name]), default="")
-
-    @property
-    def needs_published(self) -> bool:
-        """Whether a row is weighted by the published gain."""
-        return any(row.weight == "published" for row in self.rows)
 
     @property
     def shown_row(self) -> Row:

@@ -11,16 +11,15 @@ from torch import Tensor
 
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.distil import distill, render_clip
-from faithfusion.distill.pixel_weight import RELATIVE, recorded_sq_error
 from faithfusion.distill.supervision import supervision
+from faithfusion.distill.weights.context import WeightContext
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
 from faithfusion.evaluate.ablation.files import read_json, write_json
 from faithfusion.evaluate.ablation.row_scores import score_lane
-from faithfusion.evaluate.ablation.street import Street, published_of, shift_name, windows_of
+from faithfusion.evaluate.ablation.street import Street, scene_context, shift_name, windows_of
 from faithfusion.evaluate.metrics.registry import clip_scores
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
-from faithfusion.scene.scene_file import load_tensors
 from faithfusion.types import GaussianScene, Window
 from faithfusion.utils.media import write_image
 from faithfusion.video.editing.editor import EditedClip
@@ -67,17 +66,11 @@ def _supervision(
     stored_m = [at for at in shifts_m if is_unrefined and at in street.config.shifts_m]
     new_m = [at for at in shifts_m if at not in stored_m]
     clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, scene, new_m)
-    published, recorded = {}, None
-    if row.weight == "published":
-        published = _published(street, scene, stored_m, new_m)
-    if row.weight in RELATIVE:
-        loader = ViewLoader(clip, street.fitted.split.recorded)
-        recorded = street.recorded_sq_error if is_unrefined else recorded_sq_error(scene, loader)
+    of_scene = street.context if is_unrefined else scene_context(street, scene)
     views = {}
     for at, (window, edited) in clips.items():
-        needed = {"recorded_sq_error": recorded, "published": published.get(at)}
-        cameras = shifted_cameras(clip, street.config.camera, at)
-        views[at] = supervision(scene, clip, cameras, window, edited, config, **needed)
+        context = WeightContext(of_scene, shifted_cameras(clip, street.config.camera, at))
+        views[at] = supervision(street.contexts[at] if at in stored_m else context, window, edited, config)
     return views
 
 
@@ -95,14 +88,6 @@ def _new_clips(
         return {}
     editor = street.tools.editor(row.editors)
     return {shift_m: (window, editor.edit(window)) for shift_m, window in windows_of(street, scene, shifts_m)}
-
-
-def _published(
-    street: Street, scene: GaussianScene, stored_m: Sequence[float], new_m: Sequence[float]
-) -> dict[float, Tensor]:
-    stored = load_tensors(street.published_path)[0] if stored_m else {}
-    known = {shift_m: stored[shift_name(shift_m)] for shift_m in stored_m}
-    return known | (published_of(street, scene, new_m) if new_m else {})
 
 
 def _draw(street: Street, row: Row, renders: Mapping[float, Clip], paths: Sequence[Path]) -> None:

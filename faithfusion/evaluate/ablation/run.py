@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faithfusion.data.splits import check_split
+from faithfusion.distill.weights.registry import weight_of
 from faithfusion.evaluate.ablation.config import AblationConfig, settings_of, street_path, with_street
 from faithfusion.evaluate.ablation.files import claim, read_json, require_same_settings, write_json
 from faithfusion.evaluate.ablation.rows import score_row
@@ -16,7 +17,6 @@ from faithfusion.evaluate.ablation.street import (
     Street,
     Tools,
     calibrate,
-    map_published,
     render_windows,
     run_edits,
 )
@@ -40,7 +40,9 @@ given beside it."""
 
 
 def check_inputs(config: AblationConfig) -> None:
-    """Raises InputError, before anything is written, for streets that cannot be made."""
+    """Raises InputError, before anything is written, for weights that do not exist and streets that cannot be made."""
+    for row in config.rows:
+        weight_of(config.distill_of(row).weight)
     street = with_street(config, config.seeds[0])
     check_config(street)
     check_split(config.refine.split, street.num_frames)
@@ -104,7 +106,7 @@ def _one_street(config: AblationConfig, seed: int, tools: Tools, key: str) -> It
 
 def num_steps(config: AblationConfig) -> int:
     """Steps of `street_steps`."""
-    return 3 + config.needs_published + len(config.edits) + len(config.rows)
+    return 3 + len(config.edits) + len(config.rows)
 
 
 def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[str]:
@@ -128,9 +130,6 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     yield "calibrate"
     log.run("windows", (refine.warp, config.camera, config.shifts_m), paths, lambda: render_windows(street))
     yield "windows"
-    if config.needs_published:
-        log.run("published gain", refine.posterior_stride, [street.published_path], lambda: map_published(street))
-        yield "published gain"
     for editors in config.edits:
         run_edits(street, editors)
         yield f"edit, {editors}"

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.distil import settle
-from faithfusion.distill.pixel_weight import published_maps, recorded_sq_error
+from faithfusion.distill.weights.context import SceneContext, WeightContext
 from faithfusion.eig.assess import assess_scene, update_assessment
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.ablation.config import BLIND, AblationConfig
@@ -67,11 +67,6 @@ class Street:
         """Render, EIG and recorded views at one shift, from the unrefined scene."""
         return self.fitted.folder / f"window_{shift_m:+.2f}m.safetensors"
 
-    @property
-    def published_path(self) -> Path:
-        """The released code's gain of the windows."""
-        return self.fitted.folder / "published.safetensors"
-
     def edit_path(self, editors: str, shift_m: float) -> Path:
         """What an editor made of a window."""
         return self.fitted.folder / f"edit_{editors}_{shift_m:+.2f}m.safetensors"
@@ -111,9 +106,14 @@ class Street:
         }
 
     @cached_property
-    def recorded_sq_error(self) -> float:
-        """What the unrefined scene leaves in the recorded images."""
-        return recorded_sq_error(self.known[0], ViewLoader(self.fitted.clip, self.fitted.split.recorded))
+    def context(self) -> SceneContext:
+        """What weights may know of the unrefined scene."""
+        return scene_context(self, self.known[0])
+
+    @cached_property
+    def contexts(self) -> Mapping[float, WeightContext]:
+        """The same of its clips, by shift: computed for the first row that asks."""
+        return {shift_m: WeightContext(self.context, cameras) for shift_m, cameras in self.cameras.items()}
 
     def edits(self, editors: str) -> Mapping[float, EditedClip]:
         """What an editor made, by shift."""
@@ -149,20 +149,11 @@ def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) 
         yield shift_m, window_of(known, clip, cameras, recorded)
 
 
-def map_published(street: Street) -> None:
-    """Writes the published gain of every window's pixels, from what informed the scene."""
-    maps = published_of(street, street.known[0], street.config.shifts_m)
-    save_tensors(street.published_path, {shift_name(shift_m): of_clip for shift_m, of_clip in maps.items()}, {})
-
-
-def published_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) -> dict[float, Tensor]:
-    """The published gain of a scene's clips [T, H, W] by shift."""
-    clip = street.fitted.clip
-    informing = every_nth_of_each_camera(street.fitted.split.recorded, street.config.refine.posterior_stride)
-    cameras = [camera for at in shifts_m for camera in shifted_cameras(clip, street.config.camera, at)]
-    times = list(range(clip.num_frames)) * len(shifts_m)
-    maps = published_maps(scene, clip, informing, cameras, times).split(clip.num_frames)
-    return dict(zip(shifts_m, maps, strict=True))
+def scene_context(street: Street, scene: GaussianScene) -> SceneContext:
+    """What weights may know of a scene of this street."""
+    clip, recorded = street.fitted.clip, street.fitted.split.recorded
+    informing = every_nth_of_each_camera(recorded, street.config.refine.posterior_stride)
+    return SceneContext(scene, clip, ViewLoader(clip, recorded), informing)
 
 
 def run_edits(street: Street, editors: str) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row, without_eig
+from faithfusion.distill.weights.registry import weight_of
+from faithfusion.evaluate.ablation.config import BLIND, NO_REFINEMENT, Row, without_eig
 from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
 from faithfusion.evaluate.metrics.registry import METRICS, metric_name
 
@@ -180,13 +181,21 @@ def _difference_cells(streets: Sequence[Street], row: Row, other: Row, place: Pl
     return text, {None: "–", True: "overlap", False: "apart"}[overlap(*both)]
 
 
+def labels_of(row: Row) -> tuple[str, str]:
+    """Weights and editors of a row in words."""
+    if not row.weight:
+        return "no refinement", ""
+    weight = "no EIG at all" if row.is_blind else weight_of(row.weight).label
+    return f"{weight}; {row.loop}" if row.loop else weight, row.editors.removesuffix(BLIND)
+
+
 def _labels(row: Row, place: Place) -> tuple[str, str]:
-    weight, editors = row.labels
+    weight, editors = labels_of(row)
     return ("any" if place.part == "video" and not has_other_video(row) else weight), editors
 
 
 def _against(other: Row) -> str:
-    return other.labels[0]
+    return labels_of(other)[0]
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from faithfusion.config import config_hash
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.import_path import imported
 from faithfusion.video.editing.editor import ClipFacts, Editor
 from faithfusion.video.editing.editor_config import CompositeConfig
 
@@ -49,31 +46,8 @@ class OwnEditor:
 
 def own_class(kind: str) -> type:
     """The class that an import path leads to. Raises InputError if there is none, or one that is no editor."""
-    place, colon, name = kind.rpartition(":")
-    if not (colon and place and name):
-        raise InputError("editors.kind", kind, EXPECTED)
-    found = getattr(_module(place, kind), name, None)
+    found = imported(kind, "editors.kind", EXPECTED)
     is_editor = inspect.isclass(found) and dataclasses.is_dataclass(found)
     if not is_editor or not (hasattr(found, "edit") or hasattr(found, "open")):
-        raise InputError("editors.kind", f"{kind}: {'no such class' if found is None else 'no editor'}", EXPECTED)
+        raise InputError("editors.kind", f"{kind} is no editor", EXPECTED)
     return found
-
-
-def _module(place: str, kind: str) -> ModuleType:
-    try:
-        return _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:  # whatever the user's file does when it is imported
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError("editors.kind", f"{kind} cannot be imported ({line})", EXPECTED) from error
-
-
-def _module_of_file(path: Path) -> ModuleType:
-    """The file as a module of a name that no other has; dataclasses and their annotations look it up there."""
-    name = f"faithfusion_own_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    if not path.is_file():
-        raise FileNotFoundError("no such file")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module

@@ -79,7 +79,7 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     true = TrueEditor(out / "work" / "street_3" / "drive")
     editors = {"video": true, "fixer": DarkEditor(), without_eig("fixer").editors: DarkEditor()}
     page = run_ablation(kept, editors.__getitem__, identities={"fixer": "dark"}, command="test")
-    assert "ablation: 17/17" in capsys.readouterr().err.splitlines()[-1]
+    assert "ablation: 16/16" in capsys.readouterr().err.splitlines()[-1]
     rows = json.loads((out / "street_0003.json").read_text())["rows"]
     keys = {"none", "uniform/fixer_blind", "likelihood/video/3 steps", "likelihood/video/in stages"}
     assert set(rows) == keys | {*(f"{weight}/{name}" for weight in config.weights for name in config.editors)}
@@ -132,6 +132,7 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         (("--editors", "{mine: [{kind: wan, stepz: 3}]}"), "stepz"),
         (("--editors", "{mine: []}"), "at least one entry"),
         (("--loops", "{a/b: {}}"), "a/b"),
+        (("--weights", "[heavy]"), "distill.weight: heavy; expected one of likelihood"),
         (("--loops", "{a: {steps: 3}}"), "'steps' is not accepted"),
         (("--loops", "{a: {schedule: {passes: 2}}}"), "passes: 2; expected in_stages"),
         (("--refine.distill.schedule.passes", "2"), "in_stages"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 from faithfusion.evaluate.ablation.config import (
     NO_REFINEMENT,
     AblationConfig,
-    LoopConfig,
     Row,
     first_difference,
     settings_of,
@@ -24,7 +22,7 @@ from faithfusion.evaluate.ablation.config import (
 from faithfusion.evaluate.ablation.files import claim, require_same_settings
 from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
 from faithfusion.evaluate.ablation.run import write_table
-from faithfusion.evaluate.ablation.table import baselines_of
+from faithfusion.evaluate.ablation.table import baselines_of, labels_of
 from faithfusion.utils.errors import InputError
 
 BOTH = {"both": ({"kind": "wan"}, {"kind": "fixer"})}
@@ -74,7 +72,7 @@ def test_rows_are_compared_with_no_refinement_and_the_other_weights_of_the_same_
     assert found == ["none", "uniform/both", "published/both"]
     assert [row.key for row in baselines_of(Row("uniform", "video"), rows)] == ["none", "published/video"]
     other = Row("likelihood", "both", "600 steps")
-    assert other.key == "likelihood/both/600 steps" and other.labels == ("our EIG; 600 steps", "both")
+    assert other.key == "likelihood/both/600 steps" and labels_of(other) == ("our EIG; 600 steps", "both")
     assert [row.key for row in baselines_of(other, (*rows, other))] == ["none", "likelihood/both"]
     assert [row.key for row in baselines_of(other, (NO_REFINEMENT, other))] == ["none"]
 
@@ -169,11 +167,8 @@ def test_table_of_made_up_streets(tmp_path: Path) -> None:
         write_table(config, "")
 
 
-def test_a_loop_may_ask_for_the_published_gain_and_a_blind_fixer_keeps_no_pixel_for_being_known() -> None:
-    plain = AblationConfig(weights=("likelihood",))
-    assert not plain.needs_published
-    loop = LoopConfig(weight="published")
-    assert dataclasses.replace(plain, loops={"published": loop}).needs_published
+def test_a_blind_fixer_keeps_no_pixel_for_being_known() -> None:
+    plain = AblationConfig()
     assert plain.editor_of("both") == plain.editor_of("fixer") == plain.refine.editor
     assert plain.editor_of(without_eig("fixer").editors).composite.faithful_max_sq_error == 0.0
 

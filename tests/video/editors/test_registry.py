@@ -110,7 +110,7 @@ def test_an_editor_from_the_users_own_file(tmp_path: Path, monkeypatch: pytest.M
         ({"kind": "nowhere.py:Editor"}, "no such file"),
         ({"kind": "no_such_package.module:Editor"}, "ModuleNotFoundError"),
         ({"kind": "{folder}/broken.py:Editor"}, r"broken.py:Editor cannot be imported \(NameError"),
-        ({"kind": "{folder}/mine.py:Absent"}, "no such class"),
+        ({"kind": "{folder}/mine.py:Absent"}, "no such name"),
         ({"kind": "{folder}/mine.py:not_a_class"}, "no editor"),
         ({"kind": "{folder}/mine.py:dataclass"}, "no editor"),
         ({"kind": "{folder}/mine.py:Brighter", "by": "much"}, "mine.py:Brighter: by: much; expected a number"),

@@ -6,14 +6,17 @@ import pytest
 import torch
 from tiny_clip import write_tiny_clip
 from tiny_generator import tiny_window
+from torch import Tensor
 
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.distill.pixel_weight import edit_weight, recorded_sq_error
+from faithfusion.distill.weights.context import SceneContext, WeightContext, recorded_sq_error
+from faithfusion.distill.weights.registry import weight_of
 from faithfusion.eig.published import bin_weight
 from faithfusion.fit.supervised_view import ViewLoader
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.initialise import initialise_scene
 from faithfusion.scene.scene_config import InitialiseConfig
+from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditedClip
 
@@ -23,28 +26,34 @@ def edited_of(window) -> EditedClip:
     return EditedClip(window.render, window.render, gain, gain)
 
 
+def weighted(name: str, window: Window, edited: EditedClip, **known: object) -> Tensor:
+    """A weight that is told what it would have to compute of a scene and a drive."""
+    of_scene, context = object.__new__(SceneContext), object.__new__(WeightContext)
+    vars(of_scene).update(known)
+    vars(context).update(known, of_scene=of_scene)
+    return weight_of(name).of(window, edited, context)
+
+
 def test_kalman_is_the_editors_gain_and_uniform_is_one() -> None:
     window = tiny_window()
     edited = edited_of(window)
-    assert torch.equal(edit_weight("kalman", window, edited), edited.gain)
-    assert torch.equal(edit_weight("uniform", window, edited), torch.ones_like(edited.gain))
+    assert torch.equal(weighted("kalman", window, edited), edited.gain)
+    assert torch.equal(weighted("uniform", window, edited), torch.ones_like(edited.gain))
 
 
 def test_likelihood_is_what_the_edit_adds_times_the_ratio_of_scales() -> None:
     window = tiny_window()
     gain, error = torch.rand(2, *window.render.shape[:3])
     edited = EditedClip(window.render, window.render, gain, 0.01 * error)
-    weight = edit_weight("likelihood", window, edited, recorded_sq_error=0.004)
+    weight = weighted("likelihood", window, edited, recorded_sq_error=0.004)
     t, y, x = 3, 5, 11
     assert float(weight[t, y, x]) == pytest.approx(
         float(gain[t, y, x]) * min(1.0, (0.4 / float(error[t, y, x])) ** 0.5)
     )
-    level = edit_weight("level", window, edited, recorded_sq_error=0.004)
+    level = weighted("level", window, edited, recorded_sq_error=0.004)
     torch.testing.assert_close(level, weight.mean().expand_as(weight))
     exact = EditedClip(window.render, window.render, gain, 0.0 * error)
-    torch.testing.assert_close(edit_weight("likelihood", window, exact, recorded_sq_error=0.004), gain)
-    with pytest.raises(InputError, match="recorded images"):
-        edit_weight("likelihood", window, edited)
+    torch.testing.assert_close(weighted("likelihood", window, exact, recorded_sq_error=0.004), gain)
 
 
 def test_error_of_the_recorded_images_by_hand(tmp_path: Path) -> None:
@@ -64,7 +73,7 @@ def test_error_of_the_recorded_images_by_hand(tmp_path: Path) -> None:
 
 def test_plain_eig_is_normalised_by_the_clip() -> None:
     window = tiny_window()
-    weight = edit_weight("eig", window, edited_of(window))
+    weight = weighted("eig", window, edited_of(window))
     full = window.eig.eig_nats.flatten().quantile(0.99)
     torch.testing.assert_close(weight, (window.eig.eig_nats / full).clamp(max=1.0))
     assert weight.max() == 1.0 and weight.min() < 0.01
@@ -75,6 +84,4 @@ def test_bins_are_those_of_the_released_code() -> None:
     torch.testing.assert_close(bin_weight(gain), torch.tensor([0.1, 0.1, 0.3, 0.3, 0.7, 0.7, 1.0, 1.0]))
     window = tiny_window()
     maps = torch.rand(window.render.shape[:3])
-    assert torch.equal(edit_weight("published", window, edited_of(window), published=maps), bin_weight(maps))
-    with pytest.raises(InputError, match="published gain"):
-        edit_weight("published", window, edited_of(window))
+    assert torch.equal(weighted("published", window, edited_of(window), published_gain=maps), bin_weight(maps))
