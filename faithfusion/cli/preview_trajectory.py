@@ -20,11 +20,11 @@ class PreviewConfig:
     """What to draw.
 
     Attributes:
-        scene: folder of a drive in DriveStudio's layout.
-        trajectory: where to drive instead: entries that add up (docs/trajectories.md).
-        camera: camera whose headings are drawn; empty takes the first.
-        out: picture to write: .png, .svg or .pdf.
-        num_frames: time stamps to use from the start; 0 takes all.
+        scene: The folder of the drive.
+        trajectory: Where to drive instead, as entries that add up (docs/trajectories.md).
+        camera: The camera whose headings are drawn. Without it the first one is taken.
+        out: The picture to write: .png, .svg or .pdf.
+        num_frames: So many time stamps are used from the start; 0 takes all.
     """
 
     scene: str = ""

@@ -24,18 +24,19 @@ class RenderEigConfig:
     """What to render.
 
     Attributes:
-        scene_checkpoint: scene.safetensors of a reconstruction.
-        clip: the drive the scene was fitted to, in DriveStudio's layout.
-        out: folder for eig.safetensors and eig.mp4, or rank.json.
-        camera: camera name; empty = the first, and all as candidates of `rank`.
-        shift_m: metres to the left (negative: right) of the whole drive; 0 is the recorded path.
-        trajectory: where to drive instead of `shift_m`: entries that add up (docs/trajectories.md).
-        split: what the fit did not see, for a scene that does not say so itself.
-        max_nats: top of the colour scale.
-        rank: how many of the most informative poses to list; 0 = render the volume.
-        rank_shifts_m: candidates: metres to the left of the recorded poses.
-        rank_every: candidates: every how many time stamps, from the first on.
-        eig: noise, prior and memory.
+        scene_checkpoint: The scene.safetensors of a reconstruction.
+        clip: The drive that the scene was fitted to.
+        out: The folder for eig.safetensors and eig.mp4, or for rank.json.
+        camera: The name of the camera. Without it the first one is taken, and all are candidates of `rank`.
+        shift_m: The whole drive is shifted by so many metres to the left (negative: to the right); 0 is the recorded
+            path.
+        trajectory: Where to drive instead of `shift_m`, as entries that add up (docs/trajectories.md).
+        split: What the fit did not see, for a scene that does not say so itself.
+        max_nats: The top of the colour scale. Without it the scale is that of all EIG pictures, 8 nats.
+        rank: So many of the most informative poses are listed; 0 renders the volume.
+        rank_shifts_m: Candidates lie at these distances from the recorded poses, in metres to the left.
+        rank_every: One of so many time stamps gives candidates, from the first on.
+        eig: Noise, prior and memory of EIG.
     """
 
     scene_checkpoint: str = ""

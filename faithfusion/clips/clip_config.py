@@ -20,9 +20,10 @@ class ColorFormat:
     Attributes:
         pixels: "rgb" with `crf` 0 gives every byte back. "yuv444" keeps all pixels' colours but rounds them to
             8-bit YCbCr: 52 dB at best, in about 60 % of the space (docs/pairs.md has figures).
-        crf: x264's constant rate factor: 0 is lossless (after the rounding of "yuv444"), larger is smaller and worse.
-        keyframe_every: frames from one key frame to the next; reading starts at the last one before the frame asked
-            for.
+        crf: The constant rate factor of x264: 0 is lossless (after the rounding of "yuv444"), larger is smaller and
+            worse.
+        keyframe_every: There are so many frames from one key frame to the next; reading starts at the last one before
+            the frame that is asked for.
     """
 
     pixels: Literal["rgb", "yuv444"] = "rgb"

@@ -12,9 +12,10 @@ class SplitConfig:
     """What the fit does not see.
 
     Attributes:
-        held_out_every: every how many time stamps one is kept back of all cameras, for evaluation; 0 keeps none back.
-        stretch_frames: consecutive time stamps withheld from each camera in turn, to calibrate EIG where the scene is
-            extrapolated; at most a sixth of the clip; 0 withholds none. `refine_sequence` fits them after that.
+        held_out_every: One of so many time stamps is kept back of all cameras, for evaluation; 0 keeps none back.
+        stretch_frames: So many consecutive time stamps are withheld from each camera in turn, to calibrate EIG where
+            the scene is extrapolated. It is at most a sixth of the clip; 0 withholds none. `refine_sequence` fits them
+            after that.
     """
 
     held_out_every: int = 8

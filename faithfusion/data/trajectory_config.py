@@ -16,14 +16,15 @@ class TrajectoryEntry:
     """One change of the recorded drive. The entries of a trajectory add up, in any order (docs/trajectories.md).
 
     Attributes:
-        shift_m: metres to the left of the ego (negative: right).
-        raise_m: metres up.
-        yaw_deg: degrees to the left, about the ego's own z axis through the ego's origin: the whole rig turns.
-        over_m: stretch of the recorded drive, metres driven from its start, over which the entry grows smoothly from
-            nothing to the whole; none: the whole drive.
-        poses: file of ego poses that replace the recorded ones, one per time stamp.
-        poses_world: what the file's poses lead to: "drive" is the world of the drive's own ego_pose files, "start" the
-            first recorded ego pose (x forward, y left, z up).
+        shift_m: The ego drives so many metres to the left (negative: to the right).
+        raise_m: The ego drives so many metres higher.
+        yaw_deg: The whole rig is turned by so many degrees to the left, about the ego's own z axis through the ego's
+            origin.
+        over_m: The stretch of the recorded drive, in metres driven from its start, over which the entry grows smoothly
+            from nothing to the whole. Without it the entry holds for the whole drive.
+        poses: A file of ego poses that replace the recorded ones, one per time stamp.
+        poses_world: The world that the poses of the file lead to: "drive" is that of the drive's own ego_pose files,
+            "start" is the first recorded ego pose (x forward, y left, z up).
     """
 
     shift_m: float = 0.0

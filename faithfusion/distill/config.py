@@ -16,11 +16,12 @@ class ScheduleConfig:
     """The progressive expansion: shift a little, refine, distil, shift further (paper, section 1a "Loop").
 
     Attributes:
-        target_shift_m: lateral shift of the wanted trajectory in metres, left is positive; a `trajectory` goes first.
-        step_m: how much further each stage leads away from the recorded path at most, metres.
-        passes: how often the wanted trajectory itself is rendered, regenerated and distilled.
-        steps_per_stage: optimiser steps of the distillation after each stage.
-        original_share: share of those steps that fit recorded views instead of regenerated ones.
+        target_shift_m: The new path lies so many metres to the left of the recorded one (negative: to the right),
+            unless there is a `trajectory`.
+        step_m: Each stage leads away from the recorded path by at most so many metres more.
+        passes: The wanted path itself is rendered, regenerated and distilled so often.
+        steps_per_stage: The number of descent steps of the distillation after each stage.
+        original_share: The share of those steps that fit recorded views instead of regenerated ones.
     """
 
     target_shift_m: float = 3.0
@@ -53,16 +54,18 @@ class DistillConfig:
     """How a regenerated clip is pulled back into the Gaussians.
 
     Attributes:
-        schedule: shifts, steps per stage, share of recorded views.
-        target: what the shifted views are fitted to: the editor's frames or their soft composite with the render.
-        weight: per-pixel weight of the photometric loss (`distill.weights`): "likelihood", what the edit adds, over
-            the scale of its error, that of a recorded image being 1; to compare with: "level", "kalman", "uniform",
-            "eig", "published"; or the import path of your own function, as path/to/my_file.py:my_weight.
-        moving_objects: "keep" leaves their pixels out of the distillation: the fit has seen them from many sides, a
-            generator that blurs them would pull their Gaussians apart; "distil" treats them as everything else.
-        novel_depth: what holds the depth of the new views, with the weight `optimise.depth_weight`: nothing, the LiDAR
-            scan of the time stamp, or the render before the distillation.
-        optimise: learning rates and losses of the distillation; a rate of 0 freezes what it is of.
+        schedule: The stages of the loop and the steps in each.
+        target: What the shifted views are fitted to: the frames of the editor, or their soft composite with the render.
+        weight: The weight of a pixel in the photometric loss (`distill.weights`). "likelihood" takes what the edit
+            adds, over the scale of its error, that of a recorded image being 1. The others are there to compare with:
+            "level", "kalman", "uniform", "eig" and "published". The import path of your own function, as
+            path/to/my_file.py:my_weight, is taken, too.
+        moving_objects: "keep" leaves the pixels of moving objects out of the distillation: the fit has seen them from
+            many sides, and a generator that blurs them would pull their Gaussians apart. "distil" treats them as
+            everything else.
+        novel_depth: What holds the depth of the new views: nothing, the LiDAR scan of the time stamp, or the render
+            before the distillation.
+        optimise: Learning rates and losses of the distillation; a rate of 0 freezes what it belongs to.
         densify: density control during the distillation, counted in steps of one stage.
     """
 

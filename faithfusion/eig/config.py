@@ -13,15 +13,16 @@ class EigConfig:
     """Noise, prior and memory of the expected information gain.
 
     Attributes:
-        noise_std: standard deviation sigma of the sensor in one colour channel, colours in [0, 1]. What a recorded
-            image departs from the render comes on top, measured at every pixel.
-        pixels_per_observation: residuals of neighbouring pixels and frames go together; so many pixels tell as much
-            as one independent observation. Chosen on procedural streets (`tools/calibrate_eig.py`).
-        posterior: "block" keeps the upper triangle of D x D per Gaussian, "diag" its diagonal. For colours of degree
-            0, 1, 2, 3 a block has 364, 1012, 2812, 6844 B and a diagonal 52, 88, 148, 232 B.
-        prior_color: prior std of a colour channel, of the Gaussians' diffuse part and of the sky.
-        max_entries: tile-list entries pass 1 holds at once (144 B each).
-        chunk_size: Gaussians with view-dependent colours worked on at once (about 100 kB each at degree 3).
+        noise_std: The standard deviation sigma of the sensor in one colour channel, colours in [0, 1]. What a recorded
+            image departs from the render comes on top and is measured at every pixel.
+        pixels_per_observation: So many pixels tell as much as one independent observation, because residuals of
+            neighbouring pixels and frames go together. The number was chosen on procedural streets
+            (`tools/calibrate_eig.py`).
+        posterior: "block" keeps the upper triangle of D x D per Gaussian, "diag" its diagonal. For colours of degree 0,
+            1, 2, 3 a block has 364, 1012, 2812, 6844 B and a diagonal has 52, 88, 148, 232 B.
+        prior_color: The prior standard deviation of a colour channel, of the Gaussians' diffuse part and of the sky.
+        max_entries: The first pass holds at most so many entries of the tile lists at once (144 B each).
+        chunk_size: So many Gaussians with view-dependent colours are worked on at once (about 100 kB each at degree 3).
     """
 
     noise_std: float = 0.02

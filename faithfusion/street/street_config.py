@@ -20,24 +20,25 @@ class StreetConfig:
     """A street and its recording; everything follows from `seed`.
 
     Attributes:
-        seed: Seed of the street, the traffic, the light and the sensor noise.
-        num_frames: Time stamps at `frame_rate_hz`.
-        width: Image width in pixels.
-        height: Image height in pixels.
-        samples_per_pixel: Stratified rays per pixel.
-        camera_names: Cameras of the rig: "0" front, "1" front left, "2" front right.
-        shifts_m: Lateral shifts (left is positive) at which true views are written beside the one at 0 m.
-        truth_cameras: Cameras for which truth is written.
-        num_side_shifts: Of `shifts_m`, how many of the first ones the truth cameras after the first one get; 0: all.
-        num_moving_cars: Moving cars asked for; fewer if the lanes have no room.
-        num_pedestrians: Walking people asked for; fewer if there is no room.
-        num_cyclists: Cyclists asked for; fewer if there is no room.
-        speed_m_s: Mean speed of the ego vehicle.
-        frame_rate_hz: Time stamps per second.
-        lidar_beams: Rows of the scanner.
-        lidar_columns: Directions per turn of the scanner.
-        lidar_noise_m: Standard deviation of the measured range.
-        num_workers: Processes that render frames side by side; the files do not depend on it.
+        seed: Everything is drawn from this seed: the street, the traffic, the light and the noise of the sensors.
+        num_frames: The street is recorded at so many time stamps.
+        width: The width of an image in pixels.
+        height: The height of an image in pixels.
+        samples_per_pixel: The number of stratified rays that are traced for a pixel.
+        camera_names: The cameras of the rig: "0" looks ahead, "1" ahead to the left, "2" ahead to the right.
+        shifts_m: True views are written at these distances from the recorded path, in metres (left is positive), beside
+            those at 0 m.
+        truth_cameras: True views are written for these cameras.
+        num_side_shifts: Truth cameras after the first one get only so many of the first `shifts_m`; 0 gives them all.
+        num_moving_cars: The number of moving cars that are asked for; there are fewer if the lanes have no room.
+        num_pedestrians: The number of walking people that are asked for; there are fewer if there is no room.
+        num_cyclists: The number of cyclists that are asked for; there are fewer if there is no room.
+        speed_m_s: The mean speed of the recording vehicle in metres per second.
+        frame_rate_hz: The number of time stamps per second.
+        lidar_beams: The number of rows of the laser scanner.
+        lidar_columns: The number of directions that the scanner looks in per turn.
+        lidar_noise_m: The standard deviation of a measured range in metres.
+        num_workers: So many processes render frames side by side; the files do not depend on it.
     """
 
     seed: int = 0

@@ -28,36 +28,39 @@ class TrainConfig:
     """Everything a run depends on; `run` may move, `log`, `validation` and `checkpoint` may change on resuming.
 
     Attributes:
-        run: Folder of the run: checkpoints, logs, exported weights.
-        method: "codec" trains the video codec, "flow" the generator on a trained codec's latents,
-            "distribution_matching" distils a generator trained so into one of few sampler steps; "fixer" trains the
-            single-image fixer, another model (`fixer.model`), to which `generator`, `codec_from` and
-            `vae_tile_pixels` mean nothing.
-        init_from: Weights file to start from (`weights.generator_file`), prompt embedding included; empty for random
-            weights on top of public ones (`generator.pretrained`), if given. The teacher, with distribution_matching.
-        codec_from: Weights file whose codec is taken; empty for the codec of `init_from` or the public one.
-        num_steps: Optimiser steps of the whole run.
-        max_minutes: If positive, the learning rate decays by time too and training ends after so many minutes in all;
-            such a run is not exactly repeatable.
-        seed: Seed of every random draw.
-        precision: Precision of the trained weights: auto = bf16 with an fp32 master copy on CUDA, fp32 on CPU.
-        frozen_precision: Precision of the backbone, or the fixer's U-Net, where it is not trained: auto = bf16 on CUDA,
-            fp32 on CPU. Norms, modulation and time embedding stay in fp32, and so do codec and the fixer's VAE.
-        gradient_checkpointing: Recompute the activations of each transformer block in the backward pass: a third more
-            time, a fraction of the memory.
-        vae_tile_pixels: Side of the tiles in which the codec encodes and decodes; 0 for whole frames.
-        deepspeed: DeepSpeed configuration file; see ds_configs/README.md.
-        generator: Architecture (a weights file given by `init_from` must have the same).
-        data: Shards and micro-batches.
-        optimizer: AdamW and learning rate.
-        flow: Settings of the method "flow"; `flow.trainable` and `flow.phi` also of "distribution_matching".
-        distribution_matching: Settings of that method.
-        codec: Settings of the method "codec".
-        fixer: Settings of the method "fixer", and its model.
-        ema: Moving average of the weights.
+        run: The folder of the run, which gets checkpoints, logs and exported weights.
+        method: What is trained: "codec" trains the video codec, "flow" the generator on the latents of a trained codec,
+            and "distribution_matching" distils such a generator into one of few sampler steps. "fixer" trains the
+            single-image fixer, another model (`fixer.model`), to which `generator`, `codec_from` and `vae_tile_pixels`
+            mean nothing.
+        init_from: A weights file to start from (`weights.generator_file`), prompt embedding included; it is the teacher
+            with distribution_matching. Without it training starts from random weights on top of public ones
+            (`generator.pretrained`), if there are some.
+        codec_from: A weights file whose codec is taken. Without it the codec is that of `init_from`, or the public one.
+        num_steps: The number of optimiser steps of the whole run.
+        max_minutes: If it is positive, the learning rate decays by time too and training ends after so many minutes in
+            all; such a run is not exactly repeatable.
+        seed: The seed of every random draw.
+        precision: The precision of the trained weights: "auto" is bf16 with an fp32 master copy on CUDA, and fp32 on a
+            CPU.
+        frozen_precision: The precision of the backbone, or of the fixer's U-Net, where it is not trained: "auto" is
+            bf16 on CUDA and fp32 on a CPU. Norms, modulation and time embedding stay in fp32, and so do the codec and
+            the fixer's VAE.
+        gradient_checkpointing: Recomputes the activations of each transformer block in the backward pass, which takes a
+            third more time and a fraction of the memory.
+        vae_tile_pixels: The side of the tiles in which the codec encodes and decodes; 0 takes whole frames.
+        deepspeed: The DeepSpeed configuration file; see ds_configs/README.md.
+        generator: The architecture (a weights file given by `init_from` must have the same).
+        data: The shards and micro-batches.
+        optimizer: AdamW and its learning rate.
+        flow: The method "flow"; `flow.trainable` and `flow.phi` also count for "distribution_matching".
+        distribution_matching: The method "distribution_matching".
+        codec: The method "codec".
+        fixer: The method "fixer", and its model.
+        ema: The moving average of the weights.
         log: What is written while training.
-        validation: Samples of held-out windows.
-        checkpoint: How often state is saved.
+        validation: The samples of held-out windows.
+        checkpoint: How often the state is saved.
     """
 
     run: str = "runs/train_video"

@@ -17,9 +17,9 @@ class PhiConfig:
     """Shares of the families; the rest of the windows keep their own phi.
 
     Attributes:
-        ones: Share of windows with phi = 1 everywhere.
-        smooth: Share with a random smooth field where that is above the window's own.
-        history: Share whose first one or two latent frames are exact history: true content, phi = 0.
+        ones: The share of windows with phi = 1 everywhere.
+        smooth: The share of windows with a random smooth field where that is above the window's own.
+        history: The share of windows whose first one or two latent frames are exact history: true content, phi = 0.
     """
 
     ones: float = 0.10
@@ -40,13 +40,13 @@ class FlowConfig:
     """The flow-matching method.
 
     Attributes:
-        trainable: "branch": backbone frozen and outside the engine (pretrained Wan), but for its low-rank updates
-            (`generator.lora`); "all": backbone, branch and prompt embedding together (wan-tiny, which has no
-            pretrained backbone).
-        held_weight: Loss weight of tokens that are still held at the render, relative to released ones; the sampler
+        trainable: With "branch" the backbone is frozen and outside the engine (pretrained Wan), but for its low-rank
+            updates (`generator.lora`); with "all" backbone, branch and prompt embedding are trained together (wan-tiny,
+            which has no pretrained backbone).
+        held_weight: The loss weight of tokens that are still held at the render, relative to released ones. The sampler
             does not use what the network says about them (path hold; under the others they are told nothing).
         phi_weight: The loss weight of a token rises as 1 + phi_weight * phi.
-        phi: Families of noise-level fields.
+        phi: The families of noise-level fields.
     """
 
     trainable: Trainable = "branch"
@@ -65,12 +65,12 @@ class DistributionMatchingConfig:
     """The distribution-matching method.
 
     Attributes:
-        steps: Sampler steps of the student; stored with the weights.
-        critic_updates: Updates of the critic before each one of the student.
-        critic_learning_rate: Peak learning rate of the critic; warm-up and decay are those of `optimizer`.
-        simulate: Train on the states that the student itself reaches, as it will be used; else on states of true
+        steps: The number of sampler steps of the student, which is stored with the weights.
+        critic_updates: The critic is updated so often before each update of the student.
+        critic_learning_rate: The critic's peak learning rate; warm-up and decay are those of `optimizer`.
+        simulate: Trains on the states that the student itself reaches, as it will be used; else on states of true
             clips, which costs fewer passes.
-        regression_weight: Weight of the squared distance to the true clip.
+        regression_weight: The weight of the squared distance to the true clip.
     """
 
     steps: int = 4
@@ -92,14 +92,15 @@ class CodecMethodConfig:
     """The codec's training.
 
     Attributes:
-        crop_frames: Frames of a crop, 4k + 1.
-        crop_height: Pixels, a multiple of 8; larger than the clip means the whole clip.
-        crop_width: Pixels, a multiple of 8.
-        gradient_weight: Weight of the L1 distance of image gradients at scales 1, 1/2 and 1/4, beside plain L1.
-        latent_penalty: Weight of the mean square of raw latents, which keeps their scale finite.
-        latent_noise: Standard deviation of noise added to raw latents, which keeps the decoder smooth where a
-            generator will not be exact.
-        statistics_clips: Training clips over which the latent mean and deviation are measured.
+        crop_frames: The number of frames of a crop, 4k + 1.
+        crop_height: The height of a crop in pixels, a multiple of 8; if it is larger than the clip, the whole clip is
+            taken.
+        crop_width: The width of a crop in pixels, a multiple of 8.
+        gradient_weight: The weight of the L1 distance of image gradients at scales 1, 1/2 and 1/4, beside plain L1.
+        latent_penalty: The weight of the mean square of raw latents, which keeps their scale finite.
+        latent_noise: The standard deviation of noise that is added to raw latents, which keeps the decoder smooth where
+            a generator will not be exact.
+        statistics_clips: The mean and deviation of the latents are measured over so many training clips.
     """
 
     crop_frames: int = 5
@@ -123,21 +124,24 @@ class FixerMethodConfig:
     """The method "fixer".
 
     Attributes:
-        model: Architecture (a weights file given by `init_from` must have the same).
-        after: Weights of the video model after which the fixer will work ("wan-tiny", or a file): it learns from that
-            model's clips of the training windows as often as from their renders. Empty: from renders only.
-        crop_height: Rows of a crop, pixels; larger than the image means the whole image.
-        crop_width: Columns of a crop, pixels; larger than the image means the whole image.
-        render_mix: Share of samples whose render is moved towards the truth, as if the video model had repaired it.
-        render_mix_max: Largest part of the way, drawn uniformly from 0; the expected error falls with it.
-        recolor: Share of samples in which render, views and truth change colours alike: channels exchanged, darkened,
-            half of them inverted. Streets are few, and what is to be repaired does not depend on their colours.
-        recolor_darkest: Smallest factor that darkens, drawn uniformly up to 1.
+        model: The architecture (a weights file given by `init_from` must have the same).
+        after: The weights of the video model after which the fixer will work ("wan-tiny", or a file): it learns from
+            that model's clips of the training windows as often as from their renders. Without it the fixer learns from
+            renders only.
+        crop_height: The height of a crop in pixels; if it is larger than the image, the whole image is taken.
+        crop_width: The width of a crop in pixels.
+        render_mix: The share of samples whose render is moved towards the truth, as if the video model had repaired it.
+        render_mix_max: The largest part of that way, which is drawn uniformly from 0; the expected error falls with it.
+        recolor: The share of samples in which render, views and truth change colours alike: channels are exchanged,
+            darkened, half of them inverted. Streets are few, and what is to be repaired does not depend on their
+            colours.
+        recolor_darkest: The smallest factor that darkens, which is drawn uniformly up to 1.
         phi_weight: The weight of a pixel in all terms rises as 1 + phi_weight * phi.
         charbonnier: Errors of colours (in [0, 1]) below this count squared, above it about linearly.
-        ssim_weight: Weight of 1 - SSIM beside the colours' distance.
-        gradient_weight: Weight of the L1 distance of horizontal and vertical differences, which keeps edges sharp.
-        feature_weight: Weight of the distance of MobileNetV2 features (`utils.mobilenet`; needs the extra `metrics`).
+        ssim_weight: The weight of 1 - SSIM beside the distance of colours.
+        gradient_weight: The weight of the L1 distance of horizontal and vertical differences, which keeps edges sharp.
+        feature_weight: The weight of the distance of MobileNetV2 features (`utils.mobilenet`; needs the extra
+            `metrics`).
     """
 
     model: FixerConfig = field(default_factory=FixerConfig)

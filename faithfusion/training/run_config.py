@@ -13,17 +13,18 @@ class DataConfig:
     """What is trained on.
 
     Attributes:
-        train: Folder of shards to train on (`tools/make_pairs.py`).
-        validation: Folder of shards for validation; empty to hold out shards of `train`.
-        held_out_shards: How many of the last shards of `train` (by name) are kept for validation if `validation` is
-            empty. A shard is one drive and kind of pairs, those of one drive follow each other by name: hold out as
+        train: The folder of shards to train on (`tools/make_pairs.py`).
+        validation: The folder of shards for validation. Without it shards of `train` are held out.
+        held_out_shards: So many of the last shards of `train` (by name) are kept for validation if `validation` is
+            empty. A shard is one drive and kind of pairs, and those of one drive follow each other by name: hold out as
             many as the last drive has, and nothing of it is trained on.
-        cache: Folder for latents, reused between runs; empty for `cache` in the run's folder.
-        horizontal_flip: Mirror every second sample at random.
-        micro_batch: Windows (or crops) per process and forward pass.
-        crop_tokens: Height and width in tokens of 16 pixels of the crops that the generator is trained on; 0 = whole.
-        whole_share: Share of micro-batches of whole windows if `crop_tokens` cuts, so that attention also learns the
-            distances between tokens that only occur there.
+        cache: The folder for latents, which are reused between runs. Without it `cache` in the run's folder is taken.
+        horizontal_flip: Mirrors every second sample at random.
+        micro_batch: The number of windows (or crops) per process and forward pass.
+        crop_tokens: The height and width, in tokens of 16 pixels, of the crops that the generator is trained on; 0
+            takes the whole.
+        whole_share: The share of micro-batches of whole windows if `crop_tokens` cuts, so that attention also learns
+            the distances between tokens that only occur there.
     """
 
     train: str = "data/pairs/train"
@@ -46,16 +47,16 @@ class OptimizerConfig:
     """AdamW with warm-up and decay.
 
     Attributes:
-        learning_rate: Peak learning rate.
-        schedule: Decay after the warm-up.
-        warmup_steps: Steps of linear warm-up.
-        final_fraction: Last learning rate divided by the peak (cosine only).
-        beta1: Decay of the first moment.
-        beta2: Decay of the second moment.
-        epsilon: Term added to the root of the second moment.
-        weight_decay: Decoupled decay of matrices and kernels; biases, norms and other vectors have none.
-        gradient_clipping: Largest global L2 norm of the gradient.
-        accumulation_steps: Micro-batches per optimiser step.
+        learning_rate: The peak learning rate.
+        schedule: How the learning rate decays after the warm-up.
+        warmup_steps: The learning rate rises linearly over so many steps.
+        final_fraction: The last learning rate divided by the peak (cosine only).
+        beta1: The decay of the first moment.
+        beta2: The decay of the second moment.
+        epsilon: The term that is added to the root of the second moment.
+        weight_decay: The decoupled decay of matrices and kernels; biases, norms and other vectors have none.
+        gradient_clipping: The largest global L2 norm of the gradient.
+        accumulation_steps: The number of micro-batches per optimiser step.
     """
 
     learning_rate: float = 5e-4
@@ -80,11 +81,11 @@ class EmaConfig:
     """Moving average of the weights.
 
     Attributes:
-        decay: Weight of the old average per step; 0 keeps a plain copy of the weights.
-        warmup: Use min(decay, (1 + n) / (10 + n)) at step n, so that early averages forget the initial weights.
-        every_steps: Steps between updates; the decay is taken to this power.
-        on_cpu: Keep the average in host memory; saves 4 bytes per trained weight on the first card, costs a copy per
-            update.
+        decay: The weight of the old average per step; 0 keeps a plain copy of the weights.
+        warmup: Uses min(decay, (1 + n) / (10 + n)) at step n, so that early averages forget the initial weights.
+        every_steps: The average is updated every so many steps; the decay is taken to this power.
+        on_cpu: Keeps the average in host memory, which saves 4 bytes per trained weight on the first card and costs a
+            copy per update.
     """
 
     decay: float = 0.999
@@ -104,8 +105,9 @@ class LogConfig:
     """What is written while training.
 
     Attributes:
-        every_steps: Steps between lines on stderr and points in TensorBoard; `log.jsonl` has every step.
-        tensorboard: Write TensorBoard events.
+        every_steps: A line on stderr and a point in TensorBoard are written every so many steps; `log.jsonl` has every
+            step.
+        tensorboard: Writes TensorBoard events.
     """
 
     every_steps: int = 20
@@ -117,12 +119,12 @@ class ValidationConfig:
     """Samples of held-out windows while training.
 
     Attributes:
-        every_steps: Steps between validations; 0 for one at the end only.
-        num_windows: Windows, evenly spaced over the held-out ones.
-        profile_windows: Windows on which the exported error profile is measured.
-        sampler_steps: Steps of the sampler; a distilled generator has those it was distilled for.
+        every_steps: Validation takes place every so many steps; 0 validates at the end only.
+        num_windows: The number of windows, spread evenly over the held-out ones.
+        profile_windows: The exported error profile is measured on so many windows.
+        sampler_steps: The number of steps of the sampler; a distilled generator has those it was distilled for.
         high_error_quantile: Pixels above this quantile of the window's expected error make up `high`.
-        videos: Write render | result | truth as mp4.
+        videos: Writes render | result | truth as mp4.
     """
 
     every_steps: int = 1000
@@ -142,8 +144,8 @@ class CheckpointConfig:
     """How often state is saved.
 
     Attributes:
-        every_steps: Steps between checkpoints; one is always written after the last step.
-        keep_last: Checkpoints kept.
+        every_steps: A checkpoint is written every so many steps, and always after the last one.
+        keep_last: So many of the newest checkpoints are kept.
     """
 
     every_steps: int = 500

@@ -13,7 +13,7 @@ class FramingConfig:
     """How pictures get sides that are multiples of 16. They are never stretched.
 
     Attributes:
-        downscale: blocks of so many pixels a side become one pixel, for drives recorded larger than the generator
+        downscale: Blocks of so many pixels a side become one pixel, for drives recorded larger than the generator
             works.
         sides: "crop" cuts up to 15 pixels, evenly from both sides; "pad" renders up to 15 pixels more, to the right
             and below, where nothing was recorded and nothing is learnt.

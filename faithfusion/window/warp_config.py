@@ -12,8 +12,8 @@ class WarpConfig:
     """Which recorded views are brought into a new one.
 
     Attributes:
-        num_views: best views kept per pixel; 0: none.
-        num_candidates: nearest recorded frames that are looked at for every new one.
+        num_views: So many of the best recorded views are kept per pixel; 0 keeps none.
+        num_candidates: So many of the nearest recorded frames are looked at for every new one.
         depth_tolerance: largest difference between the depth of a surface and what the recorded view sees there, as a
             share of the depth; beyond it something else is in front, or the surface is not there.
         above_ground_m: rendered surface up to so far above the ground, or below it, is taken to be the ground.

@@ -14,15 +14,15 @@ from faithfusion.video.plan.plan_options import PlanOptions
 
 @dataclass(frozen=True)
 class RasterConfig:
-    """Forward and backward of the rasteriser on a synthetic street.
+    """Measures forward and backward of the rasteriser on a synthetic street.
 
     Attributes:
-        num_gaussians: size of the scene.
-        width: pixels.
-        height: pixels.
-        repetitions: the median of so many is printed, after two warm-up runs.
-        device: cpu or cuda.
-        backend: auto, warp or gsplat (CUDA only).
+        num_gaussians: The number of Gaussians of the scene.
+        width: The width of the image in pixels.
+        height: The height of the image in pixels.
+        repetitions: The median of so many runs is printed, after two for warm-up.
+        device: Where it runs: cpu or cuda.
+        backend: The rasteriser: auto, warp or gsplat (CUDA only).
     """
 
     num_gaussians: int = 60_000
@@ -35,12 +35,12 @@ class RasterConfig:
 
 @dataclass(frozen=True)
 class EigCostConfig:
-    """Both passes of EIG on the synthetic street of `bench.py raster`, at sizes (Gaussians, width, height).
+    """Measures both passes of EIG on the street of `bench raster`, at several sizes (Gaussians, width, height).
 
     Attributes:
-        sizes: scenes and images.
-        repetitions: the median of so many is printed, after two warm-up runs.
-        device: cpu or cuda.
+        sizes: The sizes of scenes and images.
+        repetitions: The median of so many runs is printed, after two for warm-up.
+        device: Where it runs: cpu or cuda.
     """
 
     sizes: tuple[tuple[int, int, int], ...] = (
@@ -60,15 +60,15 @@ class EigCostConfig:
 
 @dataclass(frozen=True)
 class FitMemoryConfig:
-    """Peak memory and time per step of `fit_scene`, each fit in a process of its own.
+    """Measures the peak memory and the time per step of `fit_scene`, each fit in a process of its own.
 
     Attributes:
-        drive: A drive to fit; empty makes the procedural street of `street`.
-        street: The street, as long as the largest of `num_frames`.
-        num_frames: Lengths of the drive that are compared.
-        steps: Descent steps of every fit.
-        ceilings: Numbers of Gaussians, from the start on, that are compared at the first length.
-        fit: The fit.
+        drive: The drive to fit. Without it the procedural street of `street` is made.
+        street: The street, which is as long as the largest of `num_frames`.
+        num_frames: The lengths of the drive that are compared.
+        steps: The number of descent steps of every fit.
+        ceilings: The numbers of Gaussians, from the start on, that are compared at the first length.
+        fit: How the scenes are fitted.
     """
 
     drive: str = ""
@@ -87,16 +87,16 @@ class FitMemoryConfig:
 
 @dataclass(frozen=True)
 class CardConfig(PlanOptions):
-    """A generator's steps on a device, measured.
+    """Measures the steps of a generator on a device.
 
     With weights of random numbers, what tools/plan_memory.py predicts for the same options, offloading aside. Training,
     with `train` only, is the real step in one process (`gpus` and `zero` say nothing): DeepSpeed, the method, and the
     moving average as often as the run moves it. The weights are built in float32 on the device, 4 bytes each.
 
     Attributes:
-        device: auto, cuda or cpu. Peaks are those of CUDA's allocator, without context and fragmentation; the CPU has
-            none. Training is on CUDA if there is a device.
-        repeats: timed runs; the median counts.
+        device: Where it runs: auto, cuda or cpu. Peaks are those of CUDA's allocator, without context and
+            fragmentation; the CPU has none. Training is on CUDA if there is a device.
+        repeats: The median of so many timed runs counts.
     """
 
     device: str = "auto"
@@ -113,11 +113,11 @@ class ChainConfig:
     """Regenerates the clip of a run of `refine_sequence` on a procedural street in chained windows.
 
     Attributes:
-        run: Folder of the run; its clip as rendered is used.
-        shift_m: Shift of the run, metres to the left.
-        camera: Camera of the run.
-        weights: See `refine_sequence`.
-        out: Folder of the pictures.
+        run: The folder of the run, whose clip as rendered is used.
+        shift_m: The shift of the run in metres to the left.
+        camera: The camera of the run.
+        weights: The weights of the video model (docs/weights.md).
+        out: The folder of the pictures.
         editor: Windows and sampler.
     """
 
@@ -131,11 +131,11 @@ class ChainConfig:
 
 @dataclass(frozen=True)
 class ColorsConfig:
-    """Which pictures.
+    """Measures how well, how small and how fast colours are stored in mp4 files.
 
     Attributes:
-        images: pattern of the files of one clip, in order of their names.
-        keyframe_every: frames from one key frame to the next.
+        images: The pattern of the files of one clip, in the order of their names.
+        keyframe_every: There are so many frames from one key frame to the next.
     """
 
     images: str

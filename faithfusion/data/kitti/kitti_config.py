@@ -12,11 +12,12 @@ class KittiConfig:
     """Options of `prepare_kitti`.
 
     Attributes:
-        cameras: 0, 1 grey left and right, 2, 3 colour left and right. They are named "0", "1", ... in this order.
-        start: First frame.
-        frames: Frames from there on; null takes all.
-        scale: Size of the images against the recorded one, at most 1; at 1 the files are copied untouched.
-        masks: Dynamic masks from the tracklets of what moves.
+        cameras: The cameras that are taken: 0 and 1 are grey, left and right, 2 and 3 are in colour, left and right.
+            They are named "0", "1", ... in this order.
+        start: The first frame that is taken.
+        frames: The number of frames from there on; null takes all.
+        scale: The size of the images as a share of the recorded one, at most 1; at 1 the files are copied untouched.
+        masks: Writes masks of what moves, from the tracklets.
     """
 
     cameras: tuple[int, ...] = (2, 3)

@@ -14,10 +14,11 @@ class Py123dConfig:
     """Options of `prepare_py123d`.
 
     Attributes:
-        cameras: Names such as "pcam_f0"; null takes all pinhole cameras. They are named "0", "1", ... in this order.
-        start: First iteration.
-        frames: Iterations from there on; null takes all.
-        fov_deg: Horizontal field of view of the images made from cameras that are no pinholes.
+        cameras: The cameras that are taken, with names such as "pcam_f0"; null takes all pinhole cameras. They are
+            named "0", "1", ... in this order.
+        start: The first iteration that is taken.
+        frames: The number of iterations from there on; null takes all.
+        fov_deg: The horizontal field of view in degrees of the images that are made from cameras that are no pinholes.
     """
 
     cameras: tuple[str, ...] | None = None

@@ -14,15 +14,17 @@ class WaymoConfig:
     """Options of `prepare_waymo`.
 
     Attributes:
-        cameras: 0 front, 1 front left, 2 front right, 3 side left, 4 side right.
-        start: First time stamp.
-        frames: Time stamps from there on; null takes all.
-        lidar: "all" five, the one on "top", or "none".
-        second_return: Also the second return of every beam.
-        synced_boxes: Boxes moved to when the camera that sees them best took its picture, where Waymo gives them.
-        image_poses: Each image with the vehicle's pose of its own moment; else all with the pose of the frame, which is
-            the LiDAR's, as DriveStudio does.
-        masks: Dynamic masks from the boxes of what moves.
+        cameras: The cameras that are taken: 0 looks ahead, 1 ahead to the left, 2 ahead to the right, 3 to the left
+            side and 4 to the right side.
+        start: The first time stamp that is taken.
+        frames: The number of time stamps from there on; null takes all.
+        lidar: The LiDARs that are taken: "all" five, the one on the "top", or "none".
+        second_return: Takes the second return of every beam, too.
+        synced_boxes: Moves the boxes to where they were when the camera that sees them best took its picture, where
+            Waymo says so.
+        image_poses: Gives each image the vehicle's pose of its own moment. Without it all images have the pose of the
+            frame, which is the LiDAR's, as DriveStudio does it.
+        masks: Writes masks of what moves, from the boxes.
     """
 
     cameras: tuple[int, ...] = (0, 1, 2, 3, 4)

@@ -17,14 +17,15 @@ class SamplerConfig:
     """The sampler.
 
     Attributes:
-        path: `video.model.paths`; none: the one that the weights were trained for. "hold" works with any weights.
-        steps: evaluations for a token of phi = 1; those above the clip's largest phi are skipped.
-        sparse: computes tokens with phi = 0 once and keeps their keys and values (bridge and per_token). Exact for
-            `attention: prefix`; else an approximation, in which they do not look at the others.
-        renoise: goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
+        path: The path of the latents (`video.model.paths`). Without it the one is taken that the weights were trained
+            for; "hold" works with any weights.
+        steps: The network is evaluated so often for a token of phi = 1; steps above the clip's largest phi are skipped.
+        sparse: Computes tokens with phi = 0 once and keeps their keys and values (paths bridge and per_token). This is
+            exact for `attention: prefix`; else it is an approximation, in which they do not look at the others.
+        renoise: Goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
             were trained.
-        guidance: classifier-free guidance towards the prompt and away from the negative one of the prompt file, at
-            twice the cost; 1: none.
+        guidance: The strength of classifier-free guidance towards the prompt and away from the negative one of the
+            prompt file, at twice the cost; 1 is none.
         seed: seed of the noise.
     """
 
@@ -65,8 +66,9 @@ class EditorConfig:
     """What all editors of a run share.
 
     Attributes:
-        composite: where the render is left as it is.
-        regenerate_rms: expected RMS error, colours in [0, 1], above which a pixel counts as regenerated in reports.
+        composite: Where the render is left as it is.
+        regenerate_rms: A pixel counts as regenerated in reports if its expected RMS error, colours in [0, 1], is above
+            this.
     """
 
     composite: CompositeConfig = field(default_factory=CompositeConfig)
@@ -78,13 +80,14 @@ class VideoEditorConfig:
     """How the video model generates a clip.
 
     Attributes:
-        sampler: sampler of the latents; the default one leaves the choice to the weights.
-        window_frames: frames generated at once, 4k + 1; longer clips are chained.
-        overlap_frames: frames of the previous window that enter the next as known, 4k + 1.
-        num_references: recorded views that a window may look at, the nearest ones (weights with `branch.references`).
-        keep_detail: adds to the edit what the codec loses of the render and of the warped views, of each as far as
-            the edit agrees with it (`video.editing.detail`).
-        memory: where the weights are while a clip is generated.
+        sampler: How the latents are sampled; by default the weights choose.
+        window_frames: So many frames are generated at once, 4k + 1 of them; longer clips are chained.
+        overlap_frames: So many frames of the previous window enter the next as known, 4k + 1 of them.
+        num_references: A window may look at so many recorded views, the nearest ones (weights with
+            `branch.references`).
+        keep_detail: Adds to the edit what the codec loses of the render and of the warped views, of each as far as the
+            edit agrees with it (`video.editing.detail`).
+        memory: Where the weights are while a clip is generated.
     """
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)

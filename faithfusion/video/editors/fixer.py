@@ -20,11 +20,11 @@ class FixerOptions(FixerEditorConfig):
     """The options of an entry `kind: fixer`, beside those of `FixerEditorConfig`.
 
     Attributes:
-        weights: fixer file of a training run; "fixer-tiny" for the one that is shipped.
-        public: folder or hub id of the public weights below a fixer file, if they do not lie where they lay in
+        weights: A fixer file of a training run, or "fixer-tiny" for the one that is shipped.
+        public: The folder or hub id of the public weights below a fixer file, if they do not lie where they lay in
             training.
-        steady: frames before and after over which the edit of a surface is averaged (`video.editing.steady`); 0: none.
-            The fixer's edit is sharper than the video model's and loses more by it.
+        steady: The edit of a surface is averaged over so many frames before and after (`video.editing.steady`); 0
+            averages nothing. The fixer's edit is sharper than the video model's and loses more by it.
     """
 
     weights: str = "fixer-tiny"

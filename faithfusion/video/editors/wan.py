@@ -22,11 +22,12 @@ class WanOptions(VideoEditorConfig):
     """The options of an entry `kind: wan`, beside those of `VideoEditorConfig`.
 
     Attributes:
-        weights: generator file of a training run; "wan-tiny" for the one that is shipped; or a YAML file that names
+        weights: A generator file of a training run, "wan-tiny" for the one that is shipped, or a YAML file that names
             public weights (configs/generator).
-        public: folder, file or hub id of the public weights below a generator file, if they do not lie where they lay
-            in training.
-        steady: frames before and after over which the edit of a surface is averaged (`video.editing.steady`); 0: none.
+        public: The folder, file or hub id of the public weights below a generator file, if they do not lie where they
+            lay in training.
+        steady: The edit of a surface is averaged over so many frames before and after (`video.editing.steady`); 0
+            averages nothing.
     """
 
     weights: str = "wan-tiny"

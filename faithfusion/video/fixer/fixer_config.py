@@ -19,15 +19,16 @@ class SdTurboConfig:
     """A one-step latent model on public weights of SD-Turbo's class (`sd_turbo`).
 
     Attributes:
-        pretrained: folder in diffusers' layout or hub id (owner/name[@revision]) of U-Net, VAE, scheduler and, where
-            no weights file of ours is opened, text encoder.
-        timestep: time of the one step, below the scheduler's number of training steps; the render's latent is taken for
-            a sample of that time.
-        num_references: recorded views, as they are, whose tokens every self-attention of the U-Net sees too; 0 = none.
-        trainable: "unet": all of the U-Net; "unet_lora": low-rank updates and the added input channels. The VAE is
+        pretrained: The folder in diffusers' layout or hub id (owner/name[@revision]) of U-Net, VAE, scheduler and,
+            where no weights file of ours is opened, text encoder.
+        timestep: The time of the one step, below the scheduler's number of training steps; the render's latent is taken
+            for a sample of that time.
+        num_references: So many recorded views, as they are, give tokens that every self-attention of the U-Net sees,
+            too; 0 means none.
+        trainable: "unet" trains all of the U-Net, "unet_lora" low-rank updates and the added input channels. The VAE is
             never trained.
-        lora: the low-rank updates, only for "unet_lora".
-        prompt: encoded once; the embedding is stored in our weights file.
+        lora: The low-rank updates, for "unet_lora" only.
+        prompt: The prompt, which is encoded once; our weights file stores the embedding.
     """
 
     pretrained: str = "stabilityai/sd-turbo"
@@ -50,13 +51,13 @@ class FixerConfig:
     """Everything that fixes the fixer's architecture and what its inputs mean.
 
     Attributes:
-        num_views: warped views it reads; missing ones count as untrusted, more are left out.
-        unshuffle: pixels along each side of a cell of the U-Net's finest level.
-        channels: width of each level of the U-Net, multiples of 8, each half as fine as the one before.
-        layers_per_level: residual blocks on the way down; one more on the way up.
-        attention: self-attention at the coarsest level.
-        near_depth_m: depth that is given to the network as 1; nearer is cut off, infinity is 0.
-        conditioning: expected error to phi.
+        num_views: The number of warped views that it reads; missing ones count as untrusted, more are left out.
+        unshuffle: The number of pixels along each side of a cell of the U-Net's finest level.
+        channels: The width of each level of the U-Net, multiples of 8, each half as fine as the one before.
+        layers_per_level: The number of residual blocks on the way down; there is one more on the way up.
+        attention: Adds self-attention at the coarsest level.
+        near_depth_m: The depth in metres that is given to the network as 1; nearer is cut off, infinity is 0.
+        conditioning: How the expected error becomes phi.
         sd_turbo: if given, the model is one on public latent weights, and of the above only num_views and conditioning
             mean something; None: the small U-Net in pixels. (None is also what a checkpoint holds that was written
             before this field, so such a run continues.)

@@ -19,12 +19,12 @@ class TinyVaeConfig:
     """Sizes of `TinyVae`.
 
     Attributes:
-        width_quarter: channels at a quarter of the image resolution.
-        width_eighth: channels at an eighth, per frame.
-        width_chunk: channels at an eighth, for the folded frames of a chunk.
-        blocks_quarter: residual blocks at a quarter.
-        blocks_eighth: residual blocks at an eighth, per frame.
-        blocks_chunk: residual blocks over the four folded frames of a chunk.
+        width_quarter: The number of channels at a quarter of the image's resolution.
+        width_eighth: The number of channels at an eighth, per frame.
+        width_chunk: The number of channels at an eighth, for the folded frames of a chunk.
+        blocks_quarter: The number of residual blocks at a quarter.
+        blocks_eighth: The number of residual blocks at an eighth, per frame.
+        blocks_chunk: The number of residual blocks over the folded frames of a chunk.
     """
 
     width_quarter: int = 64
@@ -40,9 +40,9 @@ class WanVaeConfig:
     """Sizes of Wan's VAE; the defaults are the published Wan2.1 VAE.
 
     Attributes:
-        base_dim: channels at full resolution.
-        dim_mult: channel factors per level (three halvings in space for four levels).
-        num_res_blocks: residual blocks per level.
+        base_dim: The number of channels at full resolution.
+        dim_mult: The factor of the channels on each level (four levels halve the image three times).
+        num_res_blocks: The number of residual blocks per level.
     """
 
     base_dim: int = 96
@@ -57,9 +57,9 @@ class CodecConfig:
     Attributes:
         name: "tiny" (ours, cheap on a CPU), "wan" (diffusers' AutoencoderKLWan), or `package.module:Class` of another
             one (`video.model.codecs.registry`).
-        latent_channels: channels of the latents (16 for Wan2.1).
-        tiny: sizes used by "tiny".
-        wan: sizes used by "wan", and by other codecs of its class.
+        latent_channels: The number of channels of the latents (16 for Wan2.1).
+        tiny: The sizes of "tiny".
+        wan: The sizes of "wan", and of other codecs of its class.
     """
 
     name: str = "tiny"
@@ -76,15 +76,15 @@ class WanConfig:
     """Sizes of the DiT; the defaults are a small one. Wan2.1-1.3B: 30 layers, 12 heads of 128, ffn 8960, text 4096.
 
     Attributes:
-        num_layers: transformer blocks.
-        num_heads: attention heads.
-        head_dim: channels per head.
-        ffn_dim: hidden channels of the feed-forward network.
-        text_dim: channels of the prompt embedding.
-        freq_dim: channels of the sinusoidal time embedding.
-        rope_max_len: largest number of token positions along any axis.
-        eps: epsilon of the norms.
-        patch: latent cells along each side of a token.
+        num_layers: The number of transformer blocks.
+        num_heads: The number of attention heads.
+        head_dim: The number of channels per head.
+        ffn_dim: The number of hidden channels of the feed-forward network.
+        text_dim: The number of channels of the prompt embedding.
+        freq_dim: The number of channels of the sinusoidal time embedding.
+        rope_max_len: The largest number of token positions along any axis.
+        eps: The epsilon of the norms.
+        patch: The number of latent cells along each side of a token.
     """
 
     num_layers: int = 6
@@ -108,14 +108,14 @@ class BranchConfig:
     """The context branch.
 
     Attributes:
-        init: "dit": clones of the backbone's first blocks; "vace": the graph of the VACE adapter.
-        num_blocks: blocks; the public VACE adapters have 15 (1.3B) and 8 (14B).
-        references: cross-attention to recorded views.
-        depth: the render's inverse depth as an input.
-        warped: how many warped recorded views (`Window.warped`) are inputs, the best first.
-        mix_views: the generator's linear guess (`prior: render`) starts from a mixture of render and warped views, with
+        init: "dit" clones the first blocks of the backbone, "vace" has the graph of the VACE adapter.
+        num_blocks: The number of blocks; the public VACE adapters have 15 (1.3B) and 8 (14B).
+        references: Adds cross-attention to recorded views.
+        depth: Takes the inverse depth of the render as an input.
+        warped: So many warped recorded views (`Window.warped`) are inputs, the best ones first.
+        mix_views: Starts the generator's linear guess (`prior: render`) from a mixture of render and warped views, with
             weights per latent cell that the network gives, instead of from the render alone.
-        vace_reactive: what VACE sees where pixels are to be regenerated: "grey", as its inpainting was trained, or the
+        vace_reactive: What VACE sees where pixels are to be regenerated: "grey", as its inpainting was trained, or the
             "render".
     """
 
@@ -141,14 +141,15 @@ class ConditioningConfig:
     """The way from calibrated error to noise.
 
     Attributes:
-        noise_over_error: k in phi = k r / (1 + k r), r the expected RMS error of the render in [-1, 1] units, less
-            that of `certain_rms`.
-        token_quantile: quantile of the error over a token's pixels and frames that sets its phi (1 = maximum); one
-            frame of four alone is a quarter of a token, so any value above 0.75 notices it.
-        marked_rms: expected RMS error, colours in [0, 1], above which a pixel counts in the channel "fraction above";
-            fixed by training (what is reported as regenerated is `EditorConfig.regenerate_rms`). VACE's mask too.
-        certain_rms: expected RMS error, colours in [0, 1], up to which phi is 0: the render is kept as it is, and with
-            `sampler.sparse` costs nothing.
+        noise_over_error: The factor k in phi = k r / (1 + k r), where r is the expected RMS error of the render in [-1,
+            1] units, less that of `certain_rms`.
+        token_quantile: The quantile of the error over a token's pixels and frames that sets its phi (1 is the maximum).
+            One frame of four alone is a quarter of a token, so any value above 0.75 notices it.
+        marked_rms: A pixel counts in the channel "fraction above", and in VACE's mask, if its expected RMS error,
+            colours in [0, 1], is above this. It is fixed by training (what is reported as regenerated is
+            `EditorConfig.regenerate_rms`).
+        certain_rms: Up to this expected RMS error, colours in [0, 1], phi is 0: the render is kept as it is, and with
+            `sampler.sparse` it costs nothing.
     """
 
     noise_over_error: float = 5.0
@@ -165,9 +166,9 @@ class ScheduleConfig:
     """Time schedule, stored with the weights: a model is sampled with the shift it was trained with.
 
     Attributes:
-        path: what the weights were trained for (`model.paths`): "hold" is plain Wan, with one time for all tokens.
-        shift: time shift of training and sampling; Wan2.1 uses 3 to 16, small latents need none (1).
-        min_time: smallest time at which the network is evaluated; the last step jumps from there to t = 0.
+        path: What the weights were trained for (`model.paths`); "hold" is plain Wan, with one time for all tokens.
+        shift: The time shift of training and sampling; Wan2.1 uses 3 to 16, small latents need none (1).
+        min_time: The smallest time at which the network is evaluated; the last step jumps from there to t = 0.
     """
 
     path: PathName = "hold"
@@ -180,9 +181,9 @@ class LoraConfig:
     """Low-rank updates of linear layers.
 
     Attributes:
-        rank: columns of A and B; 0 = no update.
-        alpha: the update is scaled by alpha / rank; 0 means alpha = rank.
-        targets: ends of the names of the layers that get one; the defaults are all attention projections.
+        rank: The number of columns of A and B; 0 means no update.
+        alpha: The update is scaled by alpha / rank; 0 means alpha = rank.
+        targets: The ends of the names of the layers that get an update; the defaults are all attention projections.
     """
 
     rank: int = 0
@@ -200,9 +201,10 @@ class PretrainedConfig:
     """Public weights that a generator is built on. They stay where they are; our weights files name them.
 
     Attributes:
-        model: file, folder or hub id of Wan2.1 weights, with VACE's adapter for `branch.init: vace`; empty: none.
-        codec: file, folder or hub id of Wan2.1's VAE; empty: the VAE of `model`, if given.
-        prompt: file of `tools/encode_prompt.py`; empty: a trained embedding in our weights file.
+        model: The file, folder or hub id of Wan2.1 weights, with VACE's adapter for `branch.init: vace`; empty means
+            none.
+        codec: The file, folder or hub id of Wan2.1's VAE. Without it that of `model` is taken, if there is one.
+        prompt: A file of `tools/encode_prompt.py`. Without it our weights file holds a trained embedding.
     """
 
     model: str = ""
@@ -222,19 +224,19 @@ class GeneratorConfig:
     A field that a stored configuration lacks, because it is younger, has its default: defaults mean "as before".
 
     Attributes:
-        codec: video codec.
-        wan: backbone.
-        branch: context branch.
-        conditioning: EIG to noise level.
-        schedule: flow time and path.
-        pretrained: public weights below ours.
-        lora: low-rank adapters on the backbone.
-        attention: "full" as in Wan; "prefix": tokens with phi = 0 do not attend to the others, so that
+        codec: The video codec.
+        wan: The backbone.
+        branch: The context branch.
+        conditioning: How EIG becomes a level of noise.
+        schedule: The flow time and the path.
+        pretrained: The public weights below ours.
+        lora: The low-rank adapters of the backbone.
+        attention: "full" is as in Wan; with "prefix" tokens with phi = 0 do not attend to the others, so that
             `sampler.sparse` is exact.
-        prompt_tokens: length of the one cached prompt embedding.
-        prior: "render": the network predicts what remains after the best linear guess from the render and its
-            calibrated error (`paths.render_prior`); "none": the network's output is Wan's velocity.
-        signal_std: standard deviation of video colours in [-1, 1], brings expected errors to latent units.
+        prompt_tokens: The length of the one cached prompt embedding.
+        prior: With "render" the network predicts what remains after the best linear guess from the render and its
+            calibrated error (`paths.render_prior`); with "none" its output is Wan's velocity.
+        signal_std: The standard deviation of video colours in [-1, 1], which brings expected errors to latent units.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)

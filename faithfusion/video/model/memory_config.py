@@ -13,17 +13,18 @@ class MemoryConfig:
     """Where the weights are while a clip is sampled, and in which pieces the VAE works.
 
     Attributes:
-        offload: what waits in host memory: "none"; "parts": the codec while the transformer works and the other way
-            round; "blocks": in addition all transformer blocks but the one at work and the next; "leaves": the same by
-            single linear layers.
-        offload_folder: folder for the waiting blocks or layers, if host memory is short too; empty for host memory.
-        vae_tile_pixels: side of the square tiles in which the codec works, a multiple of the codec's
-            stride (8 for Wan2.1); 0 for whole frames.
-        vae_tile_overlap: pixels by which neighbouring tiles at least overlap and are blended, a multiple
-            of the stride.
-        dtype: precision of backbone and branch: auto = bf16 on CUDA, fp32 on a CPU. Norms and time embedding stay in
-            fp32.
-        codec_dtype: precision of the codec.
+        offload: What waits in host memory: with "none" nothing; with "parts" the codec while the transformer works and
+            the other way round; with "blocks" also all transformer blocks but the one at work and the next; with
+            "leaves" the same by single linear layers.
+        offload_folder: The folder in which blocks or layers wait, if host memory is short too. Without it they wait in
+            host memory.
+        vae_tile_pixels: The side of the square tiles in which the codec works, a multiple of the codec's stride (8 for
+            Wan2.1); 0 takes whole frames.
+        vae_tile_overlap: Neighbouring tiles overlap by at least so many pixels, a multiple of the stride, and are
+            blended there.
+        dtype: The precision of backbone and branch: "auto" is bf16 on CUDA and fp32 on a CPU. Norms and time embedding
+            stay in fp32.
+        codec_dtype: The precision of the codec.
     """
 
     offload: Literal["none", "parts", "blocks", "leaves"] = "none"

@@ -14,26 +14,27 @@ class PlanOptions:
     """The options of a plan.
 
     Attributes:
-        model: 1.3b, 14b (Wan2.1 T2V with a branch of 2 blocks), vace-1.3b, vace-14b (with the public adapter's) or
-            wan-tiny.
-        branch: dit or vace instead of the model's own start of the branch.
-        blocks: branch blocks; 0: the model's.
-        lora: rank of low-rank updates of the backbone; 0: none.
-        generator: YAML file of a generator (configs/generator) instead of the model.
-        train: YAML file of a training run (configs/train_video): generator, micro-batch, DeepSpeed file and the rest.
-        refine: YAML file of a refinement (configs/refine): generator, window and memory.
-        frames: 4k + 1.
-        height: a multiple of 16, pixels.
-        width: a multiple of 16, pixels.
-        active: fractions of the tokens for which sparse sampling is planned.
-        references: views, for a branch that reads them.
-        zero: stage of DeepSpeed's ZeRO, with the settings of ds_configs.
-        deepspeed: another DeepSpeed file instead.
-        gpus: cards in training.
-        micro_batch: windows per card in training.
-        checkpointing: recompute activations in the backward pass.
-        parts: what to plan; all takes about a minute for the largest model.
-        memory: precisions, VAE tiles. All kinds of offloading are printed.
+        model: The model: 1.3b or 14b (Wan2.1 T2V with a branch of 2 blocks), vace-1.3b or vace-14b (with the public
+            adapter), or wan-tiny.
+        branch: Starts the branch as dit or vace instead of as the model's own.
+        blocks: The number of blocks of the branch; 0 takes the model's.
+        lora: The rank of low-rank updates of the backbone; 0 plans none.
+        generator: A YAML file of a generator (configs/generator) instead of a model.
+        train: A YAML file of a training run (configs/train_video), which says generator, micro-batch, DeepSpeed file
+            and the rest.
+        refine: A YAML file of a refinement (configs/refine), which says generator, window and memory.
+        frames: The number of frames of a clip, 4k + 1.
+        height: The height of a frame in pixels, a multiple of 16.
+        width: The width of a frame in pixels, a multiple of 16.
+        active: The shares of the tokens for which sparse sampling is planned.
+        references: The number of recorded views, for a branch that reads them.
+        zero: The stage of DeepSpeed's ZeRO, with the settings of ds_configs.
+        deepspeed: A DeepSpeed file instead of those.
+        gpus: The number of cards in training.
+        micro_batch: The number of windows per card in training.
+        checkpointing: Recomputes activations in the backward pass.
+        parts: What is planned; "all" takes about a minute for the largest model.
+        memory: Precisions and VAE tiles. All kinds of offloading are printed.
     """
 
     model: str = "1.3b"
