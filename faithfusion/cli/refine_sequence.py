@@ -27,11 +27,11 @@ def main(argv: list[str]) -> None:
     from faithfusion.utils.stage_log import StageLog
     from faithfusion.video.editors.registry import with_defaults
 
-    opened = check_inputs(config)
+    inputs = check_inputs(config)
     require_writable(out)
     editors = tuple(with_defaults(entry) for entry in config.editors)
     save_config(dataclasses.replace(config, editors=editors), out / "config.yaml")
     log = StageLog(out)
-    run = run_refinement(config, log, opened)
-    report = summarise_run(run, config, log, command=command_line())
+    run = run_refinement(config, log, inputs)
+    report = summarise_run(run, config, log.seconds, command=command_line())
     say(f"report: {report}")

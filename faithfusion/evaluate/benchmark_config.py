@@ -25,6 +25,7 @@ class KnownTruthConfig:
         frame_stride: every how many time stamps one is compared.
         posterior_stride: every how many training frames of a camera one enters the posterior.
         street: the streets; seed and shifts are set per scene.
+        device: where scenes are fitted; "auto" is CUDA if there is a device.
         split: what is withheld from the fits.
         fit: fits of the streets.
         stereo_fit: fit of the stereo drive.
@@ -38,6 +39,7 @@ class KnownTruthConfig:
     frame_stride: int = 6
     posterior_stride: int = 2
     street: StreetConfig = field(default_factory=StreetConfig)
+    device: str = "auto"
     split: SplitConfig = field(default_factory=SplitConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     stereo_fit: FitConfig = field(default_factory=FitConfig)
@@ -60,6 +62,7 @@ class SceneBenchmarkConfig:
         shifts_m: metres to the left at which the true front view is compared.
         frame_stride: every how many time stamps one is compared.
         street: the streets; seed and shifts are set per scene.
+        device: where scenes are fitted; "auto" is CUDA if there is a device.
         split: what is withheld from the fits.
     """
 
@@ -69,6 +72,7 @@ class SceneBenchmarkConfig:
     shifts_m: tuple[float, ...] = (-3.0, 3.0)
     frame_stride: int = 4
     street: StreetConfig = field(default_factory=StreetConfig)
+    device: str = "auto"
     split: SplitConfig = field(default_factory=lambda: SplitConfig(stretch_frames=0))
 
     def __post_init__(self) -> None:

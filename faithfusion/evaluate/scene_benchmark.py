@@ -8,20 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from faithfusion.config import parse_config
-from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.splits import split_clip
 from faithfusion.evaluate.benchmark_config import SceneBenchmarkConfig
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.surface_scores import score_regions
-from faithfusion.fit.fit import fit_scene
 from faithfusion.fit.fit_config import FitConfig
-from faithfusion.scene.fitted_poses import clip_as_fitted
-from faithfusion.scene.scene_file import load_scene, save_scene
+from faithfusion.pipeline.drive import Drive, open_drive
+from faithfusion.pipeline.stages import fit_stage
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
-from faithfusion.types import DriveClip, GaussianScene
+from faithfusion.types import GaussianScene
 from faithfusion.utils.atomic import atomic_file
-from faithfusion.utils.device import choose_device
 from faithfusion.utils.stage_log import StageLog
 
 
@@ -41,38 +37,32 @@ def run_scene_benchmark(config: SceneBenchmarkConfig) -> dict[str, dict[str, flo
 
 
 def _score_variant(
-    config: SceneBenchmarkConfig, street: StreetConfig, drive: Path, fit: FitConfig, folder: Path
+    config: SceneBenchmarkConfig, street: StreetConfig, root: Path, fit: FitConfig, folder: Path
 ) -> dict[str, float]:
-    log, path, scores = StageLog(folder), folder / "scene.safetensors", folder / "scores.json"
-    clip = read_drive(drive)
-    split = split_clip(clip, config.split)
-
-    def reconstruct() -> None:
-        scene, fit_log = fit_scene(clip, split.train, fit, state_path=folder / "fit_state.safetensors")
-        save_scene(path, scene, {"clip": clip.name, "fit_seconds": fit_log.seconds})
-        (folder / "fit_state.safetensors").unlink(missing_ok=True)
+    log, scores, path = StageLog(folder), folder / "scores.json", folder / "scene.safetensors"
+    drive, source = open_drive(root, config.split, fit.initialise), (street, config.split)
+    scene, metadata, drive = fit_stage(log, drive, fit, path, depends_on=source, device=config.device)
 
     def score() -> None:
-        scene, metadata = load_scene(path, choose_device(fit.device))
-        row = _score_scene(scene, clip_as_fitted(clip, scene), config, street)
+        row = _score_scene(scene, drive, config, street)
         with atomic_file(scores) as temporary:
             temporary.write_text(json.dumps(row | {"fit seconds": metadata["fit_seconds"]}, indent=1))
 
-    log.run("fit", (street, config.split, fit), [path], reconstruct)
     log.run("score", (config.shifts_m, config.frame_stride), [scores], score)
     return json.loads(scores.read_text())
 
 
 def _score_scene(
-    scene: GaussianScene, clip: DriveClip, config: SceneBenchmarkConfig, street: StreetConfig
+    scene: GaussianScene, drive: Drive, config: SceneBenchmarkConfig, street: StreetConfig
 ) -> dict[str, float]:
-    held_out = score_frames(scene, split_clip(clip, config.split).held_out)
+    held_out = score_frames(scene, drive.split.held_out)
     row = {"recorded lane": held_out["all"]["psnr_db"]}
     if "moving objects" in held_out:
         row["recorded lane, moving"] = held_out["moving objects"]["psnr_db"]
     beside: dict[str, list[float]] = {}
     for shift_m in config.shifts_m:
-        for name, region in score_regions(scene, clip, street.truth_cameras[0], shift_m, config.frame_stride).items():
+        regions = score_regions(scene, drive.clip, street.truth_cameras[0], shift_m, config.frame_stride)
+        for name, region in regions.items():
             beside.setdefault(f"beside, {name}", []).append(region.psnr_db)
     return row | {name: sum(values) / len(values) for name, values in beside.items()}
 

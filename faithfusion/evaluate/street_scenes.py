@@ -10,16 +10,16 @@ from pathlib import Path
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.config import to_plain
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
-from faithfusion.data.splits import Split, every_nth_of_each_camera, split_clip
+from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.data.trajectories import distance_from_path_m, shifted_cameras
 from faithfusion.evaluate.benchmark_config import KnownTruthConfig
-from faithfusion.fit.fit import fit_scene
 from faithfusion.fit.fit_config import FitConfig
+from faithfusion.pipeline.drive import Drive, open_drive
+from faithfusion.pipeline.stages import fit_stage
 from faithfusion.scene.fitted_poses import clip_as_fitted
-from faithfusion.scene.scene_file import load_scene, save_scene
+from faithfusion.scene.scene_file import load_scene
 from faithfusion.street.truth import load_truth
 from faithfusion.street.writer import make_street
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
@@ -45,8 +45,7 @@ class FittedScene:
     """A scene fitted to the training frames of a clip. `truth`: by shift in metres, reads true images one by one."""
 
     name: str
-    clip: DriveClip
-    split: Split
+    drive: Drive
     scene: GaussianScene
     truth: Mapping[float, Callable[[], Iterator[TrueImage]]]
     log: StageLog
@@ -59,7 +58,8 @@ def fitted_street(config: KnownTruthConfig, seed: int) -> FittedScene:
     street = dataclasses.replace(config.street, seed=seed, shifts_m=config.shifts_m)
     log = StageLog(folder)
     log.run("street", street, [folder / "drive"], lambda: make_street(street, folder / "drive"))
-    clip = read_drive(folder / "drive")
+    drive = open_drive(folder / "drive", config.split, config.fit.initialise)
+    clip = drive.clip
     times = range(config.frame_stride // 2, clip.num_frames, config.frame_stride)
 
     def true_images(shift_m: float) -> Iterator[TrueImage]:
@@ -69,7 +69,7 @@ def fitted_street(config: KnownTruthConfig, seed: int) -> FittedScene:
             yield TrueImage(cameras[t], t, distance_from_path_m(clip, cameras[t]), view.color, view.sky)
 
     truth = {shift_m: (lambda shift_m=shift_m: true_images(shift_m)) for shift_m in config.shifts_m}
-    return _fitted(config, folder.name, clip, config.fit, truth, log, folder)
+    return _fitted(config, folder.name, drive, config.fit, truth, log, folder)
 
 
 def fitted_stereo(config: KnownTruthConfig) -> FittedScene:
@@ -78,19 +78,19 @@ def fitted_stereo(config: KnownTruthConfig) -> FittedScene:
     if len(both.camera_names) < 2:
         raise InputError(config.stereo, f"cameras {both.camera_names}", "a second camera whose images are the truth")
     fitted, other = both.camera_names[:2]
-    clip = read_drive(Path(config.stereo), camera_names=(fitted,))
+    drive = open_drive(config.stereo, config.split, config.stereo_fit.initialise, camera_names=(fitted,))
     folder = Path(config.out) / both.name
 
     def true_images() -> Iterator[TrueImage]:
         scene, _ = load_scene(folder / SCENE)
-        posed, driven = clip_as_fitted(both, scene), clip_as_fitted(clip, scene)
+        posed, driven = clip_as_fitted(both, scene), clip_as_fitted(drive.clip, scene)
         for t in range(config.frame_stride // 2, both.num_frames, config.frame_stride):
             frame = posed.frame(t, other)
             distance_m = distance_from_path_m(driven, frame.camera)
             yield TrueImage(frame.camera, frame.time_index, distance_m, load_image(frame), None)
 
     shift_m = _left_of(both, both.frame(0, fitted), both.frame(0, other))
-    return _fitted(config, both.name, clip, config.stereo_fit, {shift_m: true_images}, StageLog(folder), folder)
+    return _fitted(config, both.name, drive, config.stereo_fit, {shift_m: true_images}, StageLog(folder), folder)
 
 
 def _left_of(clip: DriveClip, frame: Frame, other: Frame) -> float:
@@ -102,26 +102,17 @@ def _left_of(clip: DriveClip, frame: Frame, other: Frame) -> float:
 def _fitted(
     config: KnownTruthConfig,
     name: str,
-    clip: DriveClip,
+    drive: Drive,
     fit: FitConfig,
     truth: Mapping[float, Callable[[], Iterator[TrueImage]]],
     log: StageLog,
     folder: Path,
 ) -> FittedScene:
-    split = split_clip(clip, config.split)
-    path, state = folder / SCENE, folder / "fit_state.safetensors"
-
-    def run_fit() -> None:
-        scene, _ = fit_scene(clip, split.train, fit, state_path=state)
-        save_scene(path, scene, {"clip": clip.name, "fit": to_plain(fit)})
-        state.unlink(missing_ok=True)
-
-    log.run("fit", (config.split, fit), [path], run_fit)
-    scene, _ = load_scene(path)
-    clip = clip_as_fitted(clip, scene)
-    return FittedScene(name, clip, split_clip(clip, config.split), scene, truth, log, folder)
+    path = folder / SCENE
+    scene, _, drive = fit_stage(log, drive, fit, path, depends_on=config.split, device=config.device)
+    return FittedScene(name, drive, scene, truth, log, folder)
 
 
 def informing_frames(fitted: FittedScene, config: KnownTruthConfig) -> Sequence[Frame]:
     """The training frames that enter the posterior."""
-    return every_nth_of_each_camera(fitted.split.train, config.posterior_stride)
+    return every_nth_of_each_camera(fitted.drive.split.train, config.posterior_stride)

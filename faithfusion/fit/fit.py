@@ -18,7 +18,8 @@ from faithfusion.fit.fit_config import FitConfig
 from faithfusion.fit.optimiser import SceneOptimiser
 from faithfusion.fit.recording import rig_of
 from faithfusion.fit.supervised_view import ViewLoader, to_device
-from faithfusion.scene.initialise import ground_below, initialise_scene, lidar_of_drive
+from faithfusion.scene.drive_lidar import DriveLidar
+from faithfusion.scene.initialise import initialise_scene
 from faithfusion.scene.scene_file import detach_scene, scene_to
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.device import choose_device
@@ -44,22 +45,31 @@ class FitLog:
 
 
 def fit_scene(
-    clip: DriveClip, train_frames: Sequence[Frame], config: FitConfig, *, state_path: Path | None = None
+    clip: DriveClip,
+    train_frames: Sequence[Frame],
+    config: FitConfig,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    lidar: DriveLidar | None = None,
+    state_path: Path | None = None,
 ) -> tuple[GaussianScene, FitLog]:
     """Initialises a scene from the clip and fits it to `train_frames`.
 
-    With `state_path` the state is written there every `checkpoint_every` steps; a killed run continues from it and ends
-    with the same scene. The result lies on the CPU, without autograd history.
+    `device`: "auto" is CUDA if there is a device. `lidar`: of the clip, if other stages use it too. With `state_path`
+    the state is written there every `checkpoint_every` steps; a killed run continues from it and ends with the same
+    scene. The result lies on the CPU, without autograd history.
     """
     start_s = time.monotonic()
-    key = config_hash(config, clip.name, drive_fingerprint(clip, train_frames))
+    key = config_hash(config, seed, clip.name, drive_fingerprint(clip, train_frames))
     loader = ViewLoader(clip, train_frames, cache_mb=config.cache_mb)
-    optimiser = _start(clip, train_frames, within_memory(config, train_frames))
+    lidar = lidar or DriveLidar(clip, config.initialise.max_dense_points, seed)
+    optimiser = _start(lidar, train_frames, within_memory(config, train_frames), seed, choose_device(device))
     if state_path is not None and optimiser.resume(state_path, key):
         say(f"{clip.name}: resumed at step {optimiser.num_steps}")
     resumed_at = optimiser.num_steps
     steps = range(resumed_at, config.steps)
-    requests = ((view_order(len(loader), step, config.seed), step < config.half_resolution_steps) for step in steps)
+    requests = ((view_order(len(loader), step, seed), step < config.half_resolution_steps) for step in steps)
     num_ahead = READERS_FOR_CUDA if optimiser.sky.device.type == "cuda" else 0
     views = loader.stream(requests, num_ahead=num_ahead)
     losses, ends_s = [], [time.monotonic()]
@@ -88,17 +98,20 @@ def within_memory(config: FitConfig, train_frames: Sequence[Frame]) -> FitConfig
     return dataclasses.replace(config, initialise=initialise, densify=densify)
 
 
-def _start(clip: DriveClip, train_frames: Sequence[Frame], config: FitConfig) -> SceneOptimiser:
-    lidar = lidar_of_drive(clip, train_frames, config.initialise)
-    ground = ground_below(lidar)
-    scene = initialise_scene(clip, train_frames, config.initialise, lidar=lidar, ground=ground)
+def _start(
+    lidar: DriveLidar, train_frames: Sequence[Frame], config: FitConfig, seed: int, device: torch.device
+) -> SceneOptimiser:
+    cloud, ground = lidar.cloud(train_frames), lidar.ground(train_frames)
+    scene = initialise_scene(lidar.clip, train_frames, config.initialise, lidar=cloud, ground=ground, seed=seed)
     return SceneOptimiser(
-        scene_to(scene, choose_device(config.device)),
-        dataclasses.replace(config.optimise, decay_steps=config.steps),
+        scene_to(scene, device),
+        config.optimise,
+        num_steps=config.steps,
+        seed=seed,
         extent_m=drive_extent_m(train_frames),
         densify=config.densify,
         recording=config.recording,
-        rig=rig_of(clip),
+        rig=rig_of(lidar.clip),
         ground=ground,
     )
 

@@ -118,11 +118,10 @@ class OptimiserConfig:
 
     Attributes:
         means_lr: Of the positions, as a share of the scene's extent.
-        means_lr_end: Share of `means_lr` left at the end of the decay.
+        means_lr_end: Share of `means_lr` left at the end of an exponential decay.
         warmup_steps: Steps over which all rates rise to their full value: Adam's first steps are as large where the
             gradient is noise as where it says something, and undo part of a fit that is continued.
-        decay_steps: Steps over which the positions' rate decays exponentially; the others fall to `lr_end`.
-        lr_end: Share of the other rates left at the end of the decay.
+        lr_end: Share of the other rates left at the end.
         quats_lr: Of the quaternions.
         scales_lr: Of the log-scales.
         opacities_lr: Of the opacity logits.
@@ -134,13 +133,11 @@ class OptimiserConfig:
         sky_weight: Of the loss that keeps Gaussians out of the sky.
         ground_weight: Of the loss that keeps Gaussians near the ground flat and in it, per metre.
         max_skipped: Steps in a row that may be skipped for a loss that is not finite.
-        seed: Seed of the places of split Gaussians.
     """
 
     means_lr: float = 3e-4
     means_lr_end: float = 0.02
     warmup_steps: int = 0
-    decay_steps: int = 700
     lr_end: float = 0.2
     quats_lr: float = 2e-3
     scales_lr: float = 2e-2
@@ -153,7 +150,6 @@ class OptimiserConfig:
     sky_weight: float = 0.05
     ground_weight: float = 0.3
     max_skipped: int = 20
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,10 +162,8 @@ class FitConfig:
         checkpoint_every: Steps between two checkpoints from which a killed run continues.
         cache_mb: Memory for decoded views, megabytes; the others are read again when they are needed.
         max_memory_gib: Ceiling on the memory of the fit, kept by fewer Gaussians (`fit.budget`); 0 sets none.
-        device: Where to fit: "auto" is CUDA if there is a device.
-        seed: Seed of the order of views.
         initialise: The first Gaussians.
-        optimise: Learning rates and losses; `decay_steps` is set to `steps`.
+        optimise: Learning rates and losses.
         densify: Density control.
         recording: What is refined beside the Gaussians.
     """
@@ -179,8 +173,6 @@ class FitConfig:
     checkpoint_every: int = 250
     cache_mb: int = 256
     max_memory_gib: float = 0.0
-    device: str = "auto"
-    seed: int = 0
     initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
     optimise: OptimiserConfig = field(default_factory=OptimiserConfig)
     densify: DensifyConfig = field(default_factory=DensifyConfig)

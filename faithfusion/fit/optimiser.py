@@ -37,6 +37,7 @@ FIELDS = {
 class SceneOptimiser:
     """Fits a scene one view at a time; `scene()` is the present state, attached to the parameters.
 
+    All rates have decayed after `num_steps`; `extent_m` scales the steps of positions; `seed` places split Gaussians.
     With `recording` what is known about the recording (`rig`) is refined too; without, it stays what the scene brings.
     `ground` is where the loss of `ground_weight` holds Gaussians.
     """
@@ -46,7 +47,9 @@ class SceneOptimiser:
         scene: GaussianScene,
         config: OptimiserConfig,
         *,
+        num_steps: int,
         extent_m: float,
+        seed: int = 0,
         densify: DensifyConfig | None = None,
         recording: RecordingConfig | None = None,
         rig: Rig | None = None,
@@ -55,6 +58,7 @@ class SceneOptimiser:
     ) -> None:
         self.config, self.densify = config, densify
         self.backend: Backend = backend
+        self._planned_steps, self._seed = num_steps, seed
         self.num_steps = 0
         self._skipped = 0
         self._recording_config, self._rig = recording, rig
@@ -120,7 +124,7 @@ class SceneOptimiser:
         self._descend()
         self.num_steps += 1
         if self.densify is not None and self.densify.is_due(self.num_steps):
-            generator = make_generator(self.config.seed, "refine", self.num_steps)
+            generator = make_generator(self._seed, "refine", self.num_steps)
             refine(self.params, self.optimizers, self._statistics, self.densify, generator)
         return {name: float(value.detach()) for name, value in losses.items()}
 
@@ -132,7 +136,7 @@ class SceneOptimiser:
         return losses if self._recording is None else losses | self._recording.prior_losses()
 
     def _descend(self) -> None:
-        progress = min(self.num_steps / max(self.config.decay_steps, 1), 1.0)
+        progress = min(self.num_steps / max(self._planned_steps, 1), 1.0)
         warm = min((self.num_steps + 1) / max(self.config.warmup_steps, 1), 1.0)
         for name, optimizer in self.optimizers.items():
             end = self.config.means_lr_end if name == "means" else self.config.lr_end

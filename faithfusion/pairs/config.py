@@ -20,8 +20,8 @@ KINDS_OWN = {
     "cross_camera": ("cross_camera",),
     "withheld": ("withheld",),
 }
-WHICH_SHARDS = ("out", "first_seed", "num_streets", "drives")
-OF_DRIVES = ("num_frames", "seed")
+WHICH_SHARDS = ("out", "device", "first_seed", "num_streets", "drives")
+OF_DRIVES = ("num_frames",)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class PairsConfig:
         out: folder of the shards, one per street or drive.
         drives: folders of recorded drives (DriveStudio's layout).
         num_frames: time stamps of every drive from the start; 0 takes all.
-        seed: of what is drawn for recorded drives.
+        seed: seed of everything that is left to chance, but for which streets there are.
+        device: where scenes are fitted; "auto" is CUDA if there is a device.
         first_seed: seed of the first street.
         num_streets: how many streets, of consecutive seeds.
         max_shift_m: shifts are drawn evenly from both sides up to this, metres.
@@ -106,6 +107,7 @@ class PairsConfig:
     drives: tuple[str, ...] = ()
     num_frames: int = 0
     seed: int = 0
+    device: str = "auto"
     first_seed: int = 1000
     num_streets: int = 16
     max_shift_m: float = 3.5
@@ -147,7 +149,7 @@ def shard_options(config: PairsConfig) -> dict[str, Any]:
     foreign = [name for kind, names in KINDS_OWN.items() if kind != config.kind for name in names]
     foreign += OF_DRIVES if config.kind == "street" else ()
     options = {key: value for key, value in plain.items() if key not in (*WHICH_SHARDS, *foreign)}
-    options["fit"] = {key: value for key, value in plain["fit"].items() if key not in ("device", "cache_mb")}
+    options["fit"] = {key: value for key, value in plain["fit"].items() if key != "cache_mb"}
     if config.kind == "street":
         set_per_street = ("seed", "shifts_m", "num_workers")
         options["street"] = {key: value for key, value in plain["street"].items() if key not in set_per_street}

@@ -12,13 +12,14 @@ import torch
 
 from faithfusion.clips.store import Cut, CutSequence
 from faithfusion.clips.windows import Span
-from faithfusion.data.splits import every_nth_of_each_camera
-from faithfusion.eig.assess import assess_scene, training_view
+from faithfusion.data.splits import Split
+from faithfusion.eig.assess import training_view
 from faithfusion.eig.field import EigField
 from faithfusion.fit.fit import fit_scene
 from faithfusion.pairs.config import PairsConfig
+from faithfusion.pipeline.drive import drive_of
+from faithfusion.pipeline.stages import calibrate
 from faithfusion.render.render_view import render_view
-from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import scene_to
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.device import choose_device
@@ -74,16 +75,15 @@ def fit_drive(
     """Fits a scene to `train` in `steps` steps and calibrates its EIG on `calibration`. A killed fit continues from
     `state_path`."""
     fit = dataclasses.replace(config.fit, steps=steps, half_resolution_steps=steps // 2)
-    scene, _ = fit_scene(clip, train, fit, state_path=state_path)
-    scene = scene_to(scene, choose_device(config.fit.device))
-    refined = clip_as_fitted(clip, scene)
-    train, calibration = (
-        tuple(refined.frame(frame.time_index, frame.camera_name) for frame in frames) for frames in (train, calibration)
-    )
-    informing = every_nth_of_each_camera(train, config.posterior_stride)
-    known = assess_scene(scene, refined, informing, calibration, config.eig)
-    recorded = warp_source(scene, refined, train, config.fit.initialise, config.warp, config.framing.downscale)
-    return FittedDrive(known, refined, recorded)
+    at = {"seed": config.seed, "device": config.device}
+    drive = drive_of(clip, Split(tuple(train), tuple(calibration), ()), fit.initialise, config.seed)
+    scene, _ = fit_scene(clip, train, fit, lidar=drive.lidar, state_path=state_path, **at)
+    scene = scene_to(scene, choose_device(config.device))
+    drive = drive.as_fitted(scene)
+    known = calibrate(scene, drive, config.eig, posterior_stride=config.posterior_stride)
+    downscale = config.framing.downscale
+    recorded = warp_source(scene, drive.clip, drive.split.train, drive.lidar, config.warp, downscale)
+    return FittedDrive(known, drive.clip, recorded)
 
 
 def cut_sequences(

@@ -37,7 +37,8 @@ class RefineConfig:
         posterior_stride: every how many training frames of a camera one enters the EIG posterior (calibration makes up
             for it).
         settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
-        seed: seed of the run.
+        seed: seed of everything that is left to chance in the run; `street.seed` says which street.
+        device: where to fit, render and edit; "auto" is CUDA if there is a device.
         fit: reconstruction.
         eig: expected information gain.
         warp: recorded views brought into the new ones.
@@ -57,6 +58,7 @@ class RefineConfig:
     posterior_stride: int = 2
     settle_steps: int = 100
     seed: int = 0
+    device: str = "auto"
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)
     warp: WarpConfig = field(default_factory=WarpConfig)
@@ -73,3 +75,34 @@ class RefineConfig:
     def trajectory_entries(self) -> tuple[TrajectoryEntry, ...]:
         """The wanted trajectory; without one, the schedule's shift of the whole drive."""
         return self.trajectory or (TrajectoryEntry(shift_m=self.distill.schedule.target_shift_m),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructConfig:
+    """A drive in, fitted and calibrated Gaussians out.
+
+    Attributes:
+        scene: folder of the drive.
+        out: folder of the run; the same command continues there.
+        cameras: cameras to fit; empty takes all.
+        split: which frames are kept back for calibration and evaluation.
+        posterior_stride: every how many training frames of a camera one enters the EIG posterior.
+        seed: seed of everything that is left to chance.
+        device: where to fit; "auto" is CUDA if there is a device.
+        fit: reconstruction.
+        eig: expected information gain.
+    """
+
+    scene: str
+    out: str
+    cameras: tuple[str, ...] = ()
+    split: SplitConfig = field(default_factory=SplitConfig)
+    posterior_stride: int = 2
+    seed: int = 0
+    device: str = "auto"
+    fit: FitConfig = field(default_factory=FitConfig)
+    eig: EigConfig = field(default_factory=EigConfig)
+
+    def __post_init__(self) -> None:
+        if self.posterior_stride < 1:
+            raise InputError("posterior_stride", self.posterior_stride, "at least 1")

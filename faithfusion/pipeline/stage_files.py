@@ -14,12 +14,17 @@ from torch import Tensor
 from faithfusion.clips.store import FLOAT16_MAX
 from faithfusion.scene.scene_file import load_tensors, save_tensors
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.video.editing.composite import composite
 from faithfusion.video.editing.editor import EditedClip
 
 NESTED = {"eig": EigVolume, "poses": ViewPoses, "reference_poses": ViewPoses, "warped": WarpedViews}
 EXACT = ("eig.expected_sq_error", "gain", "sq_error")
 """What squared errors are compared with; float16 has no small ones."""
 MIN_CLIP_AXES = 3
+
+
+READ_BY_EDITORS = ("references", "reference_poses", "warped")
+"""Parts of a window that nobody asks for once the clip is edited: half of its bytes."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,34 @@ class StageClip:
 
 
 def save_stage_clip(path: Path, clip: StageClip) -> None:
-    """Everything of [T, H, W] and more in float16, but expected error and gain; poses as they are."""
+    """Everything of [T, H, W] and more in float16, but expected error and gain; poses as they are.
+
+    Of an edited clip neither what only editors read is kept, nor the finished frames, which `EditedClip` defines by
+    the rest.
+    """
     tensors = window_tensors(clip.window)
     if clip.edited is not None:
-        tensors |= {f"edited.{name}": value for name, value in edit_tensors(clip.edited).items()}
+        tensors = {name: value for name, value in tensors.items() if name.partition(".")[0] not in READ_BY_EDITORS}
+        tensors["references"] = clip.window.references[:0]
+        tensors |= {f"edited.{name}": value for name, value in edit_tensors(clip.edited).items() if name != "frames"}
     save_tensors(path, tensors, {"name": clip.name})
 
 
 def load_stage_clip(path: Path) -> StageClip:
     """Inverse of `save_stage_clip`. InputError if the file is missing or damaged."""
     tensors, header = load_tensors(path)
-    edited = {key.removeprefix("edited."): value for key, value in tensors.items() if key.startswith("edited.")}
-    window = {key: value for key, value in tensors.items() if not key.startswith("edited.")}
-    return StageClip(header["name"], window_from_tensors(window), edit_from_tensors(edited) if edited else None)
+    edit = {key.removeprefix("edited."): value for key, value in tensors.items() if key.startswith("edited.")}
+    window = window_from_tensors({key: value for key, value in tensors.items() if not key.startswith("edited.")})
+    if not edit:
+        return StageClip(header["name"], window)
+    values = {name: _full(value) for name, value in edit.items()}
+    frames = composite(window.render, values["edit"], values["gain"])
+    return StageClip(header["name"], window, EditedClip(frames=frames, **values))
+
+
+def as_stored(window: Window) -> Window:
+    """The window with the precision that its file has, so that an editor sees the same whether it was read or not."""
+    return window_from_tensors(window_tensors(window))
 
 
 def window_tensors(window: Window) -> dict[str, Tensor]:

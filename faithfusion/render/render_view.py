@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene, Rendering
 from faithfusion.utils.harmonics import SH_0
+from faithfusion.utils.progress import track
 
 
 def render_view(scene: GaussianScene, camera: Camera, time_index: int, *, backend: Backend = "auto") -> Rendering:
@@ -35,3 +37,10 @@ def node_coverage(scene: GaussianScene, camera: Camera, time_index: int) -> Floa
     white = ((is_node - 0.5) / SH_0)[:, None, None].expand(-1, 1, 3).contiguous()
     black = gaussians.means.new_zeros(camera.height, camera.width, 3)
     return render(dataclasses.replace(gaussians, colors=white), camera, black).color[..., 0].clamp(0.0, 1.0)
+
+
+@torch.no_grad()
+def render_clip(scene: GaussianScene, cameras: Sequence[Camera]) -> Float[Tensor, "t h w 3"]:
+    """Colours of a scene along a trajectory in [0, 1], on the CPU; camera t at time stamp t."""
+    views = [render_view(scene, camera, t).color.cpu() for t, camera in enumerate(track(cameras, "render"))]
+    return torch.stack(views).clamp(0.0, 1.0)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from faithfusion.data.lidar import project_points
 from faithfusion.scene.coloring import color_points
+from faithfusion.scene.drive_lidar import DriveLidar
 from faithfusion.scene.far_field import Seeds, initial_sky, seed_uncovered
 from faithfusion.scene.graph import quaternions_from_rotations
-from faithfusion.scene.ground import Ground, fit_ground, ground_at
+from faithfusion.scene.ground import Ground, ground_at
 from faithfusion.scene.pointcloud import (
     LocalShape,
     PointCloud,
-    accumulate_lidar,
     make_nodes,
     shape_of_nodes,
     thin_to_budget,
@@ -32,8 +32,6 @@ from faithfusion.utils.seed import make_generator
 
 THINNEST = 0.15
 """The scale of a Gaussian along the normal is at least this share of its scale along the surface."""
-LIDAR_PER_DENSE = 10
-"""So many returns are held in memory for every one that is kept: a few million, however long the drive is."""
 GROUND_THINNEST = 0.08
 """The scale along the normal of discs laid on the ground, as a share of their scale in the ground."""
 GROUND_BAND_M = 0.15
@@ -47,8 +45,9 @@ def initialise_scene(
     *,
     lidar: PointCloud | None = None,
     ground: Ground | None = None,
+    seed: int = 0,
 ) -> GaussianScene:
-    """A scene to start fitting from: background, one node per moving track, sky. `lidar`: what `lidar_of_drive` has
+    """A scene to start fitting from: background, one node per moving track, sky. `lidar`: what `DriveLidar.cloud` has
     read already; `ground`: see `config.ground`.
 
     Copes with clips without LiDAR, boxes or masks, and says what it does instead.
@@ -56,8 +55,8 @@ def initialise_scene(
     if not train_frames:
         raise InputError(clip.root, "no training frames", "at least one")
     nodes = make_nodes(clip)
-    generator = make_generator(config.seed, "initialise")
-    lidar = lidar_of_drive(clip, train_frames, config) if lidar is None else lidar
+    generator = make_generator(seed, "initialise")
+    lidar = DriveLidar(clip, config.max_dense_points, seed).cloud(train_frames) if lidar is None else lidar
     dense = _dense_cloud(lidar, train_frames, nodes, config, generator)
     _say_what_is_missing(clip, len(dense.points))
     far_frames = _spread(train_frames, config.num_frames)
@@ -74,18 +73,6 @@ def initialise_scene(
         dense, nodes, _spread(train_frames, 2 * config.num_frames), config.sky_height, 2 * config.sky_height
     )
     return GaussianScene(concatenate(near, far), node_ids, nodes, sky)
-
-
-def ground_below(lidar: PointCloud) -> Ground | None:
-    """The ground surface from static LiDAR returns; None without LiDAR."""
-    return fit_ground(lidar.points[lidar.node_ids == 0])
-
-
-def lidar_of_drive(clip: DriveClip, train_frames: Sequence[Frame], config: InitialiseConfig) -> PointCloud:
-    """Returns of the scans of the training frames, at most `LIDAR_PER_DENSE` times `max_dense_points` static ones."""
-    times = sorted({frame.time_index for frame in train_frames})
-    max_points = LIDAR_PER_DENSE * config.max_dense_points
-    return accumulate_lidar(clip, times, make_nodes(clip), max_points=max_points, seed=config.seed)
 
 
 def concatenate(*parts: Gaussians) -> Gaussians:

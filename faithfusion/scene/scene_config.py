@@ -26,7 +26,6 @@ class InitialiseConfig:
         sh_degree: Degree of the spherical harmonics of colour, 0 to 3.
         ground: How Gaussians on the LiDAR ground start: "neighbours" in the plane of their neighbouring returns as
             everywhere else, "discs" in the fitted ground surface.
-        seed: Seed of the random choices.
     """
 
     max_gaussians: int = 36_000
@@ -41,7 +40,6 @@ class InitialiseConfig:
     sky_height: int = 128
     sh_degree: int = 0
     ground: Literal["neighbours", "discs"] = "discs"
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.max_gaussians < 1 or not 0 <= self.far_fraction <= 1:

@@ -22,6 +22,11 @@ class StageLog:
         self._previous = ""
 
     @property
+    def key(self) -> str:
+        """What tells the stage that runs now, or ran last, with its inputs from all others."""
+        return self._previous
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Time every finished stage took, also if that was in an earlier run."""
         return {name: entry["seconds"] for name, entry in self._done.items()}

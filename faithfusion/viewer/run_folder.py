@@ -77,6 +77,9 @@ def scene_files(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         raise InputError(path, "no such folder or file", "the folder of a run, a scene.safetensors or a PLY file")
     stages = sorted(path.glob("scene_stage_*.safetensors"), key=_stage_number)
+    finished = path / "scene.safetensors"
+    if finished.is_file() and (path / "scene_calibrated.safetensors").is_file():
+        stages = [finished]
     if stages:
         before = [path / f"scene_{name}.safetensors" for name in ("calibrated", "fitted")]
         known = [file for file in before if file.is_file()]

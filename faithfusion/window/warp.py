@@ -23,9 +23,8 @@ from faithfusion.eig.assess import training_view
 from faithfusion.render.exposure import exposure_of
 from faithfusion.render.render_view import node_coverage, render_view
 from faithfusion.render.reproject import FAR_M, pixel_rays, sight, world_points
+from faithfusion.scene.drive_lidar import DriveLidar
 from faithfusion.scene.ground import Ground, ground_at
-from faithfusion.scene.initialise import ground_below, lidar_of_drive
-from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, WarpedViews, Window
 from faithfusion.utils.progress import track
 from faithfusion.window.framing import Framing, framed_to
@@ -117,12 +116,12 @@ def warp_source(
     scene: GaussianScene,
     clip: DriveClip,
     frames: Sequence[Frame],
-    initialise: InitialiseConfig,
+    lidar: DriveLidar,
     config: WarpConfig,
     downscale: int = 1,
 ) -> WarpSource:
     """The views of recorded `frames` and the ground under them; pictures are read and rendered when they are needed."""
-    ground = ground_below(lidar_of_drive(clip, frames, initialise)) if config.num_views else None
+    ground = lidar.ground(frames) if config.num_views else None
     return WarpSource(scene, clip, frames, ground, config, downscale)
 
 

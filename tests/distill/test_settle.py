@@ -12,7 +12,7 @@ from tiny_clip import write_tiny_clip
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.split_config import SplitConfig
 from faithfusion.data.splits import Split, every_nth_of_each_camera, split_clip
-from faithfusion.distill.distil import settle
+from faithfusion.distill.config import DistillConfig
 from faithfusion.eig.assess import (
     RecordedViews,
     assess_scene,
@@ -27,12 +27,13 @@ from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.fit.fit import fit_scene
 from faithfusion.fit.fit_config import FitConfig
 from faithfusion.pairs.make import PairsConfig
-from faithfusion.pipeline.config import RefineConfig
+from faithfusion.pipeline.drive import drive_of
+from faithfusion.pipeline.stages import settle
 from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.errors import InputError
 
-FIT = FitConfig(steps=30, device="cpu", initialise=InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4))
+FIT = FitConfig(steps=30, initialise=InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4))
 EIG = EigConfig()
 
 
@@ -47,11 +48,13 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[DriveClip, Split, 
 def test_settling_fits_what_was_withheld(fitted: tuple[DriveClip, Split, GaussianScene]) -> None:
     clip, split, scene = fitted
     assert len(split.calibration) == 2
-    settled = settle(scene, clip, split, RefineConfig(settle_steps=30, fit=FIT))
+    drive, config = drive_of(clip, split, FIT.initialise), DistillConfig()
+    settled = settle(scene, drive, config, num_steps=30)
     before, after = (score_frames(s, split.calibration)["all"]["psnr_db"] for s in (scene, settled))
     assert after > before + 0.1
-    assert settle(scene, clip, split, RefineConfig(settle_steps=0, fit=FIT)) is scene
-    assert settle(scene, clip, dataclasses.replace(split, calibration=()), RefineConfig(fit=FIT)) is scene
+    assert settle(scene, drive, config, num_steps=0) is scene
+    nothing_withheld = dataclasses.replace(drive, split=dataclasses.replace(split, calibration=()))
+    assert settle(scene, nothing_withheld, config, num_steps=30) is scene
 
 
 @pytest.mark.parametrize("settled", [False, True])

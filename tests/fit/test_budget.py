@@ -31,7 +31,7 @@ def test_too_little_memory_is_refused_with_what_is_needed() -> None:
 
 def test_a_fit_keeps_its_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = read_drive(write_tiny_clip(tmp_path / "clip"))
-    config = FitConfig(steps=2, device="cpu", cache_mb=1, initialise=InitialiseConfig(sky_height=8))
+    config = FitConfig(steps=2, cache_mb=1, initialise=InitialiseConfig(sky_height=8))
     assert within_memory(config, clip.frames) is config
     assert within_memory(dataclasses.replace(config, max_memory_gib=64.0), clip.frames).initialise == config.initialise
     monkeypatch.setattr("faithfusion.fit.budget.FEWEST_GAUSSIANS", 10)

@@ -32,7 +32,12 @@ def test_an_adapting_camera_is_followed_and_a_steady_one_left_alone() -> None:
     config = ExposureConfig(knot_frames=4, gain_lr=5e-3, prior_weight=0.01)
     recording = RecordingConfig(None, config, None)
     optimiser = SceneOptimiser(
-        scene, FROZEN, extent_m=1.0, recording=recording, rig=Rig(("0", "1"), torch.eye(4).repeat(5, 1, 1))
+        scene,
+        FROZEN,
+        num_steps=700,
+        extent_m=1.0,
+        recording=recording,
+        rig=Rig(("0", "1"), torch.eye(4).repeat(5, 1, 1)),
     )
     for step in range(320):
         optimiser.step(views[step % 8])

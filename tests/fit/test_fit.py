@@ -29,7 +29,6 @@ CONFIG = FitConfig(
     steps=40,
     half_resolution_steps=10,
     checkpoint_every=15,
-    device="cpu",
     initialise=InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4),
     densify=DensifyConfig(start_step=10, stop_step=35, every_steps=10, max_gaussians=260, grow_gradient=1e-6),
 )
@@ -42,7 +41,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
 
 def make_optimiser(clip: DriveClip, **kwargs: object) -> SceneOptimiser:
     scene = initialise_scene(clip, clip.frames, CONFIG.initialise)
-    return SceneOptimiser(scene, OptimiserConfig(), extent_m=10.0, **kwargs)
+    return SceneOptimiser(scene, OptimiserConfig(), num_steps=700, extent_m=10.0, **kwargs)
 
 
 def test_fit_learns_grows_and_keeps_the_ceiling(clip: DriveClip) -> None:
@@ -102,8 +101,8 @@ def test_a_step_that_is_not_finite_changes_nothing(clip: DriveClip, capsys: pyte
 
 def test_rates_rise_during_the_warm_up(clip: DriveClip) -> None:
     scene, view = initialise_scene(clip, clip.frames, CONFIG.initialise), load_view(clip, clip.frames[0])
-    config = OptimiserConfig(decay_steps=10**9, warmup_steps=4)
-    optimiser, moved = SceneOptimiser(scene, config, extent_m=10.0), []
+    config = OptimiserConfig(warmup_steps=4)
+    optimiser, moved = SceneOptimiser(scene, config, num_steps=10**9, extent_m=10.0), []
     for _ in range(6):
         before = optimiser.sky.detach().clone()
         optimiser.step(view)

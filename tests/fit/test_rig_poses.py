@@ -61,7 +61,7 @@ def test_a_wrong_pose_is_found_from_the_pictures() -> None:
         views.append(SupervisedView(believed, time, picture, torch.ones(44, 60), is_recorded=True))
     recording = RecordingConfig(None, None, RigPoseConfig(knot_frames=1, shift_lr_m=1e-3, turn_lr_rad=2e-4))
     rig = Rig(("0",), recorded)
-    optimiser = SceneOptimiser(scene, FROZEN, extent_m=1.0, recording=recording, rig=rig)
+    optimiser = SceneOptimiser(scene, FROZEN, num_steps=700, extent_m=1.0, recording=recording, rig=rig)
     losses = [optimiser.step(views[step % 3])["photometric"] for step in range(240)]
     assert sum(losses[-3:]) < 0.35 * sum(losses[:3])
     found = optimiser.scene().world_from_ego.detach()
@@ -74,7 +74,7 @@ def test_a_regenerated_view_stays_where_it_was_asked_for() -> None:
     picture = render_view(scene, camera, 0).color.detach()
     rig = Rig(("0",), torch.eye(4)[None])
     recording = RecordingConfig(None, None, RigPoseConfig(shift_lr_m=0.1))
-    optimiser = SceneOptimiser(scene, FROZEN, extent_m=1.0, recording=recording, rig=rig)
+    optimiser = SceneOptimiser(scene, FROZEN, num_steps=700, extent_m=1.0, recording=recording, rig=rig)
     optimiser.step(SupervisedView(camera, 0, 1.0 - picture, torch.ones(44, 60)))
     assert torch.equal(optimiser.scene().world_from_ego[0], torch.eye(4))
 

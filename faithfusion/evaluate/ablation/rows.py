@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,16 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.data.trajectories import shifted_cameras
-from faithfusion.distill.distil import distill, render_clip
+from faithfusion.distill.distil import distill
 from faithfusion.distill.supervision import supervision
 from faithfusion.distill.weights.context import WeightContext
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
 from faithfusion.evaluate.ablation.files import read_json, write_json
 from faithfusion.evaluate.ablation.row_scores import score_lane
-from faithfusion.evaluate.ablation.street import Street, scene_context, shift_name, windows_of
+from faithfusion.evaluate.ablation.street import Street, context_of, shift_name, windows_of
 from faithfusion.evaluate.metrics.registry import clip_scores
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
+from faithfusion.render.render_view import render_clip
 from faithfusion.types import GaussianScene, Window
 from faithfusion.utils.media import write_image
 from faithfusion.video.editing.editor import EditedClip
@@ -41,20 +41,20 @@ def score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
     if pictures:
         _draw(street, row, renders, pictures)
     video = scores if row == NO_REFINEMENT else read_json(street.score_path(row.editors))
-    lane = score_lane(scene, street.fitted.split.held_out, street.config.camera)
+    lane = score_lane(scene, street.fitted.drive.split.held_out, street.config.camera)
     write_json(street.score_path(row.key), {"video": video, "scene": scores, "lane": lane})
 
 
 def refined_scene(street: Street, row: Row) -> GaussianScene:
     """The scene after the row's distillations, each from the edited clips of all shifts of its stage together."""
-    config = dataclasses.replace(street.config.refine, distill=street.config.distill_of(row))
-    recorded = ViewLoader(street.fitted.clip, street.fitted.split.recorded)
+    config, drive, refine = street.config.distill_of(row), street.fitted.drive, street.config.refine
+    recorded, ground = ViewLoader(drive.clip, drive.split.recorded), drive.lidar.ground(drive.split.recorded)
     scene, views = street.known[0], {}
     for number, stage in enumerate(street.config.stages_of(row)):
         views |= _supervision(street, row, scene, stage.anew_m, is_unrefined=number == 0)
         novel = [view for shift_m in stage.shifts_m for view in views[shift_m]]
         # without a path of its own: every row draws the same views in the same order
-        scene = distill(scene, recorded, novel, config, None)
+        scene = distill(scene, recorded, novel, config, ground=ground, seed=refine.seed, device=refine.device)
     return scene
 
 
@@ -62,11 +62,11 @@ def _supervision(
     street: Street, row: Row, scene: GaussianScene, shifts_m: Sequence[float], *, is_unrefined: bool
 ) -> dict[float, list[SupervisedView]]:
     """The edited clips of a scene at some shifts with the row's weights."""
-    config, clip = street.config.distill_of(row), street.fitted.clip
+    config, clip = street.config.distill_of(row), street.fitted.drive.clip
     stored_m = [at for at in shifts_m if is_unrefined and at in street.config.shifts_m]
     new_m = [at for at in shifts_m if at not in stored_m]
     clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, scene, new_m)
-    of_scene = street.context if is_unrefined else scene_context(street, scene)
+    of_scene = street.context if is_unrefined else context_of(street, scene)
     views = {}
     for at, (window, edited) in clips.items():
         context = WeightContext(of_scene, shifted_cameras(clip, street.config.camera, at))

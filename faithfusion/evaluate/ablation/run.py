@@ -16,7 +16,7 @@ from faithfusion.evaluate.ablation.street import (
     OpenEditor,
     Street,
     Tools,
-    calibrate,
+    calibrate_street,
     render_windows,
     run_edits,
 )
@@ -116,6 +116,7 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
         out=str(Path(config.out) / "work"),
         shifts_m=config.shifts_m,
         frame_stride=1,
+        device=refine.device,
         street=with_street(config, seed),
         split=refine.split,
         fit=refine.fit,
@@ -126,7 +127,7 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     yield "fit"
     settling = (refine.settle_steps, refine.distill.optimise, refine.distill.densify, refine.seed)
     inputs = (refine.eig, refine.posterior_stride, settling)
-    log.run("calibrate", inputs, [street.known_path], lambda: calibrate(street))
+    log.run("calibrate", inputs, [street.known_path], lambda: calibrate_street(street))
     yield "calibrate"
     log.run("windows", (refine.warp, config.camera, config.shifts_m), paths, lambda: render_windows(street))
     yield "windows"

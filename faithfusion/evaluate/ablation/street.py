@@ -11,11 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.data.trajectories import shifted_cameras
-from faithfusion.distill.distil import settle
 from faithfusion.distill.weights.context import SceneContext, WeightContext
-from faithfusion.eig.assess import assess_scene, update_assessment
 from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.ablation.config import BLIND, AblationConfig
 from faithfusion.evaluate.ablation.files import write_json
@@ -31,12 +28,11 @@ from faithfusion.pipeline.stage_files import (
     load_stage_clip,
     save_stage_clip,
 )
+from faithfusion.pipeline.stages import calibrate, recalibrate, render, scene_context, settle
 from faithfusion.scene.scene_file import load_scene, load_tensors, save_scene, save_tensors, scene_to
 from faithfusion.types import Camera, GaussianScene, Window
 from faithfusion.utils.device import choose_device
 from faithfusion.video.editing.editor import EditedClip, Editor
-from faithfusion.window.warp import warp_source
-from faithfusion.window.window import window_of
 
 OpenEditor = Callable[[str], Editor]
 """The editor of a name of `AblationConfig.edits`, as `AblationConfig.editor_of` says."""
@@ -82,12 +78,12 @@ class Street:
     @cached_property
     def known(self) -> tuple[GaussianScene, dict[str, Any]]:
         """The scene every row starts from, and what is stored beside it."""
-        return load_scene(self.known_path, choose_device(self.config.refine.fit.device))
+        return load_scene(self.known_path, choose_device(self.config.refine.device))
 
     @cached_property
     def cameras(self) -> Mapping[float, Sequence[Camera]]:
         """The driven camera at every time stamp, by shift."""
-        clip, name = self.fitted.clip, self.config.camera
+        clip, name = self.fitted.drive.clip, self.config.camera
         return {shift_m: shifted_cameras(clip, name, shift_m) for shift_m in self.config.shifts_m}
 
     @cached_property
@@ -99,7 +95,7 @@ class Street:
     def targets(self) -> Mapping[float, Target]:
         """By shift."""
         rms = self.config.refine.editor.regenerate_rms
-        at = (self.fitted.clip, self.config.camera)
+        at = (self.fitted.drive.clip, self.config.camera)
         return {
             shift_m: make_target(*at, shift_m, window, rms, self.tools.network, self.cameras[shift_m])
             for shift_m, window in self.windows.items()
@@ -108,7 +104,7 @@ class Street:
     @cached_property
     def context(self) -> SceneContext:
         """What weights may know of the unrefined scene."""
-        return scene_context(self, self.known[0])
+        return context_of(self, self.known[0])
 
     @cached_property
     def contexts(self) -> Mapping[float, WeightContext]:
@@ -121,14 +117,14 @@ class Street:
         return {shift_m: edit_from_tensors(load_tensors(path)[0]) for shift_m, path in paths.items()}
 
 
-def calibrate(street: Street) -> None:
-    """As `pipeline.refine` does it: calibrates on the withheld stretches, then fits those too."""
-    config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
-    informing = every_nth_of_each_camera(split.train, config.posterior_stride)
-    scene = scene_to(street.fitted.scene, choose_device(config.fit.device))
-    calibration = assess_scene(scene, clip, informing, split.calibration, config.eig).calibration
-    scene = settle(scene, clip, split, config)
-    save_scene(street.known_path, scene, {"clip": clip.name, "calibration": calibration.to_plain()})
+def calibrate_street(street: Street) -> None:
+    """Calibrates on the withheld stretches, then fits those too, as a refinement does."""
+    config, drive = street.config.refine, street.fitted.drive
+    scene = scene_to(street.fitted.scene, choose_device(config.device))
+    calibration = calibrate(scene, drive, config.eig, posterior_stride=config.posterior_stride).calibration
+    at = {"num_steps": config.settle_steps, "seed": config.seed, "device": config.device}
+    scene = settle(scene, drive, config.distill, **at)
+    save_scene(street.known_path, scene, {"clip": drive.clip.name, "calibration": calibration.to_plain()})
 
 
 def render_windows(street: Street) -> None:
@@ -139,21 +135,18 @@ def render_windows(street: Street) -> None:
 
 def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) -> Iterator[tuple[float, Window]]:
     """Shift and clip of a scene at each, with EIG and recorded views."""
-    config, clip, split = street.config.refine, street.fitted.clip, street.fitted.split
+    config, drive = street.config.refine, street.fitted.drive
     calibration = calibration_from_plain(street.known[1]["calibration"])
-    informing = every_nth_of_each_camera(split.recorded, config.posterior_stride)
-    known = update_assessment(scene, clip, informing, calibration, config.eig)
-    recorded = warp_source(scene, clip, split.recorded, config.fit.initialise, config.warp)
+    known = recalibrate(scene, drive, calibration, config.eig, posterior_stride=config.posterior_stride)
     for shift_m in shifts_m:
-        cameras = shifted_cameras(clip, street.config.camera, shift_m)
-        yield shift_m, window_of(known, clip, cameras, recorded)
+        cameras = shifted_cameras(drive.clip, street.config.camera, shift_m)
+        yield shift_m, render(known, drive, cameras, config.warp)
 
 
-def scene_context(street: Street, scene: GaussianScene) -> SceneContext:
+def context_of(street: Street, scene: GaussianScene) -> SceneContext:
     """What weights may know of a scene of this street."""
-    clip, recorded = street.fitted.clip, street.fitted.split.recorded
-    informing = every_nth_of_each_camera(recorded, street.config.refine.posterior_stride)
-    return SceneContext(scene, clip, ViewLoader(clip, recorded), informing)
+    drive, stride = street.fitted.drive, street.config.refine.posterior_stride
+    return scene_context(scene, drive, ViewLoader(drive.clip, drive.split.recorded), posterior_stride=stride)
 
 
 def run_edits(street: Street, editors: str) -> None:

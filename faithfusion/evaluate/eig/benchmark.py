@@ -72,7 +72,7 @@ def score_scene(fitted: FittedScene, config: EigBenchmarkConfig) -> None:
     threshold, rows = config.editor.regenerate_rms, []
     for shift_m, true_images in fitted.truth.items():
         label = f"{fitted.name}, {shift_m:+g} m"
-        count = len(range(config.frame_stride // 2, fitted.clip.num_frames, config.frame_stride))
+        count = len(range(config.frame_stride // 2, fitted.drive.clip.num_frames, config.frame_stride))
         views = [compare_view(known, true) for true in track(true_images(), label, count)]
         rows.append(score_shift(fitted.name, shift_m, views, threshold))
         draw_view(fitted.folder / f"maps_{shift_m:+g}m.png", views[len(views) // 2], label, threshold)
@@ -83,14 +83,14 @@ def score_scene(fitted: FittedScene, config: EigBenchmarkConfig) -> None:
 def know_scene(fitted: FittedScene, config: EigBenchmarkConfig) -> KnownScene:
     """Posterior, calibration and the published information after the same training frames."""
     frames = informing_frames(fitted, config)
-    known = assess_scene(fitted.scene, fitted.clip, frames, fitted.split.calibration, config.eig)
+    known = assess_scene(fitted.scene, fitted.drive.clip, frames, fitted.drive.split.calibration, config.eig)
     posterior = known.posterior
     certain = dataclasses.replace(
         posterior,
         discrepancy=torch.zeros_like(posterior.discrepancy),
         sky_discrepancy=torch.zeros_like(posterior.sky_discrepancy),
     )
-    published = published_information(fitted.scene, RecordedViews(fitted.clip, frames))
+    published = published_information(fitted.scene, RecordedViews(fitted.drive.clip, frames))
     return KnownScene(known, certain, diagonal_posterior(posterior), published)
 
 

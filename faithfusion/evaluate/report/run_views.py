@@ -1,11 +1,10 @@
-"""The final clips of a run in one file, and what can be measured on them."""
+"""The final clips of a run, and what can be measured on them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -22,10 +21,7 @@ from faithfusion.evaluate.metrics.uncertainty import (
     spearman,
     subsample,
 )
-from faithfusion.scene.scene_file import load_tensors, save_tensors
 from faithfusion.types import Camera, EigVolume
-
-COLORS = ("before", "render", "edit", "after", "truth")
 
 
 @dataclass(frozen=True)
@@ -47,26 +43,6 @@ class RunViews:
     def region(self) -> Tensor:
         """[T, H, W] bool: pixels that count as regenerated."""
         return self.eig.expected_sq_error > self.regenerate_rms**2
-
-
-def save_views(path: Path, views: RunViews) -> None:
-    """Colours as bytes, the rest as float16."""
-    colors = {name: getattr(views, name) for name in COLORS}
-    tensors = {name: _bytes(value) for name, value in colors.items() if value is not None}
-    fields = {"eig_nats": views.eig.eig_nats, "alpha": views.eig.alpha, "depth": views.depth}
-    tensors |= {name: value.clamp(0, 6e4).half() for name, value in fields.items()}
-    tensors["expected_sq_error"] = views.eig.expected_sq_error.float()
-    save_tensors(path, tensors, {"regenerate_rms": views.regenerate_rms})
-
-
-def load_views(path: Path) -> RunViews:
-    """Inverse of `save_views`. InputError if the file is missing or damaged."""
-    tensors, header = load_tensors(path)
-    colors = {name: tensors[name].float() / 255.0 for name in COLORS if name in tensors}
-    eig = EigVolume(*(tensors[name].float() for name in ("eig_nats", "expected_sq_error", "alpha")))
-    return RunViews(
-        **{"truth": None, **colors}, eig=eig, depth=tensors["depth"].float(), regenerate_rms=header["regenerate_rms"]
-    )
 
 
 def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[str, float]]:

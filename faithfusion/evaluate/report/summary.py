@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 from faithfusion.config import to_plain
 from faithfusion.data.new_path import path_cameras
 from faithfusion.data.path_hits import warning_line
-from faithfusion.distill.distil import render_clip
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.registry import metric_name
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
@@ -22,7 +21,6 @@ from faithfusion.evaluate.report.run_views import (
     RunViews,
     decile_curves,
     error_reliability,
-    save_views,
     shift_metrics,
     sparsification_curves,
     uncertainty_metrics,
@@ -30,26 +28,24 @@ from faithfusion.evaluate.report.run_views import (
 from faithfusion.evaluate.report.trajectory_picture import draw_preview
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.refine import RefineRun
+from faithfusion.render.render_view import render_clip
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
-from faithfusion.scene.scene_file import save_scene
 from faithfusion.street.truth import load_truth, true_shifts, truth_paths
 from faithfusion.types import Camera, Frame, GaussianScene
 from faithfusion.utils.media import write_image, write_video
-from faithfusion.utils.stage_log import StageLog
 
 UNUSED_CAMERAS = "cameras that were not used"
 """Their true images show the scene from where no fit has seen it."""
 
 
-def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, command: str) -> Path:
-    """Writes scene.safetensors and .ply, views.safetensors, videos, stills, metrics and the report; its path."""
+def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[str, float], *, command: str) -> Path:
+    """Writes scene.ply, videos, stills, metrics and the report, whose path it returns. `stage_seconds`: what every
+    stage of the run took."""
     out = Path(config.out)
     cameras = path_cameras(run.clip, run.camera_name, run.path)
     views = final_views(run, cameras, config.editor.regenerate_rms)
-    save_scene(out / "scene.safetensors", run.after, run.metadata | run.path.facts())
     export_ply(out / "scene.ply", gaussians_at(run.after, 0))
-    save_views(out / "views.safetensors", views)
     panels = write_videos(out, views, run.clip.frame_rate_hz)
     preview = draw_preview(run.clip, run.camera_name, run.path, run.hits)
     write_image(out / "trajectory.png", preview)
@@ -69,7 +65,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, log: StageLog, *, comman
         reliability=error_reliability(views) if views.truth is not None else None,
         sparsification=sparsification_curves(views) if views.truth is not None else {},
         psnr_by_decile=decile_curves(views) if views.truth is not None else {},
-        stage_seconds=log.seconds,
+        stage_seconds=dict(stage_seconds),
         notes=scene_notes(run) + ((warning_line(run.hits),) if run.hits else ()),
         no_truth=why_no_truth(run),
         trajectory=preview,

@@ -1,6 +1,5 @@
 import dataclasses
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,13 +8,10 @@ from faithfusion.evaluate.report.run_views import (
     RunViews,
     decile_curves,
     error_reliability,
-    load_views,
-    save_views,
     shift_metrics,
     uncertainty_metrics,
 )
 from faithfusion.types import Camera, EigVolume
-from faithfusion.utils.errors import InputError
 
 SHAPE = (3, 24, 40)
 
@@ -41,32 +37,6 @@ def synthetic_views() -> RunViews:
         truth=truth.clone(),
         regenerate_rms=0.1,
     )
-
-
-def test_views_survive_their_file(tmp_path: Path) -> None:
-    views = synthetic_views()
-    save_views(tmp_path / "views.safetensors", views)
-    loaded = load_views(tmp_path / "views.safetensors")
-    for name in ("before", "render", "edit", "after", "truth"):
-        torch.testing.assert_close(getattr(loaded, name), getattr(views, name), atol=0.5 / 255 + 1e-6, rtol=0)
-    torch.testing.assert_close(loaded.eig.eig_nats, views.eig.eig_nats, atol=0, rtol=1e-3)
-    torch.testing.assert_close(loaded.eig.expected_sq_error, views.eig.expected_sq_error)
-    torch.testing.assert_close(loaded.depth, views.depth, atol=0, rtol=1e-3)
-    assert torch.equal(loaded.region, views.region)
-    assert loaded.regenerate_rms == views.regenerate_rms
-
-
-def test_views_without_truth_survive_too(tmp_path: Path) -> None:
-    save_views(tmp_path / "views.safetensors", dataclasses.replace(synthetic_views(), truth=None))
-    assert load_views(tmp_path / "views.safetensors").truth is None
-
-
-def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing"):
-        load_views(tmp_path / "nothing.safetensors")
-    (tmp_path / "broken.safetensors").write_bytes(b"\x10" * 40)
-    with pytest.raises(InputError, match="broken"):
-        load_views(tmp_path / "broken.safetensors")
 
 
 def test_a_perfect_edit_beats_the_render_and_keeps_what_is_known() -> None:

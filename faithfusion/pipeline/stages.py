@@ -1,0 +1,132 @@
+"""The stages of a run, each written once: fit, calibrate, render, edit, distil.
+
+Every function takes what the stage before has made and returns what the next one needs; nothing but `fit_stage` writes
+a file. A refinement, a reconstruction, the benchmarks, the ablation and the training pairs are made of these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from faithfusion.config import to_plain
+from faithfusion.data.splits import every_nth_of_each_camera
+from faithfusion.distill.config import DistillConfig
+from faithfusion.distill.distil import distill
+from faithfusion.distill.supervision import supervision
+from faithfusion.distill.weights.context import SceneContext, WeightContext
+from faithfusion.eig.assess import assess_scene, update_assessment
+from faithfusion.eig.calibrate import Calibration
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.field import EigField
+from faithfusion.fit.fit import fit_scene
+from faithfusion.fit.fit_config import FitConfig
+from faithfusion.fit.supervised_view import ViewLoader, load_view
+from faithfusion.pipeline.drive import Drive
+from faithfusion.scene.scene_file import load_scene, save_scene
+from faithfusion.types import Camera, GaussianScene, Window
+from faithfusion.utils.device import choose_device
+from faithfusion.utils.stage_log import StageLog
+from faithfusion.video.editing.editor import EditedClip
+from faithfusion.window.warp import warp_source
+from faithfusion.window.warp_config import WarpConfig
+from faithfusion.window.window import window_of
+
+SETTLE_TRAIN_SHARE = 0.5
+"""Of the steps that settle a scene: views it has seen before, so that it keeps them."""
+
+
+def fit_stage(
+    log: StageLog,
+    drive: Drive,
+    config: FitConfig,
+    path: Path,
+    *,
+    depends_on: Any = (),
+    seed: int = 0,
+    device: str = "auto",
+) -> tuple[GaussianScene, dict[str, Any], Drive]:
+    """Fits Gaussians to the training frames and writes them to `path`, unless that was done before.
+
+    Returns the scene on `device`, what its file says about it, and the drive with the poses of the fit. `depends_on`:
+    what decides about the result beside `config` and `seed`, such as the content of the drive. A killed fit continues
+    from `fit_state.safetensors` beside `path`.
+    """
+    state = path.with_name("fit_state.safetensors")
+
+    def work() -> None:
+        scene, fit_log = fit_scene(
+            drive.clip, drive.split.train, config, seed=seed, device=device, lidar=drive.lidar, state_path=state
+        )
+        facts = {"clip": drive.clip.name, "fit": to_plain(config), "fit_seconds": fit_log.seconds}
+        save_scene(path, scene, facts)
+        state.unlink(missing_ok=True)
+
+    log.run("fit", (depends_on, config, seed), [path], work)
+    scene, metadata = load_scene(path, choose_device(device))
+    return scene, metadata, drive.as_fitted(scene)
+
+
+def calibrate(scene: GaussianScene, drive: Drive, config: EigConfig, *, posterior_stride: int) -> EigField:
+    """What is known after the training frames, one of `posterior_stride` per camera, calibrated on the withheld
+    stretches."""
+    informing = every_nth_of_each_camera(drive.split.train, posterior_stride)
+    return assess_scene(scene, drive.clip, informing, drive.split.calibration, config)
+
+
+def settle(
+    scene: GaussianScene, drive: Drive, config: DistillConfig, *, num_steps: int, seed: int = 0, device: str = "auto"
+) -> GaussianScene:
+    """Fits the stretches that were withheld to calibrate EIG: without them the drive would keep holes."""
+    if not (num_steps and drive.split.calibration):
+        return scene
+    schedule = dataclasses.replace(config.schedule, steps_per_stage=num_steps, original_share=SETTLE_TRAIN_SHARE)
+    withheld = [load_view(drive.clip, frame) for frame in drive.split.calibration]
+    recorded = ViewLoader(drive.clip, drive.split.train)
+    config = dataclasses.replace(config, schedule=schedule)
+    ground = drive.lidar.ground(drive.split.train)
+    return distill(scene, recorded, withheld, config, ground=ground, name="settle", seed=seed, device=device)
+
+
+def recalibrate(
+    scene: GaussianScene, drive: Drive, calibration: Calibration, config: EigConfig, *, posterior_stride: int
+) -> EigField:
+    """What is known after all frames that may be fitted, the withheld ones too, under a calibration made before."""
+    informing = every_nth_of_each_camera(drive.split.recorded, posterior_stride)
+    return update_assessment(scene, drive.clip, informing, calibration, config)
+
+
+def render(known: EigField, drive: Drive, cameras: Sequence[Camera], config: WarpConfig) -> Window:
+    """The clip of the scene from `cameras`, one per time stamp, as an editor takes it."""
+    recorded = warp_source(known.scene, drive.clip, drive.split.recorded, drive.lidar, config)
+    return window_of(known, drive.clip, cameras, recorded)
+
+
+def scene_context(scene: GaussianScene, drive: Drive, recorded: ViewLoader, *, posterior_stride: int) -> SceneContext:
+    """What the weights of the distillation may know of a scene beside the edited clip."""
+    informing = every_nth_of_each_camera(drive.split.recorded, posterior_stride)
+    return SceneContext(scene, drive.clip, recorded, informing)
+
+
+def distil(
+    scene: GaussianScene,
+    drive: Drive,
+    cameras: Sequence[Camera],
+    window: Window,
+    edited: EditedClip,
+    config: DistillConfig,
+    *,
+    posterior_stride: int,
+    name: str,
+    chance: object,
+    seed: int = 0,
+    device: str = "auto",
+) -> GaussianScene:
+    """Pulls an edited clip back into the scene it was rendered from, while the recorded views keep being fitted."""
+    recorded = ViewLoader(drive.clip, drive.split.recorded)
+    context = scene_context(scene, drive, recorded, posterior_stride=posterior_stride)
+    novel = supervision(WeightContext(context, cameras), window, edited, config)
+    ground = drive.lidar.ground(drive.split.recorded)
+    return distill(scene, recorded, novel, config, ground=ground, name=name, chance=chance, seed=seed, device=device)
