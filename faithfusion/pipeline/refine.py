@@ -39,21 +39,25 @@ UNREFINED, WINDOW_STATE = "clip_unrefined.safetensors", "window_state.safetensor
 
 @dataclass(frozen=True)
 class RefineRun:
-    """What a finished run knows: drive, new path and what is in its way, frames that no fit has seen (held-out ones,
-    and of cameras that were not used), scenes before and after with what is stored beside them (calibration, origin),
-    the unrefined and the last regenerated clip."""
+    """What a finished run knows: its drive, the new path and what is in its way, frames of cameras that were not used,
+    scenes before and after with what is stored beside them (calibration, origin), the unrefined and the last
+    regenerated clip."""
 
-    clip: DriveClip
+    drive: Drive
     camera_name: str
     path: NewPath
     hits: tuple[PathHit, ...]
-    held_out: tuple[Frame, ...]
     other_cameras: tuple[Frame, ...]
     metadata: dict[str, Any]
     before: GaussianScene
     after: GaussianScene
     unrefined: StageClip
     last: StageClip
+
+    @property
+    def clip(self) -> DriveClip:
+        """The fitted part of the drive, with the poses of the fit."""
+        return self.drive.clip
 
 
 def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None = None) -> RefineRun:
@@ -188,11 +192,10 @@ def open_run(config: RefineConfig, drive: Drive, fitted: GaussianScene) -> Refin
     after, _ = load_scene(out / FINAL, device)
     last = load_stage_clip(out / clip_file(count))
     return RefineRun(
-        clip=drive.clip,
+        drive=drive,
         camera_name=require_camera(config, drive.clip.camera_names),
         path=path,
         hits=path_hits(drive.clip, path),
-        held_out=drive.split.held_out,
         other_cameras=_other_cameras(drive.clip, fitted, config),
         metadata=metadata,
         before=before,

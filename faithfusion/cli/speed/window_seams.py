@@ -10,10 +10,15 @@ from torch import Tensor
 
 from faithfusion.cli.speed.speed_config import ChainConfig
 from faithfusion.clips.windows import plan_windows
+from faithfusion.data.new_path import path_cameras
+from faithfusion.eig.calibrate import calibration_from_plain
 from faithfusion.evaluate.metrics.seams import SeamScores, score_seams, seam_steps
 from faithfusion.evaluate.report.panels import side_by_side
-from faithfusion.pipeline.stage_files import load_stage_clip
+from faithfusion.pipeline.refine import read_finished_run
+from faithfusion.pipeline.stage_files import as_stored
+from faithfusion.pipeline.stages import recalibrate, render
 from faithfusion.street.truth import load_truth
+from faithfusion.types import Window
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.media import write_image, write_video
@@ -27,7 +32,7 @@ def bench_chain(config: ChainConfig) -> None:
     """Prints the errors of the change from frame to frame, at the seams and elsewhere, of render and edit; writes the
     frames around every seam as a picture, and the clip."""
     run, out = Path(config.run), Path(config.out)
-    window = load_stage_clip(run / "clip_unrefined.safetensors").window
+    window = _window_of(run)
     frames = window.render.shape[0]
     spans = plan_windows(frames, config.editor.window_frames, config.editor.overlap_frames)
     if len(spans) < 2:
@@ -44,6 +49,15 @@ def bench_chain(config: ChainConfig) -> None:
     for step in seam_steps(spans):
         write_image(out / f"seam_{step:03d}.png", _around(step, edited.frames, truth))
     write_video(out / "finished.mp4", edited.frames, FRAME_RATE_HZ)
+
+
+def _window_of(folder: Path) -> Window:
+    """What the run's scene shows on its new path before anything is refined, as its editor got it."""
+    run, config = read_finished_run(folder)
+    calibration, stride = calibration_from_plain(run.metadata["calibration"]), config.posterior_stride
+    known = recalibrate(run.before, run.drive, calibration, config.eig, posterior_stride=stride)
+    cameras = path_cameras(run.clip, run.camera_name, run.path)
+    return as_stored(render(known, run.drive, cameras, config.warp))
 
 
 def _row(name: str, scores: SeamScores) -> str:

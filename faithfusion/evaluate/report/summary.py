@@ -51,7 +51,10 @@ def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[s
     write_image(out / "trajectory.png", preview)
     metrics = {f"{run.path.place}: {name}": row for name, row in shift_metrics(views, cameras).items()}
     metrics |= {f"uncertainty: {name}": row for name, row in uncertainty_metrics(views).items()}
-    for name, frames in {"recorded lane, held-out": run.held_out, UNUSED_CAMERAS: run.other_cameras}.items():
+    for name, frames in {
+        "recorded lane, held-out": run.drive.split.held_out,
+        UNUSED_CAMERAS: run.other_cameras,
+    }.items():
         if frames or name != UNUSED_CAMERAS:
             metrics[f"{name}: before"] = unseen_scores(run.before, frames)
             metrics[f"{name}: after"] = unseen_scores(run.after, frames)
