@@ -3,7 +3,6 @@
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import numpy as np
 import pytest
 from broken_drives import BROKEN, REMARKED, change_matrices, change_pictures, exchange, make_sound_drive, turn
 from PIL import Image
+from run_command import run_command
 
 from faithfusion.check.check_clip import CheckResult, check_clip
 from faithfusion.check.evidence import NUM_SAMPLES
 from faithfusion.check.findings import Level
+from faithfusion.cli import check_scene
 from faithfusion.data.drive_reader import read_drive
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_scene.py"
@@ -94,13 +95,8 @@ def test_a_real_drive_passes_and_its_faults_are_named(shared_data: Path, tmp_pat
     assert check(turned).verdict.startswith("broken: camera 0: extrinsics are turned by about 3 degrees")
 
 
-def run_tool(*options: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(TOOL), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-
-
 def test_the_command_draws_a_sound_drive(sound_drive: Path, tmp_path: Path) -> None:
-    result = run_tool(sound_drive, "--cameras", "0", "1", cwd=tmp_path)
+    result = run_command(check_scene.main, sound_drive, "--cameras", "0", "1", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1] == "ok: nothing wrong was found"
@@ -117,7 +113,7 @@ def test_the_command_draws_a_sound_drive(sound_drive: Path, tmp_path: Path) -> N
 def test_the_command_draws_a_broken_drive_and_says_so_with_its_exit_code(drive: Path, tmp_path: Path) -> None:
     change_pictures(drive / "images", np.zeros_like)
     out = tmp_path / "pictures"
-    result = run_tool(drive, "--out", out, cwd=tmp_path)
+    result = run_command(check_scene.main, drive, "--out", out, cwd=tmp_path)
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert result.stdout.splitlines()[-1].startswith("broken: cameras 0, 1, 2: images are black")
     assert (out / "check.html").is_file() and (out / "overhead.png").is_file()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from run_command import Finished, run_command
 from tiny_generator import tiny_generator
 
+from faithfusion.cli import evaluate, refine_sequence
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.weights.generator_file import save_generator
@@ -45,10 +46,13 @@ def editors(workspace: Path, **options: object) -> list[str]:
     return ["--editors", json.dumps([wan | options, {"kind": "fixer"}])]
 
 
-def refine(workspace: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "tools" / "refine_sequence.py"), "--config", str(workspace / "small.yaml")]
-    command += [*editors(workspace), "--out", str(workspace / "run"), *options]
-    return subprocess.run(command, capture_output=True, text=True, cwd=workspace, timeout=600)
+def arguments(workspace: Path, *options: str) -> list[str]:
+    inputs = ["--config", str(workspace / "small.yaml"), *editors(workspace)]
+    return [*inputs, "--out", str(workspace / "run"), *options]
+
+
+def refine(workspace: Path, *options: str) -> Finished:
+    return run_command(refine_sequence.main, *arguments(workspace, *options), cwd=workspace)
 
 
 def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) -> None:
@@ -70,13 +74,7 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
     assert again.returncode == 0
     assert again.stderr.count("resumed") == 6  # street, fit, calibrate, unrefined clip and two shifts
     written = {path: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
-    measured = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "evaluate.py"), "--run", "run"],
-        capture_output=True,
-        text=True,
-        cwd=workspace,
-        timeout=600,
-    )
+    measured = run_command(evaluate.main, "--run", "run", cwd=workspace)
     assert measured.returncode == 0, measured.stderr
     assert "resumed" not in measured.stderr  # it only reads
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.safetensors")} == written
@@ -135,11 +133,9 @@ def test_any_trajectory_can_be_asked_for(workspace: Path) -> None:
 def test_bad_input_is_refused_before_anything_is_written(
     workspace: Path, options: tuple[str, ...], message: str
 ) -> None:
-    main = runpy.run_path(str(ROOT / "tools" / "refine_sequence.py"))["main"]
     out = workspace / "bad"
-    inputs = ["--config", str(workspace / "small.yaml"), *editors(workspace)]
     with pytest.raises(InputError) as refusal:
-        main([*inputs, "--out", str(out), *options])
+        refine_sequence.main(arguments(workspace, "--out", str(out), *options))
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert not out.exists()
@@ -147,7 +143,9 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 def test_refusals_are_one_line_with_exit_code_2(workspace: Path) -> None:
     (workspace / "file").write_text("not a folder")
-    result = refine(workspace, "--out", str(workspace / "file" / "run"))
+    command = [sys.executable, str(ROOT / "tools" / "refine_sequence.py")]
+    command += arguments(workspace, "--out", str(workspace / "file" / "run"))
+    result = subprocess.run(command, capture_output=True, text=True, cwd=workspace, timeout=600)
     assert result.returncode == 2
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and "can be created and written to" in lines[0]

@@ -229,6 +229,7 @@ def test_public_weights_of_another_model_are_refused(folder: Path) -> None:
     refused(folder, "no such file", public_options(folder, generator__pretrained__prompt=folder / "none.safetensors"))
 
 
+@pytest.mark.slow  # another process imports DeepSpeed
 def test_bad_input_is_one_line_and_exit_code_2(folder: Path) -> None:
     options = debug_options(folder, data__train=folder / "nothing")
     done = subprocess.run([sys.executable, SCRIPT, *options], env=environment(), capture_output=True, text=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from run_command import run_command
 
 from faithfusion.cli.ablation import main
 from faithfusion.config import parse_config
@@ -21,7 +20,6 @@ from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditedClip
 
-ROOT = Path(__file__).resolve().parents[3]
 SMALL = """
 seeds: [3]
 shifts_m: [-2, 2]
@@ -155,8 +153,7 @@ def test_bad_input_is_one_line_before_anything_is_written(
 
 
 def test_the_tool_refuses_with_exit_code_2(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "tools" / "ablation.py"), "--out", str(tmp_path / "out"), "--seeds", "[1, 1]"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    result = run_command(main, "--out", tmp_path / "out", "--seeds", "[1, 1]", cwd=tmp_path)
     assert result.returncode == 2
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ablation.seeds")
