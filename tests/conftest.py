@@ -1,6 +1,7 @@
 """Shared fixtures. Data outside the repository is looked for in `../shared/data` or `FAITHFUSION_SHARED`."""
 
 import os
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; spinning threads cost more than they give here
@@ -12,6 +13,7 @@ import torch
 runtime_types.check_annotations()  # before the package is imported
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+LATEST_START = pytest.StashKey[float]()
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +30,17 @@ def shared_data() -> Path:
     return path
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
-        return
-    for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "tests that would start later than so many seconds from now are skipped, and named in the summary"
+    parser.addoption("--start-within-s", type=float, default=float("inf"), help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LATEST_START] = time.monotonic() + config.getoption("--start-within-s")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.monotonic() > item.config.stash[LATEST_START]:
+        pytest.skip(f"left out, its time was over: {item.name}")
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")

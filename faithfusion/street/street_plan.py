@@ -37,7 +37,7 @@ class Centreline:
         y = np.interp(s, self.s, self.points[:, 1]) + np.cos(heading) * lateral
         return np.stack([x, y, z], -1)
 
-    def heading(self, s: np.ndarray | float) -> np.ndarray:
+    def heading(self, s: np.ndarray | float) -> np.ndarray | np.float64:
         """Direction of travel at s, radians in the world."""
         return np.interp(s, self.s, self.headings)
 
