@@ -1,6 +1,7 @@
 """Every annotated call of the package is checked while the tests run: types by beartype, shapes by jaxtyping."""
 
 import ast
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,4 +27,5 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     for name, hint in function.__annotations__.items():
         if wp.types.type_is_struct(hint):
             function.__annotations__[name] = Any
-    return beartype(function)
+    strict = functools.cache(lambda: beartype(function))  # at the first call; most functions have none in one process
+    return lambda *args, **kwargs: strict()(*args, **kwargs)
