@@ -7,10 +7,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; spinning threads cost more than they give here
 
 import pytest
-import runtime_types
 import torch
-
-runtime_types.check_annotations()  # before the package is imported
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LATEST_START = pytest.StashKey[float]()
