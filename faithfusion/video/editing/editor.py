@@ -40,6 +40,7 @@ class ClipFacts:
     num_views: int
 
 
+@runtime_checkable
 class OpenedEditor(Protocol):
     """An editor whose weights are read and lie on the device where it works."""
 
@@ -57,6 +58,7 @@ class OpenedEditor(Protocol):
         ...
 
 
+@runtime_checkable
 class EditorOptions(Protocol):
     """The options of one kind of editor: a dataclass, whose fields are the keys of its entry in a configuration."""
 
