@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from faithfusion.data.colmap import read_colmap
-from faithfusion.data.posed_camera import PosedCamera, in_order, make_camera, read_json
+from faithfusion.data.posed_camera import PosedCamera, in_order, make_camera
 from faithfusion.data.transforms_json import parse_transforms
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.json_files import read_json
 
 
 def read_cameras(

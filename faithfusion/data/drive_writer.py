@@ -119,14 +119,14 @@ def _write_picture(folder: Path, stem: str, image: bytes | np.ndarray) -> None:
     (folder / f"{stem}.{suffix}").write_bytes(image)
 
 
-def write_tracks(folder: Path, tracks: Sequence[BoxTrack], num_frames: int) -> None:
-    """Writes instances/instances_info.json (instance i is tracks[i]) and frame_instances.json.
+def write_tracks(folder: Path, tracks: Sequence[BoxTrack] | Mapping[int, BoxTrack], num_frames: int) -> None:
+    """Writes instances/instances_info.json, where instance i is tracks[i], and frame_instances.json.
 
     InputError for frames outside the clip or not ascending, poses that are not rigid, sizes that are not positive.
     """
     info: dict[str, dict] = {}
     per_frame: dict[str, list[int]] = {str(t): [] for t in range(num_frames)}
-    for number, track in enumerate(tracks):
+    for number, track in tracks.items() if isinstance(tracks, Mapping) else enumerate(tracks):
         _check_track(track, num_frames)
         info[str(number)] = {
             "id": track.track_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from faithfusion.data.calibration_text import require_rigid
 from faithfusion.types import Track
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.json_files import read_json
 
 MOVING_DISTANCE_M = 1.0  # labels of parked cars jitter by a few decimetres
 NON_RIGID_WORDS = ("pedestrian", "person", "human", "cyclist", "bicycl", "rider", "animal")
@@ -40,25 +40,22 @@ def read_tracks(
     path = folder / "instances_info.json"
     if not path.is_file():
         return None
-    info = _read_json(path)
+    info = _read_object(path)
     _check_frame_lists(folder / "frame_instances.json", info, total)
     axes = np.eye(4) if body_from_flu is None else body_from_flu
     tracks = [_read_track(path, key, entry, clip_from_dataset, axes, total, length) for key, entry in info.items()]
     return tuple(track for track in tracks if track is not None)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(path, f"cannot be read ({error})", "a JSON file") from None
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(path, f"a JSON {type(content).__name__}", "a JSON object keyed by instance or frame")
     return content
 
 
 def _check_frame_lists(path: Path, info: dict[str, Any], total: int) -> None:
-    for frame, ids in (_read_json(path) if path.is_file() else {}).items():
+    for frame, ids in (_read_object(path) if path.is_file() else {}).items():
         _require_frame(path, frame, total)
         unknown = [str(i) for i in ids if str(i) not in info]
         if unknown:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -63,16 +61,6 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key in which 'frame_10' follows 'frame_9'."""
     parts = re.split(r"(\d+)", name)
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file. InputError if it is missing or damaged."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "a file of cameras") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(path, f"cannot be read ({error})", "a JSON file") from None
 
 
 def match_cameras(cameras: Sequence[PosedCamera], pattern: str) -> list[PosedCamera]:

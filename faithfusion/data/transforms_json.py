@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from faithfusion.data.image_files import image_size
-from faithfusion.data.posed_camera import PosedCamera, make_camera, read_json
+from faithfusion.data.posed_camera import PosedCamera, make_camera
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.json_files import read_json
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 PINHOLE_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from faithfusion.utils.errors import InputError
-from faithfusion.utils.media import read_image
+from faithfusion.utils.media import decoding, read_image
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,5 @@ def _read_depth(path: Path) -> Float[Tensor, "h w"]:
 
 
 def _read_ids(path: Path) -> Int[Tensor, "h w"]:
-    try:
-        with Image.open(path) as image:
-            return torch.from_numpy(np.asarray(image).astype(np.int64))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "an instance map") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(path, f"cannot be decoded ({error})", "a 16-bit PNG") from None
+    with decoding(path) as image:
+        return torch.from_numpy(np.asarray(image).astype(np.int64))

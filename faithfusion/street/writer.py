@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from faithfusion.config import to_plain
-from faithfusion.data.drive_writer import JPEG_QUALITY
+from faithfusion.data.drive_writer import JPEG_QUALITY, BoxTrack, RigCamera, write_rig, write_tracks
 from faithfusion.street.cars import car_size
 from faithfusion.street.lidar_scan import lidar_scan
 from faithfusion.street.rig import camera_intrinsics, ego_from_camera, view_at
@@ -133,41 +133,27 @@ def _write_truth(paths: tuple[Path, Path, Path], picture: Picture) -> None:
 
 def _write_rig_and_labels(world: StreetWorld, folder: Path) -> None:
     config, matrix = world.config, camera_intrinsics(world.config)
-    pinhole = [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2], 0, 0, 0, 0, 0]
-    for name in config.camera_names:
-        np.savetxt(folder / "intrinsics" / f"{name}.txt", pinhole)
-        np.savetxt(folder / "extrinsics" / f"{name}.txt", ego_from_camera(name))
-    info = {str(key): entry for key, entry in _labels(world)}
-    per_frame = {str(t): [] for t in range(config.num_frames)}
-    for key, entry in info.items():
-        for t in entry["frame_annotations"]["frame_idx"]:
-            per_frame[str(t)].append(int(key))
-    (folder / "instances" / "instances_info.json").write_text(json.dumps(info, indent=1))
-    (folder / "instances" / "frame_instances.json").write_text(json.dumps(per_frame, indent=1))
+    pinhole = (matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2], 0, 0, 0, 0, 0)
+    write_rig(folder, [RigCamera(name, pinhole, ego_from_camera(name)) for name in config.camera_names])
+    write_tracks(folder, dict(_tracks(world)), config.num_frames)
     (folder / "lanes.json").write_text(json.dumps(_lanes(world), indent=1))
 
 
-def _labels(world: StreetWorld) -> Iterator[tuple[int, dict]]:
-    """Number and annotations of everything that has a box."""
+def _tracks(world: StreetWorld) -> Iterator[tuple[int, BoxTrack]]:
+    """Number and track of everything that has a box."""
     for car in (car for car in world.cars if car.frames):
         poses = [world_from_box(world, car, t) for t in car.frames]
-        yield car.number, _label(f"car_{car.number:03d}", "Vehicle", car.frames, poses, car_size(car.plan.kind))
+        yield car.number, _track(f"car_{car.number:03d}", "Vehicle", car.frames, poses, car_size(car.plan.kind))
     for person in (person for person in world.people if person.frames):
         poses, size = person_track(world, person)
-        class_name = person.plan.class_name
-        name = f"{class_name.lower()}_{person.number:03d}"
-        yield person.number, _label(name, class_name, person.frames, poses, size.tolist())
+        name = f"{person.plan.class_name.lower()}_{person.number:03d}"
+        yield person.number, _track(name, person.plan.class_name, person.frames, poses, size)
 
 
-def _label(
-    name: str, class_name: str, frames: Sequence[int], poses: Sequence[np.ndarray], size_m: Sequence[float]
-) -> dict:
-    annotations = {
-        "frame_idx": list(frames),
-        "obj_to_world": [pose.tolist() for pose in poses],
-        "box_size": [list(size_m)] * len(frames),
-    }
-    return {"id": name, "class_name": class_name, "frame_annotations": annotations}
+def _track(
+    name: str, class_name: str, frames: tuple[int, ...], poses: Sequence[np.ndarray], size_m: Sequence[float]
+) -> BoxTrack:
+    return BoxTrack(name, class_name, frames, np.stack(poses), np.tile(size_m, (len(frames), 1)))
 
 
 def _lanes(world: StreetWorld) -> list[dict]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import imageio.v2 as imageio
@@ -17,18 +19,22 @@ from faithfusion.utils.errors import InputError
 
 def read_image(path: Path) -> Float[Tensor, "h w 3"]:
     """An RGB image in [0, 1]. InputError if it is missing or damaged."""
-    return torch.from_numpy(_decode(path, "RGB").astype(np.float32) / 255.0)
+    with decoding(path) as image:
+        return torch.from_numpy(np.asarray(image.convert("RGB")).astype(np.float32) / 255.0)
 
 
 def read_mask(path: Path) -> Float[Tensor, "h w"]:
     """A grey mask in [0, 1]. InputError if it is missing or damaged."""
-    return torch.from_numpy(_decode(path, "L").astype(np.float32) / 255.0)
+    with decoding(path) as image:
+        return torch.from_numpy(np.asarray(image.convert("L")).astype(np.float32) / 255.0)
 
 
-def _decode(path: Path, mode: str) -> np.ndarray:
+@contextmanager
+def decoding(path: Path) -> Iterator[Image.Image]:
+    """Yields the opened image; InputError if it is missing, or damaged as its pixels are decoded inside."""
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert(mode))
+            yield image
     except FileNotFoundError:
         raise InputError(path, "no such file", "an image") from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:

@@ -8,7 +8,6 @@ data set is a file beside these that describes it as a `Layout`, and its name in
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from faithfusion.data.layouts.nuscenes import NUSCENES
 from faithfusion.data.layouts.pandaset import PANDASET
 from faithfusion.data.layouts.waymo import WAYMO
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.json_files import read_json
 
 __all__ = ["LAYOUTS", "MARKER", "OPENCV2DATASET", "WAYMO", "Layout", "layout_named", "read_marker"]
 
@@ -40,10 +40,7 @@ def read_marker(root: Path) -> dict[str, Any]:
     path = root / MARKER
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise InputError(path, f"cannot be read ({error})", '{"layout": "waymo"} or another layout') from None
+    content = read_json(path, '{"layout": "waymo"} or another layout')
     if not isinstance(content, dict) or not set(content) <= {"layout", "frame_rate_hz"}:
         raise InputError(path, f"{content}", '{"layout": NAME} and, if wanted, "frame_rate_hz": NUMBER')
     rate = content.get("frame_rate_hz", 10.0)
