@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tiny_clip import ego_pose
+from tiny_clip import ego_pose, pose_at
 
 NUM_FRAMES, NUM_POINTS = 5, 35
 LIDAR_AT = np.array([0.9, 0.0, 1.8])
@@ -44,7 +44,7 @@ def rigid(rotation: np.ndarray, centre: np.ndarray) -> np.ndarray:
 
 
 def turn(yaw: float) -> np.ndarray:
-    return np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1.0]])
+    return pose_at(0.0, 0.0, 0.0, yaw)[:3, :3]
 
 
 def vehicle_from_camera(camera: int) -> np.ndarray:

@@ -9,13 +9,17 @@ from PIL import Image
 WORLD_OFFSET_M = np.array([120_000.0, -45_000.0, 30.0])  # far from the origin, like Waymo's worlds
 
 
-def ego_pose(t: int) -> np.ndarray:
-    """Ego to data set world: 1 m forward and 0.02 rad to the left per frame, in a world turned by 0.7 rad."""
-    yaw = 0.7 + 0.02 * t
+def pose_at(x: float, y: float, z: float, yaw: float = 0.0) -> np.ndarray:
+    """Pose [4, 4] at a place, turned by `yaw` radians about z."""
     pose = np.eye(4)
     pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    pose[:3, 3] = WORLD_OFFSET_M + t * np.array([np.cos(0.7), np.sin(0.7), 0.0])
+    pose[:3, 3] = x, y, z
     return pose
+
+
+def ego_pose(t: int) -> np.ndarray:
+    """Ego to data set world: 1 m forward and 0.02 rad to the left per frame, in a world turned by 0.7 rad."""
+    return pose_at(*(WORLD_OFFSET_M + t * np.array([np.cos(0.7), np.sin(0.7), 0.0])), 0.7 + 0.02 * t)
 
 
 def write_tiny_clip(
@@ -32,9 +36,7 @@ def write_tiny_clip(
     for folder in ("images", "intrinsics", "extrinsics", "ego_pose"):
         (root / folder).mkdir(parents=True)
     for index, name in enumerate(camera_names):
-        ego_from_camera = np.eye(4)
-        ego_from_camera[:3, 3] = [1.0, 0.25 - 0.5 * index, 1.5]
-        np.savetxt(root / "extrinsics" / f"{name}.txt", ego_from_camera)
+        np.savetxt(root / "extrinsics" / f"{name}.txt", pose_at(1.0, 0.25 - 0.5 * index, 1.5))
         np.savetxt(root / "intrinsics" / f"{name}.txt", [width * 0.8, width * 0.8, width / 2, height / 2, *distortion])
     for t in range(num_frames):
         np.savetxt(root / "ego_pose" / f"{t:03d}.txt", ego_pose(t))
@@ -77,10 +79,8 @@ def _write_lidar(root: Path, num_frames: int, num_points: int = 200) -> None:
 def _write_boxes(root: Path, num_frames: int) -> None:
     moving, parked = [], []
     for t in range(num_frames):
-        ahead, aside = np.eye(4), np.eye(4)
-        ahead[:3, 3], aside[:3, 3] = [10, 0, 0.8], [6, 3, 0.8]
-        moving.append((ego_pose(t) @ ahead).tolist())
-        parked.append((ego_pose(0) @ aside).tolist())
+        moving.append((ego_pose(t) @ pose_at(10, 0, 0.8)).tolist())
+        parked.append((ego_pose(0) @ pose_at(6, 3, 0.8)).tolist())
     frames = list(range(num_frames))
     info = {
         str(key): {

@@ -26,12 +26,12 @@ def check_images(evidence: Evidence) -> list[Finding]:
     """Black, burnt-out and empty images, repeated images, exchanged frames, one camera twice."""
     findings: list[Finding] = []
     for name, thumbs in evidence.thumbs.items():
-        findings += _check_exposure(evidence, name, thumbs)
+        findings += _check_exposure(name, thumbs)
         findings += _check_repeats(evidence, name, thumbs)
     return findings + _check_order(evidence) + _check_same_camera(evidence)
 
 
-def _check_exposure(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h w"]) -> list[Finding]:
+def _check_exposure(name: str, thumbs: Float[np.ndarray, "t h w"]) -> list[Finding]:
     faults = {
         "black": thumbs.mean((1, 2)) < DARK_LEVEL,
         "overexposed": (thumbs > BRIGHT_LEVEL).mean((1, 2)) > MAX_BRIGHT_SHARE,

@@ -28,8 +28,8 @@ def check_masks(evidence: Evidence) -> list[Finding]:
     for name in evidence.clip.camera_names:
         frames = [evidence.clip.frame(t, name) for t in evidence.sample_times()]
         findings += _check_sky(evidence, name, frames)
-        findings += _check_cover(evidence, name, frames, "dynamic", load_dynamic_mask)
-        findings += _check_cover(evidence, name, frames[:1], "ego", load_ego_mask)
+        findings += _check_cover(name, frames, "dynamic", load_dynamic_mask)
+        findings += _check_cover(name, frames[:1], "ego", load_ego_mask)
     return findings
 
 
@@ -67,7 +67,6 @@ def sky_is_below(sky: Bool[Tensor, "h w"]) -> bool:
 
 
 def _check_cover(
-    evidence: Evidence,
     name: str,
     frames: list[Frame],
     kind: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,15 @@ def invert_rigid(pose: np.ndarray) -> np.ndarray:
     inverse[:3, :3] = pose[:3, :3].T
     inverse[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
     return inverse
+
+
+def yaw_pose(centre: Sequence[float] | np.ndarray, yaw: float) -> np.ndarray:
+    """The 4x4 pose at `centre` that is turned by `yaw` radians about z, from x towards y."""
+    pose = np.eye(4)
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    pose[:2, :2] = [[cos, -sin], [sin, cos]]
+    pose[:3, 3] = centre
+    return pose
 
 
 def read_intrinsics(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from faithfusion.data.layouts import LAYOUTS
 from faithfusion.scene.drivestudio_models import Keys, NodeModel, read_gaussians, read_nodes, with_harmonics
 from faithfusion.scene.drivestudio_people import deform_node, has_network
 from faithfusion.scene.drivestudio_sky import mean_exposure, sky_texture
-from faithfusion.scene.graph import count_members
+from faithfusion.scene.graph import concatenate, count_members, select
 from faithfusion.scene.move_gaussians import move_gaussians
 from faithfusion.types import DriveClip, Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.errors import InputError
@@ -28,7 +28,6 @@ from faithfusion.utils.similarity import Similarity
 
 EXPECTED = "a checkpoint of DriveStudio (checkpoint_final.pth)"
 IDENTITY = Similarity(np.eye(3), np.zeros(3))
-FIELDS = ("means", "quats", "log_scales", "opacity_logits", "colors")
 LEFT_OUT = {
     "SMPLNodes": "people posed by a body model (SMPLNodes): they need SMPL's skeleton, which may not be shipped",
     "CamPose": "refined camera poses (CamPose): the drive's recorded poses stay",
@@ -130,7 +129,7 @@ def import_drivestudio(
                 notes.append(f"{found}, and how their Gaussians turn")
     num = max(part.colors.shape[1] for part in parts)
     parts = [dataclasses.replace(part, colors=with_harmonics(part, num)) for part in parts]
-    gaussians = Gaussians(**{name: torch.cat([getattr(part, name) for part in parts]) for name in FIELDS})
+    gaussians = concatenate(*parts)
     texture = sky_texture(path, models, world_from_model, notes)
     colors, texture = mean_exposure(path, models, gaussians.colors, texture, notes)
     gaussians = dataclasses.replace(gaussians, colors=colors)
@@ -173,7 +172,7 @@ def _add_nodes(
         chosen = model.instance_of == instance
         if not len(times) or not chosen.any():
             continue
-        members = Gaussians(**{field: getattr(model.gaussians, field)[chosen] for field in FIELDS})
+        members = select(model.gaussians, chosen)
         # harmonics stay in world directions while an object turns, in DriveStudio as here
         turn = torch.from_numpy(world.rotation)
         members = dataclasses.replace(members, colors=turn_harmonics(members.colors, turn))

@@ -13,6 +13,7 @@ from faithfusion.scene.deform import displacement_m
 from faithfusion.types import Gaussians, GaussianScene, RigidNode
 from faithfusion.utils.harmonics import SH_0
 
+GAUSSIAN_FIELDS = tuple(field.name for field in dataclasses.fields(Gaussians))
 ABSENT_OPACITY_LOGIT = -1e4
 """Opacity logit of a Gaussian whose node does not exist at a time stamp: its opacity is exactly 0 in float32."""
 
@@ -135,3 +136,13 @@ def quaternion_product(left: Float[Tensor, "*n 4"], right: Float[Tensor, "*n 4"]
 def count_members(node_ids: Int[Tensor, " n"], num_nodes: int) -> Int[Tensor, " k_plus_1"]:
     """Gaussians of the background (entry 0) and of every node."""
     return torch.bincount(node_ids.long(), minlength=num_nodes + 1)
+
+
+def concatenate(*parts: Gaussians) -> Gaussians:
+    """All Gaussians in one, in order."""
+    return Gaussians(**{name: torch.cat([getattr(part, name) for part in parts]) for name in GAUSSIAN_FIELDS})
+
+
+def select(gaussians: Gaussians, chosen: Tensor) -> Gaussians:
+    """The Gaussians of a mask or index [n]."""
+    return Gaussians(**{name: getattr(gaussians, name)[chosen] for name in GAUSSIAN_FIELDS})

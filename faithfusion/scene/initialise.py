@@ -14,7 +14,7 @@ from faithfusion.data.lidar import project_points
 from faithfusion.scene.coloring import color_points
 from faithfusion.scene.drive_lidar import DriveLidar
 from faithfusion.scene.far_field import Seeds, initial_sky, seed_uncovered
-from faithfusion.scene.graph import quaternions_from_rotations
+from faithfusion.scene.graph import concatenate, quaternions_from_rotations
 from faithfusion.scene.ground import Ground, ground_at
 from faithfusion.scene.pointcloud import (
     LocalShape,
@@ -73,12 +73,6 @@ def initialise_scene(
         dense, nodes, _spread(train_frames, 2 * config.num_frames), config.sky_height, 2 * config.sky_height
     )
     return GaussianScene(concatenate(near, far), node_ids, nodes, sky)
-
-
-def concatenate(*parts: Gaussians) -> Gaussians:
-    """All Gaussians in one, in order."""
-    names = [field.name for field in dataclasses.fields(Gaussians)]
-    return Gaussians(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def _dense_cloud(

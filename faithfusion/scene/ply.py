@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from faithfusion.scene.compressed_ply import pack_fields, unpack_fields
+from faithfusion.scene.graph import GAUSSIAN_FIELDS
 from faithfusion.scene.ply_header import (
     COEFFICIENTS,
     EXPECTED,
@@ -29,7 +30,6 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 
 COMPRESSED_SUFFIX = ".compressed.ply"
-FIELDS = ("means", "quats", "log_scales", "opacity_logits", "colors")
 
 
 def export_ply(path: Path, gaussians: Gaussians) -> None:
@@ -64,7 +64,7 @@ def visible_rows(gaussians: Gaussians) -> dict[str, np.ndarray]:
     if gaussians.colors.shape[1] not in COEFFICIENTS:
         raise InputError("spherical harmonics", f"{gaussians.colors.shape[1]} per colour", "1, 4, 9 or 16")
     keep = torch.sigmoid(gaussians.opacity_logits) > 0
-    rows = {name: getattr(gaussians, name).detach()[keep].cpu().float() for name in FIELDS}
+    rows = {name: getattr(gaussians, name).detach()[keep].cpu().float() for name in GAUSSIAN_FIELDS}
     rows["quats"] = F.normalize(rows["quats"], dim=-1)
     return {name: tensor.numpy() for name, tensor in rows.items()}
 

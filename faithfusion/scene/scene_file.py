@@ -11,12 +11,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from faithfusion.scene.graph import GAUSSIAN_FIELDS
 from faithfusion.types import Exposure, Gaussians, GaussianScene, RigidNode, Sky
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 
 FORMAT = "faithfusion-scene-1"
-GAUSSIAN_FIELDS = ("means", "quats", "log_scales", "opacity_logits", "colors")
 NODE_FIELDS = ("size_m", "time_indices", "world_from_node")
 OPTIONAL_NODE_FIELDS = ("handles_m", "handle_offsets_m", "log_gains")
 

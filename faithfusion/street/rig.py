@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from faithfusion.data.calibration_text import yaw_pose
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.street.street_config import CAMERA_YAWS_DEG, HFOV_DEG, StreetConfig
 from faithfusion.street.street_plan import CarPlan, StreetPlan, numpy_stream
@@ -35,10 +36,7 @@ def ego_from_camera(camera_name: str) -> np.ndarray:
     """Pose [4, 4] of a camera in the ego frame, camera axes x forward, y left, z up (as in Waymo's extrinsics)."""
     yaw = np.radians(CAMERA_YAWS_DEG[camera_name])
     side = float(np.sign(yaw))
-    pose = np.eye(4)
-    pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    pose[:3, 3] = [1.5 - 0.1 * abs(side), 0.15 * side, CAMERA_HEIGHT_M]
-    return pose
+    return yaw_pose((1.5 - 0.1 * abs(side), 0.15 * side, CAMERA_HEIGHT_M), yaw)
 
 
 def ego_poses(config: StreetConfig, plan: StreetPlan) -> np.ndarray:
@@ -73,10 +71,7 @@ def car_pose(plan: StreetPlan, car: CarPlan, time_s: float) -> np.ndarray:
     """world_from_car [4, 4] with the origin on the ground under the car."""
     s = car.s0 + car.speed_m_s * time_s
     yaw = float(plan.centreline.heading(s)) + car.yaw_offset
-    pose = np.eye(4)
-    pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    pose[:3, 3] = plan.centreline.at(s, car.lateral_m)
-    return pose
+    return yaw_pose(plan.centreline.at(s, car.lateral_m), yaw)
 
 
 def lidar_directions(config: StreetConfig) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 import scipy.optimize
 import torch
 from PIL import Image
+from tiny_clip import pose_at
 
 from faithfusion.data.box_masks import Lens, box_pixels, pinhole_rays, read_lens, write_dynamic_masks
 from faithfusion.data.drive_reader import read_drive
@@ -19,7 +20,7 @@ from faithfusion.types import Camera
 
 WIDTH, HEIGHT = 80, 60
 PINHOLE = (50.0, 52.0, 41.0, 29.0, -0.15, 0.02, 0.01, -0.01, 0.0)
-RIG = RigCamera("0", PINHOLE, np.eye(4) + np.array([[0, 0, 0, 1.0], [0] * 4, [0, 0, 0, 1.5], [0] * 4]))
+RIG = RigCamera("0", PINHOLE, pose_at(1.0, 0.0, 1.5))
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +28,6 @@ def lens(tmp_path_factory: pytest.TempPathFactory) -> Lens:
     path = tmp_path_factory.mktemp("lens") / "0.txt"
     np.savetxt(path, PINHOLE)
     return read_lens(path, WIDTH, HEIGHT)
-
-
-def _pose(x: float, y: float, z: float, yaw: float = 0.0) -> np.ndarray:
-    pose = np.eye(4)
-    pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    pose[:3, 3] = x, y, z
-    return pose
 
 
 def _ray_hits(lens: Lens, pixel: np.ndarray, camera_from_box: np.ndarray, size_m: np.ndarray) -> bool:
@@ -50,7 +44,7 @@ PLACES = {"ahead": (0.3, 0.2, 8.0), "cut by the border": (5.5, 0.5, 7.0), "reach
 @pytest.mark.parametrize("place", PLACES)
 def test_pixels_of_a_box_equal_a_walk_along_their_rays(lens: Lens, place: str) -> None:
     camera_from_box, size_m = np.eye(4), np.array([4.0, 1.8, 1.5])
-    camera_from_box[:3, :3] = np.array([[0, -1, 0], [0, 0, -1], [1.0, 0, 0]]) @ _pose(0, 0, 0, 0.4)[:3, :3]
+    camera_from_box[:3, :3] = np.array([[0, -1, 0], [0, 0, -1], [1.0, 0, 0]]) @ pose_at(0, 0, 0, 0.4)[:3, :3]
     camera_from_box[:3, 3] = PLACES[place]
     mask = np.zeros((HEIGHT, WIDTH), bool)
     rows, columns, hit = box_pixels(lens, camera_from_box, size_m)
@@ -76,7 +70,7 @@ def test_rays_of_a_camera_are_those_of_its_file_without_distortion(tmp_path: Pat
 
 
 def _track(name: str, place: tuple[float, float], speed: float) -> BoxTrack:
-    poses = np.stack([_pose(place[0] + speed * t, place[1], 0.8) for t in range(3)])
+    poses = np.stack([pose_at(place[0] + speed * t, place[1], 0.8) for t in range(3)])
     return BoxTrack(name, name, (0, 1, 2), poses, np.tile([4.0, 1.8, 1.6], (3, 1)))
 
 
@@ -89,7 +83,7 @@ def test_written_masks_hold_moving_objects_by_kind(tmp_path: Path) -> None:
     make_folders(tmp_path)
     write_rig(tmp_path, [RIG])
     for t in range(3):
-        write_frame(tmp_path, t, _pose(0, 0, 0), {"0": np.zeros((HEIGHT, WIDTH, 3), np.uint8)})
+        write_frame(tmp_path, t, pose_at(0, 0, 0), {"0": np.zeros((HEIGHT, WIDTH, 3), np.uint8)})
     write_tracks(tmp_path, tracks, 3)
     write_dynamic_masks(tmp_path, tracks, 3)
     masks = {
@@ -109,9 +103,9 @@ def test_the_pose_of_the_image_counts_where_it_is_known(tmp_path: Path) -> None:
     make_folders(tmp_path)
     write_rig(tmp_path, [RIG])
     image = {"0": np.zeros((HEIGHT, WIDTH, 3), np.uint8)}
-    for t, moved in enumerate([{}, {"0": _pose(4.0, 0, 0)}, {}]):
-        write_frame(tmp_path, t, _pose(0, 0, 0), image, image_poses=moved)
-    there_and_back = np.stack([_pose(x, 2.5, 0.8) for x in (12, 14, 12)])
+    for t, moved in enumerate([{}, {"0": pose_at(4.0, 0, 0)}, {}]):
+        write_frame(tmp_path, t, pose_at(0, 0, 0), image, image_poses=moved)
+    there_and_back = np.stack([pose_at(x, 2.5, 0.8) for x in (12, 14, 12)])
     write_dynamic_masks(tmp_path, [dataclasses.replace(track, world_from_box=there_and_back)], 3)
     areas = [int(np.asarray(Image.open(tmp_path / f"dynamic_masks/all/{t:03d}_0.png")).sum()) for t in range(3)]
     assert areas[0] == areas[2] and areas[1] > 1.2 * areas[0]

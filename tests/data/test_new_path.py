@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_clip import ego_pose, write_tiny_clip
+from tiny_clip import ego_pose, pose_at, write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path, driven_m, lay_out, path_cameras
@@ -28,15 +28,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
 
 
 def turn_z(degrees: float) -> np.ndarray:
-    pose, angle = np.eye(4), math.radians(degrees)
-    pose[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-    return pose
-
-
-def move(x: float, y: float, z: float) -> np.ndarray:
-    pose = np.eye(4)
-    pose[:3, 3] = x, y, z
-    return pose
+    return pose_at(0.0, 0.0, 0.0, math.radians(degrees))
 
 
 @pytest.mark.parametrize("name", ["0", "1"])
@@ -66,7 +58,7 @@ def test_a_lane_change_grows_smoothly_over_metres_driven(clip: DriveClip) -> Non
 
 
 def test_metres_are_driven_ones_and_not_time_stamps() -> None:
-    recorded = np.stack([move(x, 0.0, 0.0) for x in (0.0, 0.5, 1.0, 5.0, 9.0, 10.0)])
+    recorded = np.stack([pose_at(x, 0.0, 0.0) for x in (0.0, 0.5, 1.0, 5.0, 9.0, 10.0)])
     path = lay_out([TrajectoryEntry(shift_m=1.0, over_m=(0.0, 10.0))], recorded, np.eye(4))
     assert path.offsets()[:, 0] == pytest.approx([0.0, 0.00725, 0.028, 0.5, 0.972, 1.0])
 
@@ -98,12 +90,12 @@ def test_entries_add_up_in_any_order(clip: DriveClip) -> None:
     np.testing.assert_allclose(forth, back, atol=1e-12)
     for t, yaw_deg in ((0, 25.0), (3, 20.0), (7, 15.0)):
         # moved along the recorded ego's axes, then turned
-        expected = clip.world_from_ego[t].double().numpy() @ move(0.0, 1.5, 0.75) @ turn_z(yaw_deg)
+        expected = clip.world_from_ego[t].double().numpy() @ pose_at(0.0, 1.5, 0.75) @ turn_z(yaw_deg)
         np.testing.assert_allclose(forth[t], expected, atol=1e-3)
 
 
 def test_a_file_replaces_the_recorded_poses_and_entries_move_it(clip: DriveClip, tmp_path: Path) -> None:
-    wanted = np.stack([ego_pose(t) @ move(-0.5 * t, 1.0, 0.0) @ turn_z(2.0 * t) for t in range(NUM_FRAMES)])
+    wanted = np.stack([ego_pose(t) @ pose_at(-0.5 * t, 1.0, 0.0) @ turn_z(2.0 * t) for t in range(NUM_FRAMES)])
     np.savetxt(tmp_path / "drive.txt", wanted[:, :3].reshape(-1, 12), fmt="%.9f")
     in_clip = np.linalg.inv(ego_pose(0)) @ wanted
     (tmp_path / "start.json").write_text(json.dumps(in_clip.tolist()))
@@ -112,12 +104,12 @@ def test_a_file_replaces_the_recorded_poses_and_entries_move_it(clip: DriveClip,
         path = clip_path(clip, [entry])
         np.testing.assert_allclose(path.world_from_ego(), in_clip, atol=1e-5)
         moved = clip_path(clip, [TrajectoryEntry(shift_m=0.5, yaw_deg=10.0), entry]).world_from_ego()
-        np.testing.assert_allclose(moved, in_clip @ move(0.0, 0.5, 0.0) @ turn_z(10.0), atol=1e-5)
+        np.testing.assert_allclose(moved, in_clip @ pose_at(0.0, 0.5, 0.0) @ turn_z(10.0), atol=1e-5)
         assert path.shift_m is None
         assert path.displacement_m().max() == pytest.approx(1.0, abs=0.05)  # behind on the path is not away from it
     assert clip_path(clip, [entry]).key() != clip_path(clip, [TrajectoryEntry(shift_m=1.0)]).key()
     before = clip_path(clip, [entry]).key()
-    (tmp_path / "start.json").write_text(json.dumps((in_clip @ move(0.0, 0.1, 0.0)).tolist()))
+    (tmp_path / "start.json").write_text(json.dumps((in_clip @ pose_at(0.0, 0.1, 0.0)).tolist()))
     assert clip_path(clip, [entry]).key() != before  # the same name with other poses is another path
 
 
@@ -137,11 +129,11 @@ def test_stages_scale_moves_and_blend_files(clip: DriveClip, tmp_path: Path) -> 
     np.testing.assert_array_equal(stages[-1].world_from_ego(), path.world_from_ego())
 
     recorded = clip.world_from_ego.double().numpy()
-    wanted = recorded @ move(0.5, 2.0, 0.0) @ turn_z(40.0)
+    wanted = recorded @ pose_at(0.5, 2.0, 0.0) @ turn_z(40.0)
     (tmp_path / "poses.json").write_text(json.dumps(wanted.tolist()))
     file = clip_path(clip, [TrajectoryEntry(poses=str(tmp_path / "poses.json"), poses_world="start")])
     for number, stage in enumerate(file.stages(4), 1):
-        expected = recorded @ move(0.125 * number, 0.5 * number, 0.0) @ turn_z(10.0 * number)
+        expected = recorded @ pose_at(0.125 * number, 0.5 * number, 0.0) @ turn_z(10.0 * number)
         np.testing.assert_allclose(stage.world_from_ego(), expected, atol=1e-6)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_clip import write_tiny_clip
+from tiny_clip import pose_at, write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path
@@ -26,9 +26,7 @@ def drive(root: Path, points_world: np.ndarray) -> DriveClip:
     write_tiny_clip(root, num_frames=NUM_FRAMES, camera_names=("0",), width=8, height=8, optional=False)
     (root / "lidar").mkdir()
     for t in range(NUM_FRAMES):
-        pose = np.eye(4)
-        pose[0, 3] = t
-        np.savetxt(root / "ego_pose" / f"{t:03d}.txt", pose)
+        np.savetxt(root / "ego_pose" / f"{t:03d}.txt", pose_at(t, 0.0, 0.0))
         near = points_world[np.abs(points_world[:, 0] - t) < 30.0]
         rows = np.zeros((len(near), SCAN_COLUMNS), np.float32)
         rows[:, 3:6] = near - [t, 0.0, 0.0]

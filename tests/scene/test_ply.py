@@ -1,5 +1,6 @@
 """PLY files: the round trip renders the same, the bytes are those of 3DGS, other writers and readers agree."""
 
+import dataclasses
 from pathlib import Path
 
 import gsplat
@@ -10,12 +11,10 @@ import torch
 from reference.splats import DEGREES, image_error, splat_cloud
 
 from faithfusion.scene.compressed_ply import CHUNK_SIZE, spatial_order
+from faithfusion.scene.graph import GAUSSIAN_FIELDS as FIELDS
 from faithfusion.scene.ply import export_ply, import_ply
-from faithfusion.types import Gaussians
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.harmonics import SH_0
-
-FIELDS = ("means", "quats", "log_scales", "opacity_logits", "colors")
 
 
 def parse_plain(path: Path) -> tuple[list[str], np.ndarray]:
@@ -214,7 +213,5 @@ def test_missing_and_broken_compressed_files(tmp_path: Path) -> None:
 def test_wrong_harmonics_are_not_written(tmp_path: Path) -> None:
     cloud = splat_cloud(4, num=3)
     with pytest.raises(InputError, match="2 per colour"):
-        export_ply(
-            tmp_path / "scene.ply", Gaussians(*(getattr(cloud, name) for name in FIELDS[:-1]), cloud.colors[:, :2])
-        )
+        export_ply(tmp_path / "scene.ply", dataclasses.replace(cloud, colors=cloud.colors[:, :2]))
     assert not list(tmp_path.iterdir())

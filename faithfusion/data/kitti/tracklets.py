@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from faithfusion.data.calibration_text import yaw_pose
 from faithfusion.data.drive_writer import BoxTrack
 from faithfusion.utils.errors import InputError
 
@@ -52,7 +53,7 @@ def _read_tracklet(
         if 0 <= t < len(world_from_velo):
             x, y, z, yaw = (_number(where, pose, key) for key in ("tx", "ty", "tz", "rz"))
             frames.append(t)
-            poses.append(world_from_velo[t] @ _box_pose(x, y, z + 0.5 * height, yaw))
+            poses.append(world_from_velo[t] @ yaw_pose((x, y, z + 0.5 * height), yaw))
     if not frames:
         return None
     kind = (item.findtext("objectType") or "unknown").strip()
@@ -63,13 +64,6 @@ def _read_tracklet(
         world_from_box=np.stack(poses),
         size_m=np.tile([length, width, height], (len(frames), 1)),
     )
-
-
-def _box_pose(x: float, y: float, z: float, yaw: float) -> np.ndarray:
-    pose = np.eye(4)
-    pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    pose[:3, 3] = [x, y, z]
-    return pose
 
 
 def _number(where: str, element: ET.Element, key: str) -> float:

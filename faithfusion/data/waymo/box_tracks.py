@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from faithfusion.data.calibration_text import yaw_pose
 from faithfusion.data.drive_writer import BoxTrack
 from faithfusion.data.waymo import components as c
 from faithfusion.data.waymo.parquet_rows import Table
@@ -41,21 +42,12 @@ def read_tracks(
         box = moved.get((time, name), _numbers(row, c.LIDAR_BOX.columns[:7]))
         if not np.isfinite(box).all() or (box[3:6] <= 0).any():
             raise InputError(f"{table.path}, object {name}", f"box {box.tolist()}", "finite numbers, positive sizes")
-        pose = poses[index[time]] @ vehicle_from_box(box)
+        pose = poses[index[time]] @ yaw_pose(box[:3], box[6])
         is_seen = (row[num_points].as_py() or 0) > 0
         growing.setdefault(name, _Growing(class_name)).boxes[index[time]] = (pose, box[3:6], is_seen)
     tracks = [_track(name, parts.class_name, parts.boxes) for name, parts in sorted(growing.items())]
     seen = [_only(track, [growing[track.track_id].boxes[t][2] for t in track.frames]) for track in tracks]
     return tracks, [track for track in seen if track.frames]
-
-
-def vehicle_from_box(box: np.ndarray) -> np.ndarray:
-    """[4, 4] of a box: centre x y z, size 3, heading (radians from x to y)."""
-    pose = np.eye(4)
-    cos, sin = np.cos(box[6]), np.sin(box[6])
-    pose[:2, :2] = [[cos, -sin], [sin, cos]]
-    pose[:3, 3] = box[:3]
-    return pose
 
 
 def _synced_boxes(data: Path, segment: str) -> dict[tuple[int, str], np.ndarray]:
