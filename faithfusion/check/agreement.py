@@ -33,7 +33,7 @@ MIN_TEXTURE = 0.005  # contrast of an image at the points, below which it says n
 
 @dataclass(frozen=True)
 class View:
-    """An image's contrast and its camera at working size; the ego's pose it was taken at."""
+    """An image's contrast and its camera at working size, and the ego's pose at which it was taken."""
 
     contrast: Float[Tensor, "h w"]
     camera: Camera
@@ -60,7 +60,7 @@ class ViewShelf:
         self._views: dict[tuple[int, str], View] = {}
 
     def view(self, t: int, name: str) -> View:
-        """One camera at one time stamp."""
+        """The view of one camera at one time stamp."""
         if (t, name) not in self._views:
             self._views[t, name] = self._read(t, name)
         return self._views[t, name]
@@ -82,7 +82,7 @@ def resize_camera(camera: Camera, width: int) -> Camera:
 
 
 def pairs_in_time(evidence: Evidence, shelf: ViewShelf, name: str) -> list[Pair]:
-    """The camera with itself, `color_travel_m` apart; only where there is a scan."""
+    """Pairs of one camera with itself, `COLOR_TRAVEL_M` apart, where there is a scan."""
     return [
         Pair(shelf.view(t, name), shelf.view(s, name), evidence.points_world(t))
         for t, s in evidence.moving_pairs(COLOR_TRAVEL_M)
@@ -91,7 +91,7 @@ def pairs_in_time(evidence: Evidence, shelf: ViewShelf, name: str) -> list[Pair]
 
 
 def pairs_across(evidence: Evidence, shelf: ViewShelf, names: tuple[str, str]) -> list[Pair]:
-    """Two cameras at one time stamp."""
+    """Pairs of two cameras at one time stamp each."""
     return [
         Pair(shelf.view(t, names[0]), shelf.view(t, names[1]), evidence.points_world(t))
         for t in evidence.sample_scans()
@@ -145,7 +145,7 @@ def visible_points(
 
 
 def sample(image: Float[Tensor, "h w"], uv: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-    """Bilinear values at pixels with centres at +0.5."""
+    """Bilinear values of an image at `uv`, pixels with centres at +0.5."""
     height, width = image.shape
     grid = (uv / torch.tensor([width, height]) * 2.0 - 1.0)[None, None]
     return F.grid_sample(image[None, None], grid, padding_mode="border", align_corners=False)[0, 0, 0]

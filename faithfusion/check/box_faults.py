@@ -39,7 +39,7 @@ class _Box:
 
 
 def check_boxes(evidence: Evidence) -> list[Finding]:
-    """Sizes and motion of all boxes, and the near ones against LiDAR."""
+    """Checks sizes and motion of all boxes, and compares the near ones with LiDAR."""
     if not evidence.clip.tracks:
         return []
     findings = _check_sizes(evidence) + _check_speed(evidence) + _check_course(evidence)

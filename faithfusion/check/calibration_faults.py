@@ -28,7 +28,7 @@ MIN_SCAN_INSIDE = 0.02  # share of a scan that falls into at least one image
 
 
 def check_calibration(evidence: Evidence) -> list[Finding]:
-    """Intrinsics, lens distortion and mounting of every camera."""
+    """Checks intrinsics, lens distortion and mounting of every camera."""
     findings: list[Finding] = []
     for name in evidence.clip.camera_names:
         intrinsics = _check_centre(evidence, name) or _check_focal(evidence, name)
@@ -44,7 +44,7 @@ def horizontal_fov_deg(camera: Camera) -> float:
 
 
 def ego_from_camera(evidence: Evidence, name: str) -> Float[np.ndarray, "4 4"]:
-    """Mounting of a camera, OpenCV camera axes."""
+    """The pose [4, 4] of a camera in the ego frame, OpenCV camera axes."""
     world_from_camera = evidence.clip.frame(0, name).camera.world_from_camera.double().numpy()
     return invert_rigid(evidence.clip.world_from_ego[0].double().numpy()) @ world_from_camera
 

@@ -1,4 +1,4 @@
-"""All checks of one drive, in an order in which the first fault is the cause of those that follow."""
+"""Runs all checks of one drive, in an order in which the first fault is the cause of those that follow."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ CAMERA = "camera "
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was found, worst first within each part."""
+    """What was found in a drive: the evidence, and the findings in the order of the checks."""
 
     evidence: Evidence
     findings: tuple[Finding, ...]
 
     @property
     def verdict(self) -> str:
-        """One line (see `findings.verdict`)."""
+        """The verdict in one line (see `findings.verdict`)."""
         return verdict(self.findings)
 
     @property
@@ -68,7 +68,7 @@ def has_fault(findings: Sequence[Finding]) -> bool:
 
 
 def merge_cameras(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """One finding where several cameras have the same: "cameras 0, 1: ..."."""
+    """Joins findings that several cameras share into one: "cameras 0, 1: ..."."""
     merged: dict[tuple[Level, str], list[str]] = {}
     for finding in findings:
         merged.setdefault((finding.level, finding.text), []).append(finding.subject)

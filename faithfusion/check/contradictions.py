@@ -49,8 +49,10 @@ ROTATION_GAIN = 0.08  # a rotation must correlate this much better to be preferr
 
 @dataclass(frozen=True)
 class Other:
-    """Another reading of the files and how well images and LiDAR agree under it. `turn_deg`, `turn_px`: how far a
-    camera was turned, and how far that moves the middle of its picture."""
+    """Another reading of the files and how well images and LiDAR agree under it.
+
+    `turn_deg` says how far a camera was turned, `turn_px` how far that moves the middle of its picture.
+    """
 
     text: str = ""
     score: float = 0.0
@@ -133,7 +135,7 @@ def _moved_wrongly(scores: list[CameraScore]) -> list[Finding]:
 
 
 def _swapped(evidence: Evidence, shelf: ViewShelf, scores: list[CameraScore]) -> list[Finding]:
-    """Pairs of cameras that fit each other's calibration: over time, or, side by side, at one time stamp."""
+    """Finds pairs of cameras that fit each other's calibration over time, or side by side at one time stamp."""
     wanted = {score.name: score.rig.text for score in scores if _is_better(score, score.rig)}
     found = []
     for i, a in enumerate(scores):
@@ -197,7 +199,7 @@ def _best_turn(pairs: list[Pair]) -> Other:
 
 
 def check_standing(evidence: Evidence) -> list[Finding]:
-    """Poses that stand still although every camera's images change as a whole."""
+    """Finds poses that stand still although every camera's images change as a whole."""
     if evidence.steps_m.sum() > MIN_TRAVEL_M or evidence.clip.num_frames <= STANDING_FRAMES:
         return []
     values = []

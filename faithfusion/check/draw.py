@@ -33,7 +33,7 @@ HEADING = ((0.0, 0.0, -0.5), (0.5, 0.0, -0.5))  # on the bottom, from the middle
 
 
 def draw_camera(evidence: Evidence, name: str) -> Float[Tensor, "h w 3"]:
-    """A few images of one camera with points and boxes, under each other or side by side, and the scale of depth."""
+    """A sheet [h, w, 3] of a few images of one camera with points and boxes, and the scale of depth below."""
     times = spread(evidence.scan_times or list(range(evidence.clip.num_frames)), PICTURES)
     panels = {f"camera {name}, frame {t}": draw_frame(evidence, evidence.clip.frame(t, name))[None] for t in times}
     sheet = side_by_side(panels)[0]

@@ -23,7 +23,7 @@ IMAGE_ORDER_RATIO = 0.95  # exchanging two images shortens the sum of difference
 
 
 def check_images(evidence: Evidence) -> list[Finding]:
-    """Black, burnt-out and empty images, repeated images, exchanged frames, one camera twice."""
+    """Finds black, burnt-out and empty images, repeated images, exchanged frames, and one camera given twice."""
     findings: list[Finding] = []
     for name, thumbs in evidence.thumbs.items():
         findings += _check_exposure(name, thumbs)
@@ -59,7 +59,7 @@ def _check_repeats(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h
 
 
 def _check_order(evidence: Evidence) -> list[Finding]:
-    """Images in another order than the poses, whose own order is checked with the motion."""
+    """Finds images in another order than the poses, whose own order is checked with the motion."""
     driven = moves_around(evidence.steps_m, 4 * STANDING_M) & ~pose_order_marks(evidence)
     frames: dict[str, list[int]] = {}
     for name, thumbs in evidence.thumbs.items():

@@ -23,7 +23,7 @@ MAX_DYNAMIC_SHARE = 0.6  # share of an image that moving objects may cover
 
 
 def check_masks(evidence: Evidence) -> list[Finding]:
-    """Sky, dynamic and ego masks of every camera."""
+    """Checks sky, dynamic and ego masks of every camera."""
     findings: list[Finding] = []
     for name in evidence.clip.camera_names:
         frames = [evidence.clip.frame(t, name) for t in evidence.sample_times()]

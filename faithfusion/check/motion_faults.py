@@ -21,14 +21,14 @@ MAX_REVERSE_M_S = 4.0  # no road vehicle drives backwards faster, metres per sec
 
 
 def check_steps(evidence: Evidence) -> list[Finding]:
-    """Time stamps out of order, implausible speed, jumps of place or heading."""
+    """Finds time stamps out of order, implausible speed, and jumps of place or heading."""
     if evidence.clip.num_frames < 2:
         return [note("poses", "one frame only: motion cannot be checked")]
     return _check_order(evidence) or _check_speed(evidence) or _check_jumps(evidence) + _check_turns(evidence)
 
 
 def pose_order_marks(evidence: Evidence) -> Bool[np.ndarray, " t"]:
-    """Frames whose places are out of order."""
+    """Marks the frames whose places are out of order."""
     marks = exchanged(evidence.positions[:, None], POSE_ORDER_RATIO)
     return marks & moves_around(evidence.steps_m, 4 * STANDING_M)
 
@@ -39,7 +39,7 @@ def _check_order(evidence: Evidence) -> list[Finding]:
 
 
 def speeds_m_s(evidence: Evidence) -> Float[np.ndarray, " t_minus_1"]:
-    """Speed between frames."""
+    """Speed from each frame to the next, metres per second."""
     return evidence.steps_m * evidence.clip.frame_rate_hz
 
 
@@ -109,7 +109,7 @@ def course_error_deg(direction: Float[np.ndarray, " 3"]) -> float:
 
 
 def check_course(evidence: Evidence) -> list[Finding]:
-    """The ego moves along its own x axis."""
+    """Checks that the ego moves along its own x axis."""
     course = mean_course(evidence)
     if course is None:
         travel = float(evidence.steps_m.sum())

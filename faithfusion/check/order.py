@@ -1,4 +1,4 @@
-"""Frames in the wrong order: two neighbours that lie on a clearly shorter way when exchanged."""
+"""Finds frames in the wrong order: two neighbours that lie on a clearly shorter way when they are exchanged."""
 
 from __future__ import annotations
 

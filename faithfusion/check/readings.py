@@ -43,7 +43,7 @@ def _with_cameras(change: Callable[[View], Camera]) -> Reading:
 
 
 def mounting(view: View) -> Float[Tensor, "4 4"]:
-    """ego_from_camera of a view, OpenCV camera axes."""
+    """The camera's pose [4, 4] in the ego frame of a view, OpenCV camera axes."""
     return torch.linalg.inv(view.world_from_ego) @ view.camera.world_from_camera
 
 

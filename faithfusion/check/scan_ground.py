@@ -1,4 +1,4 @@
-"""The road around the ego in a LiDAR scan."""
+"""Finds the road around the ego in a LiDAR scan."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ MIN_SCAN_MATCH = 0.4  # share of points found again below which poses and LiDAR 
 
 
 def check_repeated_scans(evidence: Evidence) -> list[Finding]:
-    """Scans that are the one before."""
+    """Finds scans that repeat the one before."""
     digests = evidence.scan_digests
     repeats = [t for t in evidence.scan_times if t > 0 and digests[t] == digests[t - 1]]
     return [remark("lidar", f"the scan repeats the one before at {name_frames(repeats)}")] if repeats else []
 
 
 def check_scan_frame(evidence: Evidence) -> list[Finding]:
-    """Scans far from the ego, and scans that lie on each other only if poses or points are read in another way."""
+    """Finds scans far from the ego, and scans that fit each other only if poses or points are read in another way."""
     far = _check_distance(evidence)
     if far:
         return far
@@ -45,7 +45,7 @@ def check_scan_frame(evidence: Evidence) -> list[Finding]:
 
 
 def check_scan_agreement(evidence: Evidence) -> list[Finding]:
-    """Whether poses lay the scans of two places on each other, and whether the LiDAR's ground is below."""
+    """Checks that the poses lay the scans of two places on each other, and that the LiDAR's ground is below."""
     if not evidence.scan_times:
         return []
     match = evidence.scan_match

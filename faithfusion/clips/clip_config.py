@@ -1,4 +1,4 @@
-"""Settings of stored clips, light to import."""
+"""The settings of stored clips, in a module that is light to import."""
 
 from __future__ import annotations
 

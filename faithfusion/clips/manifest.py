@@ -16,7 +16,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class ListedShard:
-    """A shard on a list. `num_bytes`: of its safetensors file; None until it is made. `skipped`: why there is none."""
+    """A shard on a list.
+
+    `num_bytes` is the size of its safetensors file, None until it is made; `skipped` says why there is no shard.
+    """
 
     file: str
     num_bytes: int | None = None
@@ -32,7 +35,7 @@ def write_manifest(path: Path, shards: Sequence[ListedShard]) -> None:
 
 
 def read_manifest(path: Path) -> list[ListedShard]:
-    """Inverse of `write_manifest`.  Raises InputError if it is damaged or something else."""
+    """Inverse of `write_manifest`. Raises InputError if it is damaged or something else."""
     try:
         plain = json.loads(path.read_text())
         if (plain["format"], plain["version"]) != (FORMAT, VERSION):

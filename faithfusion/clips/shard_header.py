@@ -87,7 +87,7 @@ class ShardHeader:
 
 
 def header_from_metadata(path: Path, metadata: Mapping[str, str]) -> ShardHeader:
-    """Inverse of `ShardHeader.to_metadata`.  Raises InputError for another format or version, or a damaged header."""
+    """Inverse of `ShardHeader.to_metadata`. Raises InputError for another format or version, or a damaged header."""
     found = (metadata.get("format"), metadata.get("version"))
     if found != (FORMAT, str(VERSION)):
         expected = f"{FORMAT}, version {VERSION} (tools/make_pairs.py makes them)"

@@ -1,4 +1,4 @@
-"""The mp4 files of a shard while it is written: one per colour and frame size, named when they are whole."""
+"""Writes the mp4 files of a shard: one per colour and frame size; they get their names when they are whole."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ShardColors:
         return place
 
     def finish(self, provenance: dict[str, Any]) -> ShardHeader:
-        """Closes the files and describes the shard.  Raises InputError for a file that is not whole."""
+        """Closes the files and describes the shard. Raises InputError for a file that is not whole."""
         entries = []
         for video in self._videos.values():
             num_frames = video.writer.close()

@@ -66,7 +66,7 @@ class WindowShard:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What the shard was made from."""
+        """The facts from which the shard was made."""
         return self.header.provenance
 
     def __len__(self) -> int:
@@ -174,7 +174,7 @@ def write_shard(
 
 
 def read_shard(path: Path) -> WindowShard:
-    """Opens a shard and checks its header, its mp4 files and the lengths of its volumes.  Raises InputError if one is
+    """Opens a shard and checks its header, its mp4 files and the lengths of its volumes. Raises InputError if one is
     missing, damaged, of another length or something else."""
     if not path.is_file():
         raise InputError(path, "no such file", "a shard of windows")
@@ -206,7 +206,7 @@ def _require_alike(path: Path, number: int, shapes: dict[str, Sequence[int]], si
 
 
 def _pack(path: Path, window: Window) -> tuple[dict[ColorName, Tensor], dict[str, Tensor]]:
-    """What goes into the videos, and the tensors."""
+    """What goes into the videos, and what goes into the safetensors file."""
     clips = {"render": _bytes(window.render)}
     packed = {
         "references": _bytes(window.references),

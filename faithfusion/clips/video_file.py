@@ -23,8 +23,8 @@ ENCODERS = {"rgb": ("libx264rgb", "rgb24"), "yuv444": ("libx264", "yuv444p")}
 FRAME_RATE_HZ = 10.0  # for players; frames are addressed by number
 MAX_OPEN_VIDEOS = 8
 MIN_WIDTH = 64
-"""Narrower frames get columns of their last one: decord 3.4 takes rows that FFmpeg padded to 4, 5, ... times the width
-for pixels of 4, 5, ... channels."""
+"""Narrower frames repeat their last column up to this width: decord 3.4 takes rows that FFmpeg padded to 4, 5, ...
+times the width for pixels of 4, 5, ... channels."""
 
 
 class VideoWriter:
@@ -56,7 +56,7 @@ class VideoWriter:
         self._num_frames += len(frames)
 
     def close(self) -> int:
-        """Ends the file.  Raises InputError unless all frames are in it: a full disk, an ffmpeg without the encoder."""
+        """Ends the file. Raises InputError unless all frames are in it: a full disk, an ffmpeg without the encoder."""
         self._frames.close()
         found = count_frames(self._path)
         if found != self._num_frames:
@@ -70,8 +70,8 @@ class VideoWriter:
 
 
 def _x264_options(color_format: ColorFormat) -> list[str]:
-    """Key frames at fixed places and no frame that waits for a later one. CAVLC takes a tenth more space than CABAC
-    where nothing is lost, and is read three times as fast."""
+    """Options that put key frames at fixed places and let no frame wait for a later one. CAVLC takes a tenth more space
+    than CABAC where nothing is lost, and is read three times as fast."""
     every = str(color_format.keyframe_every)
     keys = ["-g", every, "-keyint_min", every, "-sc_threshold", "0", "-bf", "0"]
     return ["-crf", str(color_format.crf), *keys, *(["-coder", "0"] if color_format.crf == 0 else [])]
@@ -86,7 +86,7 @@ def count_frames(path: Path) -> int:
 
 
 def read_frames(path: Path, start: int, stop: int, *, height: int, width: int) -> UInt8[Tensor, "t h w 3"]:
-    """Frames start .. stop - 1.  Raises InputError if the video is missing, damaged, too short or of another size."""
+    """Frames start .. stop - 1. Raises InputError if the video is missing, damaged, too short or of another size."""
     try:
         status = path.stat()
         video = _kept_video(path, (status.st_size, status.st_mtime_ns), (os.getpid(), threading.get_ident()))

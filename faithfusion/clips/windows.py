@@ -61,7 +61,7 @@ def slice_window(sequence: Window, span: Span) -> Window:
 
 def training_spans(num_frames: int, window_frames: int, overlap: int) -> list[Span]:
     """Overlapping windows of a sequence. Training windows are never padded: frames beyond the last 4k + 1 are left
-    out.  Raises InputError if the sequence is shorter than one window."""
+    out. Raises InputError if the sequence is shorter than one window."""
     if num_frames < window_frames:
         raise InputError("windows: sequence length", f"{num_frames} frames", f"at least one window of {window_frames}")
     usable = (num_frames - 1) // CHUNK_FRAMES * CHUNK_FRAMES + 1

@@ -1,4 +1,4 @@
-"""A series of posed pictures as a drive of one camera, in a world with z up."""
+"""Makes a drive of one camera, in a world with z up, from a series of posed pictures."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def estimate_up(cameras: Sequence[PosedCamera]) -> np.ndarray:
 def write_camera_drive(
     folder: Path, drive: CameraDrive, cameras: Sequence[PosedCamera], image_paths: Sequence[Path]
 ) -> None:
-    """Writes the drive whole or not at all; pictures are copied as they are. `image_paths`: one per camera.
+    """Writes the drive whole or not at all; pictures are copied as they are. There is one of `image_paths` per camera.
 
     InputError if the folder exists, the cameras differ in size or intrinsics, or a picture is damaged or has another
     shape than its camera; pictures of another size but the same shape scale the intrinsics.
@@ -107,7 +107,7 @@ def write_camera_drive(
 
 
 def find_images(folder: Path, cameras: Sequence[PosedCamera]) -> list[Path]:
-    """The picture of every camera below `folder`: by its path from any folder on, with or without its suffix.
+    """Finds the picture of every camera below `folder` by the end of its path, with or without its suffix.
 
     InputError that names the first camera without one.
     """

@@ -52,7 +52,7 @@ def write_cameras_json(path: Path, cameras: Sequence[PosedCamera]) -> None:
 
 
 def _parse_entry(where: str, entry: Any) -> PosedCamera:
-    """One camera of `cameras.json`: camera centre, rotation camera to world by rows, OpenCV axes."""
+    """Reads one camera of `cameras.json`: its centre, and its rotation from camera to world by rows, OpenCV axes."""
     try:
         size = (int(entry["width"]), int(entry["height"]))
         pose = np.eye(4)

@@ -1,4 +1,4 @@
-"""COLMAP models: cameras and poses of `cameras` and `images`, text or binary."""
+"""Reads cameras and poses from the `cameras` and `images` files of COLMAP models, text or binary."""
 
 from __future__ import annotations
 

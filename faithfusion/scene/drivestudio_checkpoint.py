@@ -138,7 +138,7 @@ def import_drivestudio(
 
 
 def describe(imported: ImportedScene) -> str:
-    """One line: what was imported, and what was not."""
+    """One line that says what was imported and what was not."""
     scene = imported.scene
     background, *members = count_members(scene.node_ids, len(scene.nodes)).tolist()
     people = sum(node.handles_m is not None for node in scene.nodes)

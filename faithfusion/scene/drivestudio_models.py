@@ -16,7 +16,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.harmonics import SH_0
 
 FLAT_LOG_SCALE = -14.0
-"""Third axis of its 2D Gaussians, whose scale is 0 there: under a micrometre."""
+"""Log scale of the third axis of DriveStudio's flat Gaussians, which stands for 0: under a micrometre."""
 OTHER_KINDS = {"_taus": "PeriodicVibrationGaussians", "_offset": "ScaffoldGaussians"}
 
 
@@ -104,7 +104,7 @@ def with_harmonics(gaussians: Gaussians, num: int) -> Float[Tensor, "n k 3"]:
 
 
 def _three_scales(log_scales: Float[Tensor, "n s"]) -> Float[Tensor, "n 3"]:
-    """Balls have one scale, flat Gaussians two."""
+    """Three log scales from those stored: balls have one, flat Gaussians two."""
     if log_scales.shape[1] == 1:
         return log_scales.repeat(1, 3)
     if log_scales.shape[1] == 2:

@@ -17,7 +17,7 @@ from faithfusion.utils.harmonics import SH_0
 from faithfusion.utils.similarity import Similarity
 
 CUBE_FROM_WORLD = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-"""World directions (z up) to those of the cube map (y up)."""
+"""Turns world directions (z up) into those of the cube map (y up)."""
 MIN_HEIGHT, MAX_HEIGHT = 128, 1024
 NETWORK_HEIGHT = 256
 CUBE_FACES = ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0), (2, 1.0), (2, -1.0))  # +x -x +y -y +z -z

@@ -1,4 +1,4 @@
-"""What LiDAR does not reach: facade tops, trees, the far background, and the sky."""
+"""Seeds Gaussians where LiDAR does not reach: on facade tops, trees and the far background; and starts the sky."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _seed_frame(
 def _in_free_space(
     points: Float[Tensor, "n 3"], depth_cells: Float[Tensor, "hc wc"], frame: Frame
 ) -> Bool[Tensor, " n"]:
-    """Points in front of LiDAR returns, or in front of the sky, of one frame."""
+    """Which points lie in front of LiDAR returns, or in front of the sky, of one frame."""
     uv, depth, inside = project_points(points, frame.camera)
     column, row = torch.where(inside[:, None], uv, 0.0).long().unbind(-1)
     free = depth < FREE_SPACE_RATIO * depth_cells[row // CELL_PX, column // CELL_PX]

@@ -86,7 +86,7 @@ def quaternions_from_rotations(rotations: Float[Tensor, "n 3 3"]) -> Float[Tenso
 def _deformed(
     scene: GaussianScene, local: Float[Tensor, "m 3"], node_of_member: Int[Tensor, " m"], time_index: int
 ) -> Float[Tensor, "m 3"]:
-    """Means of node members, displaced where their node changes shape."""
+    """The means of node members, displaced where their node changes shape."""
     for index, node in enumerate(scene.nodes):
         if node.handles_m is None:
             continue
@@ -134,7 +134,7 @@ def quaternion_product(left: Float[Tensor, "*n 4"], right: Float[Tensor, "*n 4"]
 
 
 def count_members(node_ids: Int[Tensor, " n"], num_nodes: int) -> Int[Tensor, " k_plus_1"]:
-    """Gaussians of the background (entry 0) and of every node."""
+    """The number of Gaussians of the background (entry 0) and of every node."""
     return torch.bincount(node_ids.long(), minlength=num_nodes + 1)
 
 

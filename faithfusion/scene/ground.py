@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt, median_filter
 from torch import Tensor
 
 CELL_M = 1.5
-"""Cell of the height field: finer than the camber of a road, coarser than the gap between LiDAR rings near the car."""
+"""Size of the height field's cells: finer than a road's camber, coarser than the gap of LiDAR rings near the car."""
 LOW_SHARE = 0.2
 """The ground of a cell is this quantile of its returns: below cars and bushes, above the noise's lower tail."""
 MIN_POINTS = 4

@@ -1,4 +1,4 @@
-"""The border to gsply, the library behind compressed PLY and SPZ."""
+"""Converts Gaussians to and from gsply, the library behind compressed PLY and SPZ."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def from_gsply(data: GSData) -> dict[str, np.ndarray]:
 
 @contextmanager
 def torch_threads_kept() -> Iterator[None]:
-    """numba, inside gsply, resets the thread count of the OpenMP runtime that torch shares; this sets it back."""
+    """Sets the number of torch's threads back afterwards: numba, inside gsply, resets the OpenMP runtime they share."""
     threads = torch.get_num_threads()
     try:
         yield

@@ -1,4 +1,4 @@
-"""The first Gaussians: LiDAR where there is some, seeds along image rays where there is none, a sky from the images."""
+"""Places the first Gaussians: on LiDAR where there is some, along image rays elsewhere; the sky is from the images."""
 
 from __future__ import annotations
 

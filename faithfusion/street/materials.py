@@ -287,7 +287,7 @@ def _shop_sign(samples: Samples) -> np.ndarray:
 
 
 def _sign(samples: Samples) -> np.ndarray:
-    """0 speed limit, 1 no stopping, 2 parking, 3 give way."""
+    """Road signs by their kind: 0 speed limit, 1 no stopping, 2 parking, 3 give way."""
     u, v, fu, fv, f = _uv(samples)
     kind, radius = samples.params[:, 0], samples.params[:, 1]
     r = np.hypot(u, v) / radius

@@ -37,7 +37,7 @@ def test_cameras_json_round_trip_and_its_meaning(tmp_path: Path) -> None:
 
 
 def test_cameras_json_as_3dgs_writes_it(tmp_path: Path) -> None:
-    """No principal point: it is the middle. Names without suffix; test views come first, order is by name."""
+    """Without a principal point it is the middle; names have no suffix, test views come first, the order is by name."""
     entry = {"width": 64, "height": 48, "rotation": np.eye(3).tolist(), "fx": 50, "fy": 49}
     entries = [entry | {"id": i, "img_name": name, "position": [i, 0, 0]} for i, name in enumerate(("b9", "b10", "a1"))]
     (tmp_path / "cameras.json").write_text(json.dumps(entries))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_clip import pose_at
+from tiny_clip import ego_pose, pose_at
 
 from faithfusion.data.calibration_text import read_intrinsics
 from faithfusion.data.drive_reader import read_drive
@@ -41,7 +41,7 @@ TRACK = BoxTrack(
     track_id="a-b-c",
     class_name="Vehicle",
     frames=(0, 2),
-    world_from_box=np.stack([egopose_at(0) @ pose_at(8, 0, 0.8), egopose_at(2) @ pose_at(9, 1, 0.8, 0.3)]),
+    world_from_box=np.stack([ego_pose(0) @ pose_at(8, 0, 0.8), ego_pose(2) @ pose_at(9, 1, 0.8, 0.3)]),
     size_m=np.array([[4.5, 1.9, 1.5], [4.5, 1.9, 1.5]]),
 )
 
@@ -70,14 +70,14 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
     make_folders(root)
     write_rig(root, CAMERAS)
     for t in range(NUM_FRAMES):
-        write_frame(root, t, egopose_at(t), {"0": _encoded(t, "PNG"), "1": _picture(t)}, _scan(t) if t != 1 else None)
+        write_frame(root, t, ego_pose(t), {"0": _encoded(t, "PNG"), "1": _picture(t)}, _scan(t) if t != 1 else None)
     write_tracks(root, [TRACK], NUM_FRAMES)
     return read_drive(root)
 
 
 def test_poses_come_back(clip: DriveClip) -> None:
     for t in range(NUM_FRAMES):
-        clip_from_ego = np.linalg.inv(egopose_at(0)) @ egopose_at(t)
+        clip_from_ego = np.linalg.inv(ego_pose(0)) @ ego_pose(t)
         np.testing.assert_allclose(clip.world_from_ego[t], clip_from_ego, atol=1e-5)
         for camera in CAMERAS:
             expected = clip_from_ego @ camera.ego_from_camera @ OPENCV2DATASET
@@ -93,7 +93,7 @@ def test_calibration_comes_back(clip: DriveClip) -> None:
 def test_boxes_come_back(clip: DriveClip) -> None:
     (track,) = clip.tracks
     assert (track.class_name, track.time_indices.tolist(), track.is_moving) == ("Vehicle", [0, 2], True)
-    expected = np.linalg.inv(egopose_at(0)) @ TRACK.world_from_box
+    expected = np.linalg.inv(ego_pose(0)) @ TRACK.world_from_box
     np.testing.assert_allclose(track.world_from_box, expected, atol=1e-5)
     torch.testing.assert_close(track.size_m, torch.tensor([4.5, 1.9, 1.5]))
     info = json.loads((clip.root / "instances" / "instances_info.json").read_text())
@@ -131,11 +131,11 @@ def test_suffix_follows_the_bytes(tmp_path: Path, kind: str) -> None:
 def test_the_pose_of_an_image_comes_back(tmp_path: Path) -> None:
     make_folders(tmp_path)
     write_rig(tmp_path, CAMERAS)
-    moment = egopose_at(0) @ pose_at(0.4, 0.0, 0.0)
-    write_frame(tmp_path, 0, egopose_at(0), {"0": _picture(0), "1": _picture(0)}, image_poses={"1": moment})
+    moment = ego_pose(0) @ pose_at(0.4, 0.0, 0.0)
+    write_frame(tmp_path, 0, ego_pose(0), {"0": _picture(0), "1": _picture(0)}, image_poses={"1": moment})
     clip = read_drive(tmp_path)
-    for camera, ego in zip(CAMERAS, (egopose_at(0), moment), strict=True):
-        expected = np.linalg.inv(egopose_at(0)) @ ego @ camera.ego_from_camera @ OPENCV2DATASET
+    for camera, ego in zip(CAMERAS, (ego_pose(0), moment), strict=True):
+        expected = np.linalg.inv(ego_pose(0)) @ ego @ camera.ego_from_camera @ OPENCV2DATASET
         np.testing.assert_allclose(clip.frame(0, camera.name).camera.world_from_camera, expected, atol=1e-5)
     assert clip.num_frames == 1
 

@@ -37,7 +37,7 @@ def test_undistorted_pixels_are_the_inverse() -> None:
 
 
 def _seen_slowly(distortion: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Per pixel: walk out along its ray; it must reach the pixel with a growing radius, inside the image."""
+    """Walks out along the ray of every pixel: it must reach the pixel with a growing radius, inside the image."""
     seen = np.zeros((height, width), bool)
     for row in range(height):
         for column in range(width):

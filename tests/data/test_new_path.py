@@ -23,7 +23,7 @@ NUM_FRAMES = 8
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> DriveClip:
-    """1 m driven per time stamp, turning by 0.02 rad, far from the origin of the drive's own world."""
+    """A drive of 1 m per time stamp that turns by 0.02 rad, far from the origin of the drive's own world."""
     return read_drive(write_tiny_clip(tmp_path_factory.mktemp("p") / "tiny", num_frames=NUM_FRAMES, optional=False))
 
 

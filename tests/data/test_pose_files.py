@@ -24,7 +24,7 @@ def make_poses(count: int = 3) -> np.ndarray:
 
 
 def quaternion_xyzw(t: int) -> list[float]:
-    """Of `make_poses`: product of the two half turns, written out."""
+    """The quaternion of `make_poses`: the product of the two half turns, written out."""
     a, b = 0.15 * t, 0.05 * t
     cz, sz, cy, sy = np.cos(a), np.sin(a), np.cos(b), np.sin(b)
     return [-sz * sy, cz * sy, sz * cy, cz * cy]

@@ -42,7 +42,7 @@ def street_scene(coefficients: int) -> GaussianScene:
 
 
 def assert_same_pictures(scene: GaussianScene, clip: DriveClip, other: GaussianScene, other_clip: DriveClip) -> None:
-    """To 1e-4, but for single pixels where float32 carries a Gaussian over the rasteriser's floor of 1/255."""
+    """They agree to 1e-4, but for pixels where float32 carries a Gaussian over the rasteriser's floor of 1/255."""
     for frame in other_clip.frames:
         before = render_view(scene, clip.frame(frame.time_index, "0").camera, frame.time_index).color
         after = render_view(other, frame.camera, frame.time_index).color

@@ -32,7 +32,7 @@ def test_moved_scene_looks_the_same(bases: int, scale: float) -> None:
 
 
 def test_moved_scene_renders_the_same() -> None:
-    """In float32 but for the few pixels where rounding carries a Gaussian over the floor of 1/255."""
+    """The same in float32, but for the few pixels where rounding carries a Gaussian over the floor of 1/255."""
     gaussians, camera = make_gaussians(500, coefficients=16), make_camera(80, 50)
     move = Similarity(Rotation.random(random_state=3).as_matrix(), np.array([40.0, -7.0, 3.0]))
     pose = torch.from_numpy(move.move_pose(camera.world_from_camera.double().numpy())).float()

@@ -53,7 +53,7 @@ def tiny_world(drive: Path) -> StreetWorld:
 
 @pytest.fixture(scope="module")
 def over_a_kerb() -> Course:
-    """Along a pavement, round a corner, down the kerb and over the road."""
+    """A way along a pavement, round a corner, down the kerb and over the road."""
     plan = plan_street(StreetConfig(seed=2))
     side = plan.sides[0]
     s = side.side_streets[0][1] + 12.0

@@ -38,7 +38,7 @@ class Tool:
     lines: list[str] = field(default_factory=list)
 
     def url(self) -> str:
-        """Where it is, once it has said so."""
+        """The address of the viewer, once it has said so."""
         for line in self.process.stderr:
             self.lines.append(line)
             if line.startswith("viewer: http"):

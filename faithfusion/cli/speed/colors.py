@@ -1,4 +1,4 @@
-"""How well and how small colours are stored in a shard's mp4 files, and how fast they are read."""
+"""Measures how well and how small colours are stored in a shard's mp4 files, and how fast they are read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bench_colors(config: ColorsConfig) -> None:
 
 
 def measure(clip: UInt8[Tensor, "t h w 3"], color_format: ColorFormat, path: Path) -> str:
-    """The cells of one row."""
+    """Measures one format; returns the cells of its row in the table."""
     height, width = clip.shape[1:3]
     begin = time.perf_counter()
     writer = VideoWriter(path, height, width, color_format)

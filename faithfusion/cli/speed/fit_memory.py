@@ -1,4 +1,4 @@
-"""What a fit holds in memory: per Gaussian, per pixel, and whether it grows with the drive."""
+"""Measures what a fit holds in memory, and whether that grows with the drive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rasteriser on a synthetic street: footprints and seconds."""
+"""Measures footprints and seconds of the rasteriser on a synthetic street."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from faithfusion.utils.seed import make_generator
 
 
 def street_cloud(num: int) -> Gaussians:
-    """Flat Gaussians, median deviation 10 cm, on a 60 m street seen along +z: 4 of 10 road, 5
-    facades, 1 in the air.
-    """
+    """Flat Gaussians of about 10 cm on a 60 m street seen along +z: 40 % road, 50 % facades, 10 % in the air."""
     generator = make_generator(0, "bench street")
     kind, u, v, w = torch.rand(4, num, generator=generator)
     distance = 3.0 + 57.0 * u
@@ -36,7 +34,7 @@ def street_cloud(num: int) -> Gaussians:
 
 
 def street_camera(width: int, height: int) -> Camera:
-    """Looks down the street."""
+    """A camera that looks down the street."""
     focal_px = 0.8 * width
     intrinsics = torch.tensor([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
     return Camera(intrinsics, torch.eye(4), width, height)
@@ -55,7 +53,7 @@ def median_s(work: Callable[[], object], repetitions: int, device: str) -> float
 
 
 def bench_raster(config: RasterConfig) -> None:
-    """Prints the load, forward and the seconds of forward and backward pass."""
+    """Prints how heavy the scene is and the seconds of the forward and backward pass."""
     camera = street_camera(config.width, config.height).to(config.device)
     parameters = {k: v.to(config.device).requires_grad_() for k, v in vars(street_cloud(config.num_gaussians)).items()}
     gaussians = Gaussians(**parameters)

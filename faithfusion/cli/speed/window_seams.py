@@ -1,4 +1,4 @@
-"""Chained windows on a long street: can a seam be seen?"""
+"""Measures whether the seams of chained windows can be seen on a long street."""
 
 from __future__ import annotations
 
