@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.option_help import is_positional, option_help
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.typed_values import (
     Given,
     built,
@@ -130,17 +129,6 @@ def part_of(config: Any, part_class: type[T], **changes: Any) -> T:
     return part_class(**values | changes)
 
 
-def to_plain(config: Any) -> Any:
-    """A dataclass as nested dicts, lists and strings, fit for YAML and JSON."""
-    if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        return {field.name: to_plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
-    if isinstance(config, dict):
-        return {str(key): to_plain(value) for key, value in config.items()}
-    if isinstance(config, (list, tuple)):
-        return [to_plain(value) for value in config]
-    return str(config) if isinstance(config, Path) else config
-
-
 def save_config(config: Any, path: Path) -> None:
     """Writes the resolved configuration as YAML."""
     path.write_text(_as_yaml(config))
@@ -150,9 +138,3 @@ def _as_yaml(config: Any) -> str:
     import yaml
 
     return yaml.safe_dump(to_plain(config), sort_keys=False)
-
-
-def config_hash(*parts: Any) -> str:
-    """Short, stable hash of configurations and other plain values."""
-    text = json.dumps([to_plain(part) for part in parts], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from faithfusion.config import config_hash
 from faithfusion.types import DriveClip, Frame
+from faithfusion.utils.plain import config_hash
 
 
 def drive_fingerprint(clip: DriveClip, frames: Sequence[Frame]) -> str:

@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from faithfusion.config import to_plain
 from faithfusion.data.drive_reader import clip_from_dataset_world
 from faithfusion.data.pose_files import read_ego_poses
 from faithfusion.data.trajectories import MAX_SHIFT_M, distance_to_line_m
 from faithfusion.data.trajectory_config import TrajectoryEntry, check_entries, constant_shift_m, describe_entries
 from faithfusion.types import Camera, DriveClip
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 
 MAX_YAW_DEG = 180.0
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from faithfusion.config import to_plain
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.movers import uncarried_movers
@@ -18,6 +17,7 @@ from faithfusion.eig.config import EigConfig
 from faithfusion.eig.field import EigField
 from faithfusion.eig.observe import TrainingView
 from faithfusion.types import DriveClip, Frame, GaussianScene
+from faithfusion.utils.plain import to_plain
 
 
 def training_view(clip: DriveClip, frame: Frame) -> TrainingView:

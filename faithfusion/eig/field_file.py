@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faithfusion.config import to_plain
 from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.posterior import Posterior, prior_posterior
@@ -23,6 +22,7 @@ from faithfusion.scene.scene_file import (
 )
 from faithfusion.types import EigVolume, GaussianScene
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 
 FORMAT = "faithfusion-eig-field-1"
 PREFIX = "posterior."

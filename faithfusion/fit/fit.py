@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from faithfusion.config import config_hash
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.fit.budget import affordable_gaussians
 from faithfusion.fit.fit_config import FitConfig
@@ -23,6 +22,7 @@ from faithfusion.scene.initialise import initialise_scene
 from faithfusion.scene.scene_file import detach_scene, scene_to
 from faithfusion.types import DriveClip, Frame, GaussianScene
 from faithfusion.utils.device import choose_device
+from faithfusion.utils.plain import config_hash
 from faithfusion.utils.progress import say, track
 from faithfusion.utils.seed import make_generator
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from faithfusion.clips.clip_config import CHUNK_FRAMES, ColorFormat
-from faithfusion.config import to_plain
 from faithfusion.data.split_config import SplitConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit_config import FitConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.window.framing_config import FramingConfig
 from faithfusion.window.warp_config import WarpConfig
 

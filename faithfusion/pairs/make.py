@@ -15,7 +15,6 @@ from typing import Any
 from faithfusion.clips.manifest import ListedShard, read_manifest, write_manifest
 from faithfusion.clips.store import CutSequence, read_shard, write_shard
 from faithfusion.clips.windows import training_spans
-from faithfusion.config import config_hash
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.splits import split_clip
 from faithfusion.pairs.config import PairsConfig, shard_options
@@ -28,6 +27,7 @@ from faithfusion.pairs.kinds import (
 )
 from faithfusion.street.street_config import check_config
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import config_hash
 from faithfusion.utils.progress import say, track
 from faithfusion.window.framing import framing_of
 

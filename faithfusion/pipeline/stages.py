@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from faithfusion.config import to_plain
 from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.distill.config import DistillConfig
 from faithfusion.distill.distil import distill
@@ -28,6 +27,7 @@ from faithfusion.pipeline.drive import Drive
 from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.types import Camera, GaussianScene, Window
 from faithfusion.utils.device import choose_device
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.stage_log import StageLog
 from faithfusion.video.editing.editor import EditedClip
 from faithfusion.window.warp import warp_source

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from faithfusion.config import to_plain
 from faithfusion.data.drive_writer import JPEG_QUALITY, BoxTrack, RigCamera, write_rig, write_tracks
 from faithfusion.street.cars import car_size
 from faithfusion.street.lidar_scan import lidar_scan
@@ -23,6 +22,7 @@ from faithfusion.street.tracer import Picture, TracedScene, render_view
 from faithfusion.street.truth import truth_paths
 from faithfusion.street.world import StreetWorld, build_world, person_track, world_from_box
 from faithfusion.utils.atomic import atomic_folder, require_same_facts
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say, track
 
 FACTS = "street.json"  # the configuration the folder was made with; written last

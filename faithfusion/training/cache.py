@@ -12,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faithfusion.config import config_hash
 from faithfusion.training.data import WindowRef
 from faithfusion.training.engine import wait_for_all
 from faithfusion.training.topology import Topology
 from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.plain import config_hash
 from faithfusion.utils.progress import track
 from faithfusion.video.editing.encode import latent_conditions, to_video
 from faithfusion.video.model.conditioning import conditions_to_tensors

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
-from faithfusion.config import parse_config, to_plain
+from faithfusion.config import parse_config
 from faithfusion.training.callbacks.checkpoint import WEIGHTS_FILE, checkpoint_of_step, read_state, require_whole
 from faithfusion.training.callbacks.ema import EMA_FILE, copy_weights
 from faithfusion.training.callbacks.validation import evenly_spaced, measured_profile, sampler_of
@@ -27,6 +27,7 @@ from faithfusion.training.data import WindowRef, training_windows, validation_wi
 from faithfusion.training.export_config import ExportConfig
 from faithfusion.training.start import Model, place_for_sampling, starting_model
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.encode import to_video

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from faithfusion.config import config_hash
 from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.plain import config_hash
 from faithfusion.utils.progress import say
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from faithfusion.config import parse_config, to_plain
+from faithfusion.config import parse_config
 from faithfusion.data.trajectory_config import TrajectoryEntry, check_entries, constant_shift_m, describe_entries
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tiny_run import FIT, SPLIT, STREET
 from faithfusion.clips.manifest import read_manifest
 from faithfusion.clips.store import ShardFolder, read_shard
 from faithfusion.clips.windows import Span
-from faithfusion.config import parse_config, to_plain
+from faithfusion.config import parse_config
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
 from faithfusion.eig.assess import training_view
@@ -33,6 +33,7 @@ from faithfusion.pairs.scene import grouped_spans
 from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import report_progress
 from faithfusion.window.framing_config import FramingConfig
 

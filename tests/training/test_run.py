@@ -28,8 +28,8 @@ from tiny_training import (
 )
 
 from faithfusion.cli.train_video import main
-from faithfusion.config import to_plain
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import LoraConfig

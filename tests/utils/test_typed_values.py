@@ -6,8 +6,9 @@ from typing import Literal
 
 import pytest
 
-from faithfusion.config import parse_config, part_of, to_plain
+from faithfusion.config import parse_config, part_of
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.typed_values import from_plain
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from faithfusion.config import to_plain
 from faithfusion.data.box_masks import write_dynamic_masks
 from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_reader import read_drive
@@ -22,6 +21,7 @@ from faithfusion.data.kitti.tracklets import read_tracklets
 from faithfusion.data.layouts import MARKER
 from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say, track
 
 FACTS = "kitti.json"  # which drive this was made of, with which options

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from faithfusion.config import to_plain
 from faithfusion.data.box_masks import write_dynamic_masks
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import make_folders, write_frame, write_rig, write_tracks
@@ -18,6 +17,7 @@ from faithfusion.data.waymo.segment import Segment
 from faithfusion.data.waymo.waymo_config import WaymoConfig
 from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say, track
 
 FACTS = "waymo.json"  # which segment the drive was made of, with which options

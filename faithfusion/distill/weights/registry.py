@@ -46,7 +46,7 @@ def weight_of(name: str) -> PixelWeight:
         return WEIGHTS[name]
     if ":" not in name:
         raise InputError("distill.weight", name, f"one of {', '.join(WEIGHTS)}, or the import path of your own")
-    function = imported(name, "distill.weight", EXPECTED)
+    function: Callable[[Window, EditedClip, WeightContext], Tensor] = imported(name, "distill.weight", EXPECTED)
     if not callable(function):
         raise InputError("distill.weight", f"{name} is no function", EXPECTED)
     return PixelWeight(function, name.rpartition(":")[2].replace("_", " "))

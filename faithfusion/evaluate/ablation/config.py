@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faithfusion.config import to_plain
 from faithfusion.distill.config import DistillConfig
 from faithfusion.evaluate.ablation.stages import Stage, at_once, in_stages
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.video.editing.editor_config import EditorConfig, EditorEntry, require_kinds
 
 BLIND = "_blind"

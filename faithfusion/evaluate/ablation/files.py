@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faithfusion.config import config_hash
 from faithfusion.evaluate.ablation.config import first_difference
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import config_hash
 
 SETTINGS = "settings.json"
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from faithfusion.config import to_plain
 from faithfusion.eig.assess import RecordedViews, assess_scene
 from faithfusion.eig.calibrate import street_curves
 from faithfusion.eig.field import EigField
@@ -22,6 +21,7 @@ from faithfusion.evaluate.eig.scores import OURS, ShiftScores, ViewMaps, score_s
 from faithfusion.evaluate.metrics.uncertainty import SKY_ALPHA
 from faithfusion.evaluate.street_scenes import FittedScene, TrueImage, fitted_stereo, fitted_street, informing_frames
 from faithfusion.utils.atomic import atomic_file
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import track
 from faithfusion.utils.seed import make_generator
 

@@ -10,7 +10,6 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.config import to_plain
 from faithfusion.data.new_path import path_cameras
 from faithfusion.data.path_hits import warning_line
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
@@ -34,6 +33,7 @@ from faithfusion.scene.ply import export_ply
 from faithfusion.street.truth import load_truth, true_shifts, truth_paths
 from faithfusion.types import Camera, Frame, GaussianScene
 from faithfusion.utils.media import write_image, write_video
+from faithfusion.utils.plain import to_plain
 
 UNUSED_CAMERAS = "cameras that were not used"
 """Their true images show the scene from where no fit has seen it."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from faithfusion.config import to_plain
 from faithfusion.training.callbacks.base import Callback, Run
 from faithfusion.training.config import TrainConfig
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say
 
 CHECKPOINTS = "checkpoints"

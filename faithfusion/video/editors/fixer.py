@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faithfusion.config import config_hash
+from faithfusion.utils.plain import config_hash
 from faithfusion.video.editing.editor import ClipFacts
 from faithfusion.video.editing.editor_config import CompositeConfig, require_neighbours
 from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig

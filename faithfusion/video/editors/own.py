@@ -15,9 +15,9 @@ import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
-from faithfusion.config import config_hash
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.import_path import imported
+from faithfusion.utils.plain import config_hash
 from faithfusion.video.editing.editor import ClipFacts, Editor
 from faithfusion.video.editing.editor_config import CompositeConfig
 

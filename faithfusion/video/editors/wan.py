@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faithfusion.config import config_hash
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import config_hash
 from faithfusion.video.editing.editor import ClipFacts
 from faithfusion.video.editing.editor_config import CompositeConfig, VideoEditorConfig, require_neighbours
 from faithfusion.video.editing.sample import check_sampler

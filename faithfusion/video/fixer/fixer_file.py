@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faithfusion.config import to_plain
+from faithfusion.utils.plain import to_plain
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.fixer.build import build_fixer

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from faithfusion.config import to_plain
+from faithfusion.utils.plain import to_plain
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig

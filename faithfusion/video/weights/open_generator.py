@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from faithfusion.config import config_hash, parse_config
+from faithfusion.config import parse_config
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import config_hash
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig

@@ -10,9 +10,9 @@ from tiny_generator import tiny_window
 from tiny_public_weights import public_config, write_public_weights
 from torch import Tensor
 
-from faithfusion.config import to_plain
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.plain import to_plain
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, SamplerConfig
 from faithfusion.video.editors.wan import WanOptions
