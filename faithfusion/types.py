@@ -232,7 +232,7 @@ class Window:
     render: Float[Tensor, "t h w 3"]
     eig: EigVolume
     depth: Float[Tensor, "t h w"]
-    references: Float[Tensor, "r h w 3"]
+    references: Float[Tensor, "r rh rw 3"]
     known: Bool[Tensor, " t"]
     truth: Float[Tensor, "t h w 3"] | None = None
     poses: ViewPoses | None = None  # of the frames

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import warp as wp
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from jaxtyping import _import_hook
+
+STRICT = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as type checkers have it
 
 
 def check_annotations() -> None:
@@ -27,5 +29,5 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     for name, hint in function.__annotations__.items():
         if wp.types.type_is_struct(hint):
             function.__annotations__[name] = Any
-    strict = functools.cache(lambda: beartype(function))  # at the first call; most functions have none in one process
+    strict = functools.cache(lambda: STRICT(function))  # at the first call; most functions have none in one process
     return lambda *args, **kwargs: strict()(*args, **kwargs)

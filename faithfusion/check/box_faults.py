@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from faithfusion.check.evidence import MAX_SPEED_M_S, MIN_TRAVEL_M, Evidence
 from faithfusion.check.findings import Finding, Level, broken, count, note
@@ -72,7 +72,7 @@ def is_vehicle(track: Track) -> bool:
     return any(word in track.class_name.lower() for word in VEHICLE_WORDS)
 
 
-def _steps(track: Track) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+def _steps(track: Track) -> tuple[Float[np.ndarray, "n 3"], Int[np.ndarray, " n"]]:
     """(motion to the next box in the box's own axes, time steps between them)."""
     poses, times = track.world_from_box.double().numpy(), track.time_indices.numpy()
     return np.einsum("nij,ni->nj", poses[:-1, :3, :3], np.diff(poses[:, :3, 3], axis=0)), np.diff(times)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+
 
 class Level(IntEnum):
     """The severity of a finding."""
@@ -60,7 +62,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else ending}"
 
 
-def name_frames(indices: Iterable[int], most: int = 4) -> str:
+def name_frames(indices: Iterable[int | np.integer], most: int = 4) -> str:
     """A list of frames in words: "frame 3", "frames 3, 4", "frames 3, 4, 5, 6 and 10 more"."""
     items = list(indices)
     more = f" and {len(items) - most} more" if len(items) > most else ""

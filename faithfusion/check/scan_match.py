@@ -14,11 +14,12 @@ OVER_GROUND_M = 0.4  # road and pavement look the same at every place; what stan
 MAX_QUERIES = 1500
 MIN_POINTS = 100
 
-Points = Float[np.ndarray, "n 3"]
 Pose = Float[np.ndarray, "4 4"]
 
 
-def match_scans(here: Points, there: Points, pose_here: Pose, pose_there: Pose, within_m: float) -> dict[str, float]:
+def match_scans(
+    here: Float[np.ndarray, "n 3"], there: Float[np.ndarray, "m 3"], pose_here: Pose, pose_there: Pose, within_m: float
+) -> dict[str, float]:
     """Share of the upright points of one scan that another one has too, within `within_m` metres; empty for too few.
 
     Points are in the ego frame; poses are the ego's as the files have them. "given": read so; "still": points do not

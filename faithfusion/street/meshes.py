@@ -9,6 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 Color = tuple[float, float, float]
+Numbers = Sequence[float] | np.ndarray
 
 
 class Material(IntEnum):
@@ -159,9 +160,9 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def quad(
-    origin: Sequence[float],
-    side_u: Sequence[float],
-    side_v: Sequence[float],
+    origin: Numbers,
+    side_u: Numbers,
+    side_v: Numbers,
     surface: Surface,
     *,
     uv_origin: tuple[float, float] = (0.0, 0.0),
@@ -187,7 +188,7 @@ def _quads(
     return Patch(*(array.reshape(-1, 3, 3).astype(np.float32) for array in (corners, normals, coords)), surface)
 
 
-def box(centre: Sequence[float], half: Sequence[float], axes: np.ndarray, surface: Surface) -> list[Patch]:
+def box(centre: Numbers, half: Numbers, axes: np.ndarray, surface: Surface) -> list[Patch]:
     """A cuboid with unit `axes` [3, 3] (rows) and half extents along them; outward normals."""
     arms = np.asarray(half, float)[:, None] * axes  # [3, 3]
     first, second = arms[[1, 2, 0]], arms[[2, 0, 1]]
@@ -196,7 +197,7 @@ def box(centre: Sequence[float], half: Sequence[float], axes: np.ndarray, surfac
     return [_quads(origins, sides_u, sides_v, surface, (0.0, 0.0))]
 
 
-def tube(path: np.ndarray, radii: Sequence[float], surface: Surface, *, sides: int = 10) -> Patch:
+def tube(path: np.ndarray, radii: Numbers, surface: Surface, *, sides: int = 10) -> Patch:
     """A round tube along `path` [A, 3] with one radius per point; coordinates are (arc, distance, 0) in metres."""
     path, radii = np.asarray(path, float), np.asarray(radii, float)
     along = _unit(np.gradient(path, axis=0))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from faithfusion.utils.progress import say
 
-KeysValues = tuple[Float[Tensor, "b m heads d"], Float[Tensor, "b m heads d"]]
+KeysValues = tuple[Float[Tensor, "b m heads head_dim"], Float[Tensor, "b m heads head_dim"]]
 
 
 @lru_cache
