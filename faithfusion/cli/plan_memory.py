@@ -92,4 +92,4 @@ def generator_of(name: str) -> Any:
 def _deepspeed(path: str) -> dict[str, Any]:
     from faithfusion.video.weights.weight_files import read_json
 
-    return read_json(Path(path), "a DeepSpeed configuration file")
+    return read_json(Path(path), "a DeepSpeed configuration file in JSON")

@@ -27,8 +27,8 @@ from faithfusion.training.flow import draw_conditions, draw_times, loss_by_decil
 from faithfusion.training.method_config import DistributionMatchingConfig, PhiConfig
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import GeneratorConfig, PathName
-from faithfusion.video.model.paths import path_phi, path_state, path_times, predict_x0
-from faithfusion.video.model.time_schedule import flow_state, per_sample
+from faithfusion.video.model.paths import held, path_phi, path_state, path_times, predict_x0
+from faithfusion.video.model.time_schedule import per_sample
 
 CRITIC = "critic"
 
@@ -156,7 +156,9 @@ def few_step_state(
     for step in range(passes):  # as many on every process: sharded weights are gathered together
         clean = predict_x0(path, x, student.velocity(x, now, conditions).float(), now, phi)
         then = _column(lists, [min(step + 1, last) for last in chosen], render)
-        moved = _renoised(path, clean, render, noise_like(render, random), (now, then), phi)
+        noise = noise_like(render, random)
+        moved = path_state(path, clean, render, noise, then, phi).x_t
+        moved = held(path, moved, render, noise, (now, then), phi)
         x = torch.where(per_sample(now - then, x) > 0.0, moved, x)
         now = then
     cells = path_phi(path, phi, x)
@@ -200,17 +202,6 @@ def masked_mean(values: Float[Tensor, "b c t h w"], counts: Bool[Tensor, "b 1 t 
 def noise_like(latents: Tensor, random: torch.Generator) -> Tensor:
     """Gaussian noise of the size of `latents`."""
     return torch.randn(latents.shape, generator=random, device=random.device)
-
-
-def _renoised(
-    path: PathName, clean: Tensor, render: Tensor, noise: Tensor, times: tuple[Tensor, Tensor], phi: Tensor
-) -> Float[Tensor, "b c t h w"]:
-    """The sampler's next state. Under hold a cell that was not released yet has been predicting for nothing."""
-    now, then = times
-    moved = path_state(path, clean, render, noise, then, phi).x_t
-    if path != "hold":
-        return moved
-    return torch.where(path_phi(path, phi, clean) >= per_sample(now, clean), moved, flow_state(render, noise, then))
 
 
 def _column(lists: list[list[float]], places: list[int], like: Tensor) -> Float[Tensor, " b"]:

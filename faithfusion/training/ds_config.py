@@ -38,7 +38,7 @@ def merged_deepspeed_config(config: TrainConfig, topology: Topology) -> dict[str
     owns, holds a value other than "auto" that disagrees with TrainConfig, or asks ZeRO for what its stage cannot do.
     """
     path = Path(config.deepspeed)
-    merged = read_json(path, "a DeepSpeed configuration file")
+    merged = read_json(path, "a DeepSpeed configuration file in JSON")
     for key in merged:
         if key in REFUSED_KEYS:
             raise InputError(f"{path} key {key}", "present", "no such key: it is set by the training config")

@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from faithfusion.training.data import LatentBatch
-from faithfusion.training.method_config import FlowConfig, PhiConfig
+from faithfusion.training.method_config import FlowConfig, PhiConfig, Trainable
 from faithfusion.training.phi_fields import draw_history, draw_phi
-from faithfusion.training.trained import register_trained
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.generator import Generator
+from faithfusion.video.model.lora import lora_names, lora_tree
 from faithfusion.video.model.paths import path_phi, path_state, rounded_phi
 from faithfusion.video.model.time_schedule import sample_training_times, token_to_latent
 
@@ -45,6 +45,21 @@ class FlowMethod(nn.Module):
         weight = torch.where(state.counts, rising, self._config.held_weight)
         loss = (weight * squared).sum() / weight.sum().clamp_min(1e-6)
         return loss, _measurements(squared.detach(), state.counts, batch.conditions.phi)
+
+
+def register_trained(owner: nn.Module, generator: Generator, trainable: Trainable) -> None:
+    """Makes the trained parts of `generator` submodules of `owner`, under the generator's own parameter names.
+
+    "branch": the branch, and low-rank updates of the backbone where it has them; "all": branch, backbone and prompt
+    embedding. All other weights of the generator want no gradient from now on.
+    """
+    generator.requires_grad_(False)
+    owner.branch = generator.branch.requires_grad_(True)
+    if trainable == "all":
+        owner.backbone = generator.backbone.requires_grad_(True)
+        owner.prompt = generator.prompt.requires_grad_(True)
+    elif lora_names(generator.backbone):
+        owner.backbone = lora_tree(generator.backbone).requires_grad_(True)
 
 
 def draw_conditions(batch: LatentBatch, config: PhiConfig, generator: torch.Generator) -> LatentConditions:

@@ -26,11 +26,10 @@ from faithfusion.training.data import (
 from faithfusion.training.distribution_matching import CRITIC, CriticRole, StudentRole, Trio
 from faithfusion.training.fixer import FixerMethod
 from faithfusion.training.fixer_data import Before, FixerDataset, decode_windows
-from faithfusion.training.flow import FlowMethod
+from faithfusion.training.flow import FlowMethod, register_trained
 from faithfusion.training.optimizer import STUDENT, Role
 from faithfusion.training.start import Model, twin_of
 from faithfusion.training.topology import Topology
-from faithfusion.training.trained import register_trained
 from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE
 from faithfusion.video.editors.registry import open_editors
 from faithfusion.video.fixer.fixer import Fixer

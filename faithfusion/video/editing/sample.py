@@ -13,8 +13,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.model.conditioning import LatentConditions, each_tensor
 from faithfusion.video.model.config import PathName
-from faithfusion.video.model.paths import advance, path_phi, path_state, path_times, predict_x0, rounded_phi
-from faithfusion.video.model.time_schedule import flow_state, per_sample
+from faithfusion.video.model.paths import advance, held, path_state, path_times, predict_x0, rounded_phi
 
 if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
     from faithfusion.video.model.generator import Generator
@@ -102,10 +101,7 @@ def _step(
         moved = path_state(path, clean, render, noise, then, phi).x_t
     else:
         moved = advance(path, x, velocity, now, then, phi)
-    cells = path_phi(path, phi, x)
-    if path == "hold":  # not yet released: the render, re-noised
-        return torch.where(cells >= per_sample(now, x), moved, flow_state(render, noise, then)), noise
-    return torch.where(cells > 0.0, moved, render), noise
+    return held(path, moved, render, noise, (now, then), phi), noise
 
 
 def _noise_like(latents: Tensor, random: torch.Generator) -> Tensor:

@@ -115,6 +115,22 @@ def advance(
     return x_t + step * velocity * (path_phi(path, phi, x_t) if path == "per_token" else 1.0)
 
 
+def held(
+    path: PathName,
+    moved: Float[Tensor, "b c t h w"],
+    render: Float[Tensor, "b c t h w"],
+    noise: Float[Tensor, "b c t h w"],
+    times: tuple[Float[Tensor, " b"], Float[Tensor, " b"]],
+    phi: Float[Tensor, "b t th tw"],
+) -> Float[Tensor, "b c t h w"]:
+    """`moved` where cells move between these two times. Elsewhere the render; under hold, with noise for the later time
+    in cells that are not yet released."""
+    cells, (now, then) = path_phi(path, phi, moved), times
+    if path == "hold":
+        return torch.where(cells >= per_sample(now, moved), moved, flow_state(render, noise, then))
+    return torch.where(cells > 0.0, moved, render)
+
+
 def render_prior(
     path: PathName,
     x_t: Float[Tensor, "b c t h w"],
