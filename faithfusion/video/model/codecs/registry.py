@@ -24,6 +24,9 @@ def codec_class(name: str) -> type:
     require_codec_name(name)
     module, _, attribute = CODECS.get(name, name).partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError("codec.name", f"{name} ({error})", "the path of a class, package.module:Class") from None
+    if not (isinstance(found, type) and hasattr(found, "stride") and hasattr(found, "chunk_frames")):
+        raise InputError("codec.name", f"{name}, which is no codec", "a subclass of NormalisedCodec")
+    return found
