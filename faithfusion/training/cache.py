@@ -95,7 +95,7 @@ def _mirrored_poses(poses: ViewPoses | None, width: int) -> ViewPoses | None:
     reflection = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
     intrinsics = poses.intrinsics.clone()
     intrinsics[:, 0, 2] = width - intrinsics[:, 0, 2]
-    intrinsics[:, 0, 1] = -intrinsics[:, 0, 1]  # skew
+    intrinsics[:, 0, 1] = -intrinsics[:, 0, 1]  # the skew changes its sign
     return ViewPoses(intrinsics, reflection @ poses.world_from_camera @ reflection)
 
 

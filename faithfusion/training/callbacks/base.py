@@ -42,7 +42,7 @@ class StepRecord:
     learning_rate: float
     gradient_norm: float
     seconds: float
-    tokens: int = 0  # of all processes, 0 where the data has none
+    tokens: int = 0  # counted over all processes; 0 where the data has none
 
 
 class Callback:

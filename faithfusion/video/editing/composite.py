@@ -87,7 +87,7 @@ def kalman_gain(
 ) -> Float[Tensor, "t h w"]:
     """w = (V - C) / (V + E - 2 C) in [0, 1]; exactly 0 for V <= `floor`, faded in between `floor` and twice that."""
     error, shared = profile.editor_error(expected_sq_error), profile.covariance(expected_sq_error)
-    spread = (expected_sq_error + error - 2.0 * shared).clamp_min(1e-12)  # of edit minus render
+    spread = (expected_sq_error + error - 2.0 * shared).clamp_min(1e-12)  # variance of edit minus render
     gain = ((expected_sq_error - shared) / spread).clamp(0.0, 1.0)
     return gain * (expected_sq_error / floor - 1.0).clamp(0.0, 1.0)
 

@@ -19,7 +19,7 @@ class EditedClip:
     frames: Float[Tensor, "t h w 3"]  # the finished clip: the render where it is known, the edit where it is not
     edit: Float[Tensor, "t h w 3"]  # the editor's own content everywhere
     gain: Float[Tensor, "t h w"]  # Kalman gain of the edit
-    sq_error: Float[Tensor, "t h w"]  # expected of `frames`, per channel
+    sq_error: Float[Tensor, "t h w"]  # expected squared error of `frames`, per channel
 
 
 @runtime_checkable

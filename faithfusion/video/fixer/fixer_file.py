@@ -32,7 +32,7 @@ from faithfusion.video.weights.stored import (
 
 FORMAT = FileFormat("faithfusion.fixer", 1, "fixer weights")
 SHIPPED_FIXER = "fixer-tiny"
-FIRST_FIELDS = (  # of FixerConfig, in every file ever written
+FIRST_FIELDS = (  # fields of FixerConfig that every file ever written has
     *("num_views", "unshuffle", "channels", "layers_per_level", "attention", "near_depth_m"),
     *(f"conditioning.{name}" for name in ("noise_over_error", "token_quantile", "marked_rms", "certain_rms")),
 )

@@ -162,7 +162,7 @@ class SdTurboFixer(Fixer):
             padded_to(values, self.side_multiple) for values in (inputs.render, views, references)
         )
         images = torch.cat([render[:, None], references, views], dim=1)
-        latents = torch.stack([self.encode(image) for image in images.unbind(1)], dim=1)  # one by one: memory
+        latents = torch.stack([self.encode(image) for image in images.unbind(1)], dim=1)  # one by one, to save memory
         latents, warped = latents.split([1 + references.shape[1], views.shape[1]], dim=1)
         phi = padded_to(noise_level(inputs.expected_sq_error, self.config.conditioning)[:, None], self.side_multiple)
         trusted = F.avg_pool2d(padded_to(trust, self.side_multiple), self.cell)

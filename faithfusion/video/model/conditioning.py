@@ -37,7 +37,7 @@ class LatentConditions:
     inverse_depth: Float[Tensor, "b 1 t h w"] | None = None
     warped: Float[Tensor, "b v t h w"] | None = None  # latents of the warped views, each with its pooled trust
     references: ReferenceViews | None = None
-    reference_keys: Sequence[KeysValues] | None = None  # of `references`, if computed once for many steps
+    reference_keys: Sequence[KeysValues] | None = None  # those of `references`, if computed once for many steps
 
 
 def each_tensor(value: T, function: Callable[[Tensor], Tensor]) -> T:

@@ -35,7 +35,7 @@ from faithfusion.video.weights.stored import (
 )
 
 FORMAT = FileFormat("faithfusion.generator", 1, "generator weights")
-FIRST_FIELDS = {  # of GeneratorConfig, in every file ever written
+FIRST_FIELDS = {  # fields of GeneratorConfig that every file ever written has
     "codec": ("name", "latent_channels"),
     "codec.tiny": ("width_quarter", "width_eighth", "width_chunk", "blocks_quarter", "blocks_eighth", "blocks_chunk"),
     "codec.wan": ("base_dim", "dim_mult", "num_res_blocks"),

@@ -26,7 +26,7 @@ from faithfusion.video.weights.weight_files import (
 )
 from faithfusion.video.weights.weight_layouts import Match, match, require_kind
 
-HEAD_DIM = 128  # of every published Wan2.1; tensor shapes do not tell it
+HEAD_DIM = 128  # every published Wan2.1 has it; tensor shapes do not tell it
 SAMPLES = 4  # values at either end of a tensor in a fingerprint
 
 

@@ -23,7 +23,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.plain import to_plain
 from faithfusion.utils.typed_values import from_plain
 
-PROFILE_FIELDS = ("expected_sq_error", "editor_sq_error")  # in every file ever written
+PROFILE_FIELDS = ("expected_sq_error", "editor_sq_error")  # every file ever written has them
 StoredDtype = Literal["bfloat16", "float32"]
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def load_exactly(path: Path, module: nn.Module, tensors: Mapping[str, Tensor], e
         raise InputError(path, found, "exactly the tensors of the stored configuration")
     try:
         module.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
-    except RuntimeError as error:  # a shape
+    except RuntimeError as error:  # a tensor of another shape
         found = " ".join(str(error).split())[:300]
         raise InputError(path, found, "exactly the tensors of the stored configuration") from None
 

@@ -43,7 +43,7 @@ HUB_PATTERNS: dict[Part, list[str]] = {
 }
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.\w+)")
-DTYPES = {  # of safetensors
+DTYPES = {  # names in safetensors headers
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,

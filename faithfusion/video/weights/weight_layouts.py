@@ -24,10 +24,10 @@ Kind = Literal["dit", "vace", "vace_adapter", "vae", "umt5"]
 Layout = Literal["official", "diffsynth", "diffusers"]
 Shape = tuple[int, ...]
 
-PREFIX = "model."  # of DiffSynth's VAE; its converter takes it off a DiT too
+PREFIX = "model."  # that DiffSynth's VAE has; its converter takes it off a DiT too
 TIED = "encoder.embed_tokens.weight"  # the same tensor as shared.weight, in some files of the text encoder
 WIDTHS = {1536: "1.3B", 5120: "14B"}
-TEXT_BLOCK = {  # of UMT5: official name of a block's tensor, transformers'
+TEXT_BLOCK = {  # UMT5: official name of a block's tensor, transformers' name
     "norm1.weight": "layer.0.layer_norm.weight",
     "attn.q.weight": "layer.0.SelfAttention.q.weight",
     "attn.k.weight": "layer.0.SelfAttention.k.weight",

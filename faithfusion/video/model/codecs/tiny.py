@@ -118,7 +118,7 @@ def _start_as_dct(encoder: nn.Conv2d, decoder: nn.ConvTranspose2d) -> None:
     luma_chroma = F.normalize(torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]))
     frequency = [torch.arange(n).float().square() for n in (CHUNK_FRAMES, STRIDE, STRIDE)]
     squared = 2.0 * frequency[0][:, None, None] + frequency[1][:, None] + frequency[2]
-    variance = torch.tensor([1.0, 0.03, 0.03])[:, None, None, None] / (0.25 + squared) ** 1.5  # of natural video
+    variance = torch.tensor([1.0, 0.03, 0.03])[:, None, None, None] / (0.25 + squared) ** 1.5  # in natural video
     best = variance.flatten().topk(encoder.out_channels).indices
     basis = torch.einsum("ac,bf,dp,eq->abdecfpq", luma_chroma, time, side, side).flatten(0, 3).flatten(1)[best]
     rotation = torch.linalg.qr(torch.randn(len(best), len(best))).Q
