@@ -31,10 +31,6 @@ def main(argv: list[str]) -> None:
     argv = [option for option in argv if not option.startswith("--local_rank")]
     options = parse_config(TrainOptions, argv, description=__doc__)
 
-    from faithfusion.training.engine import stop_processes
     from faithfusion.training.train import run_training
 
-    try:
-        run_training(part_of(options, TrainConfig), dry_run=options.dry_run)
-    finally:
-        stop_processes()
+    run_training(part_of(options, TrainConfig), dry_run=options.dry_run)

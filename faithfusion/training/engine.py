@@ -7,6 +7,7 @@ process without the launcher takes the same path with a world of one.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import logging
 import os
@@ -51,6 +52,7 @@ def start_processes() -> Topology:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed("nccl" if cuda else "gloo", verbose=False, timeout=PATIENCE)
+        atexit.register(stop_processes)
     return Topology(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
 
@@ -61,7 +63,7 @@ def _free_port() -> int:
 
 
 def stop_processes() -> None:
-    """Leaves the process group, at the end of the program: DeepSpeed cannot start again after it."""
+    """Leaves the process group, which happens by itself at the end of the program: DeepSpeed cannot start again after it."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -15,9 +15,9 @@ from faithfusion.training.method_config import FlowConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.editing.editor import EditorConfig, VideoEditor
+from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
 from faithfusion.video.editing.encode import latent_conditions, to_video
-from faithfusion.video.editing.sample import SamplerConfig
+from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.model.config import BranchConfig, CodecConfig, ScheduleConfig, WanVaeConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.spec import BackboneSpec
@@ -46,7 +46,7 @@ def test_it_edits_a_clip_of_any_size(kind: str, branch: BranchConfig) -> None:
     assert generator.config.spec == KINDS[kind][2]
     window = tiny_window(7, 50, 70, poses=True, warped=1)
     edits = [
-        VideoEditor(generator, EditorConfig(window_frames=5, sampler=sampler), ErrorProfile()).edit(window)
+        VideoEditor(generator, VideoEditorConfig(window_frames=5, sampler=sampler), ErrorProfile()).edit(window)
         for sampler in (SamplerConfig(steps=2), SamplerConfig(steps=2, sparse=True))
     ]
     assert edits[0].frames.shape == window.render.shape
