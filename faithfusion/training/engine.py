@@ -63,7 +63,7 @@ def _free_port() -> int:
 
 
 def stop_processes() -> None:
-    """Leaves the process group, which happens by itself at the end of the program: DeepSpeed cannot start again after it."""
+    """Leaves the process group, as the end of the program does by itself: DeepSpeed cannot start again after it."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
