@@ -26,7 +26,6 @@ from faithfusion.video.weights.weight_files import (
 )
 from faithfusion.video.weights.weight_layouts import Match, match, require_kind
 
-HEAD_DIM = 128  # every published Wan2.1 has it; tensor shapes do not tell it
 SAMPLES = 4  # values at either end of a tensor in a fingerprint
 
 
@@ -96,20 +95,6 @@ def inspect_source(source: str, part: Part) -> tuple[WeightFiles, Match]:
     """The files of a part and what they hold, from their headers alone. Raises InputError for anything unknown."""
     weights = open_source(source, part)
     return weights, match(read_shapes(weights), weights.where)
-
-
-def wan_config(found: Match, head_dim: int = HEAD_DIM) -> WanConfig:
-    """The sizes of a DiT as a configuration. An adapter alone does not tell the backbone's layers (0), text and time
-    sizes (the defaults)."""
-    symbols = found.symbols
-    return WanConfig(
-        num_layers=symbols["layers"],
-        num_heads=symbols["dim"] // head_dim,
-        head_dim=head_dim,
-        ffn_dim=symbols["ffn"],
-        text_dim=symbols.get("text", WanConfig.text_dim),
-        freq_dim=symbols.get("freq", WanConfig.freq_dim),
-    )
 
 
 def vae_config(found: Match) -> WanVaeConfig:
