@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from faithfusion.fit.fit_config import OptimiserConfig
-from faithfusion.scene.scene_config import DensifyConfig
 from faithfusion.utils.errors import InputError
 
 
@@ -66,7 +65,6 @@ class DistillConfig:
         novel_depth: What holds the depth of the new views: nothing, the LiDAR scan of the time stamp, or the render
             before the distillation.
         optimise: Learning rates and losses of the distillation; a rate of 0 freezes what it belongs to.
-        densify: density control during the distillation, counted in steps of one stage.
     """
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -75,4 +73,3 @@ class DistillConfig:
     moving_objects: MovingObjects = "keep"
     novel_depth: NovelDepth = "none"
     optimise: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(warmup_steps=30))
-    densify: DensifyConfig | None = None

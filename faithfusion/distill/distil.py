@@ -40,7 +40,6 @@ def distill(
         num_steps=config.schedule.steps_per_stage,
         seed=seed,
         extent_m=drive_extent_m(recorded.frames),
-        densify=config.densify,
         ground=ground if config.optimise.ground_weight > 0 else None,
     )
     random = make_generator(seed, "distill", chance)

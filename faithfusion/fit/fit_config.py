@@ -14,32 +14,17 @@ class MotionConfig:
 
     Attributes:
         pose_knot_frames: Time stamps between two knots of a pose correction.
-        shape_knot_frames: Time stamps between two knots of a shape.
-        light_knot_frames: Time stamps between two knots of an object's brightness.
-        shift_lr_m: Of the shift, metres.
-        turn_lr_rad: Of the turn, radians.
         handle_lr_m: Of the handles of people, metres.
         gain_lr: Of the log of an object's brightness.
     """
 
     pose_knot_frames: int = 5
-    shape_knot_frames: int = 2
-    light_knot_frames: int = 3
-    shift_lr_m: float = 1e-3
-    turn_lr_rad: float = 3e-4
     handle_lr_m: float = 1e-2
     gain_lr: float = 1e-2
 
     def __post_init__(self) -> None:
-        if min(self.pose_knot_frames, self.shape_knot_frames, self.light_knot_frames) < 1:
-            found = f"{self.pose_knot_frames}, {self.shape_knot_frames}, {self.light_knot_frames} frames between knots"
-            raise InputError("motion", found, "at least one time stamp between knots")
-
-    def rates(self, prefix: str = "node") -> dict[str, float]:
-        """Learning rate of every parameter of `NodeMotion`."""
-        rates = {"shifts": self.shift_lr_m, "turns": self.turn_lr_rad, "handles": self.handle_lr_m}
-        rates["gains"] = self.gain_lr
-        return {f"{prefix}_{name}": rate for name, rate in rates.items()}
+        if self.pose_knot_frames < 1:
+            raise InputError("motion.pose_knot_frames", self.pose_knot_frames, "at least one time stamp between knots")
 
 
 @dataclass(frozen=True)
@@ -49,26 +34,14 @@ class RigPoseConfig:
     Attributes:
         knot_frames: Time stamps between two knots of the correction.
         shift_lr_m: Learning rate of the shift, metres.
-        turn_lr_rad: Learning rate of the turn, radians.
     """
 
     knot_frames: int = 2
     shift_lr_m: float = 1e-3
-    turn_lr_rad: float = 2e-4
 
     def __post_init__(self) -> None:
         if self.knot_frames < 1:
             raise InputError("rig_poses.knot_frames", self.knot_frames, "at least one time stamp between knots")
-
-    def as_motion(self) -> MotionConfig:
-        """The vehicle's correction is that of a node without Gaussians."""
-        return MotionConfig(
-            pose_knot_frames=self.knot_frames,
-            shift_lr_m=self.shift_lr_m,
-            turn_lr_rad=self.turn_lr_rad,
-            handle_lr_m=0.0,
-            gain_lr=0.0,
-        )
 
 
 @dataclass(frozen=True)
@@ -78,23 +51,16 @@ class ExposureConfig:
     Attributes:
         knot_frames: Time stamps between two knots.
         gain_lr: Learning rate of the log of the gain; 0 takes all pictures as exposed alike.
-        offset_lr: Learning rate of the offset, in colour units.
         prior_weight: Of the mean square of log gains and offsets in the loss.
     """
 
     knot_frames: int = 5
     gain_lr: float = 1e-3
-    offset_lr: float = 0.0
     prior_weight: float = 0.1
 
     def __post_init__(self) -> None:
         if self.knot_frames < 1:
             raise InputError("exposure.knot_frames", self.knot_frames, "at least one time stamp between knots")
-
-    @property
-    def rates(self) -> dict[str, float]:
-        """Learning rate of every parameter of `FittedExposure`."""
-        return {"exposure_gains": self.gain_lr, "exposure_offsets": self.offset_lr}
 
 
 @dataclass(frozen=True)
@@ -127,12 +93,8 @@ class OptimiserConfig:
         opacities_lr: Of the opacity logits.
         colors_lr: Of the harmonics of degree 0; higher ones get a twentieth.
         sky_lr: Of the sky's texture.
-        ssim_weight: Share of 1 - SSIM in the photometric loss.
         depth_weight: Of the LiDAR depth loss.
-        depth_scale_m: Where the depth loss bends from metres to ratios.
-        sky_weight: Of the loss that keeps Gaussians out of the sky.
         ground_weight: Of the loss that keeps Gaussians near the ground flat and in it, per metre.
-        max_skipped: Steps in a row that may be skipped for a loss that is not finite.
     """
 
     means_lr: float = 3e-4
@@ -144,12 +106,8 @@ class OptimiserConfig:
     opacities_lr: float = 1e-1
     colors_lr: float = 2e-2
     sky_lr: float = 1e-2
-    ssim_weight: float = 0.2
     depth_weight: float = 0.1
-    depth_scale_m: float = 10.0
-    sky_weight: float = 0.05
     ground_weight: float = 0.3
-    max_skipped: int = 20
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Exposure of the recorded pictures, fitted together with the Gaussians.
 
-One gain and offset per camera, linear between knots in time. Held together by a weak pull to 0, without which the
+One gain per camera, linear between knots in time. Held together by a weak pull to 0, without which the
 scene's own colours would be free up to a common factor.
 """
 
@@ -25,16 +25,14 @@ class FittedExposure:
     ) -> None:
         self.camera_names, self.config = tuple(camera_names), config
         self._knots = make_knots([torch.arange(num_frames)] * len(self.camera_names), config.knot_frames)
-        zeros = torch.zeros(self._knots.count, 3, device=device)
-        self.parameters = {"exposure_gains": Parameter(zeros), "exposure_offsets": Parameter(zeros.clone())}
+        self._gains = Parameter(torch.zeros(self._knots.count, 3, device=device))
+        self.parameters = {"exposure_gains": self._gains}
 
     def exposure(self) -> Exposure:
         """The present exposure of every picture; differentiable in `parameters`."""
-        gains, offsets = (self._knots.at(value) for value in self.parameters.values())
-        shape = (len(self.camera_names), -1, 3)
-        return Exposure(self.camera_names, gains.reshape(shape), offsets.reshape(shape))
+        gains = self._knots.at(self._gains).reshape(len(self.camera_names), -1, 3)
+        return Exposure(self.camera_names, gains, torch.zeros_like(gains))
 
     def prior_loss(self) -> Tensor:
-        """Weighted mean square of all log gains and offsets."""
-        gains, offsets = (value.square().mean() for value in self.parameters.values())
-        return self.config.prior_weight * (gains + offsets)
+        """Weighted mean square of all log gains."""
+        return self.config.prior_weight * self._gains.square().mean()

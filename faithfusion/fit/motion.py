@@ -16,8 +16,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import Parameter
 
-from faithfusion.fit.fit_config import MotionConfig
+from faithfusion.fit.fit_config import MotionConfig, RigPoseConfig
 from faithfusion.types import RigidNode
+
+SHAPE_KNOT_FRAMES, LIGHT_KNOT_FRAMES = 2, 3
+"""Time stamps between two knots of a shape, and of an object's brightness."""
+SHIFT_LR_M, TURN_LR_RAD = 1e-3, 3e-4
+"""Learning rates of the corrections of a pose (Adam)."""
+RIG_TURN_LR_RAD = 2e-4
+"""The same of the turn of the recording vehicle."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,8 @@ class NodeMotion:
         times = [node.time_indices.cpu() for node in self.base]
         shaped = [time for time, node in zip(times, self.base, strict=True) if node.handles_m is not None]
         self._poses = make_knots(times, config.pose_knot_frames)
-        self._shapes = make_knots(shaped, config.shape_knot_frames)
-        self._lights = make_knots(times, config.light_knot_frames)
+        self._shapes = make_knots(shaped, SHAPE_KNOT_FRAMES)
+        self._lights = make_knots(times, LIGHT_KNOT_FRAMES)
         self._starts = torch.tensor([0, *(len(time) for time in times)]).cumsum(0).tolist()
         counts = [len(node.time_indices) if node.handles_m is not None else 0 for node in self.base]
         self._shape_starts = torch.tensor([0, *counts]).cumsum(0).tolist()
@@ -105,6 +112,21 @@ class NodeMotion:
             return node
         offsets = self._shapes.at(self._handles, rows + self._shape_starts[index])
         return dataclasses.replace(node, handle_offsets_m=node.handle_offsets_m[rows].to(offsets) + offsets)
+
+
+def node_rates(config: MotionConfig) -> dict[str, float]:
+    """Learning rate of every parameter of the `NodeMotion` of objects and people."""
+    rates = {"shifts": SHIFT_LR_M, "turns": TURN_LR_RAD, "handles": config.handle_lr_m, "gains": config.gain_lr}
+    return {f"node_{name}": rate for name, rate in rates.items()}
+
+
+def rig_motion(
+    ego: RigidNode, config: RigPoseConfig, device: torch.device | str
+) -> tuple[NodeMotion, dict[str, float]]:
+    """The correction of the recording vehicle, that of a node without Gaussians, and its learning rates."""
+    motion = NodeMotion([ego], MotionConfig(config.knot_frames, handle_lr_m=0.0, gain_lr=0.0), device, "rig")
+    rates = {"shifts": config.shift_lr_m, "turns": RIG_TURN_LR_RAD, "handles": 0.0, "gains": 0.0}
+    return motion, {f"rig_{name}": rate for name, rate in rates.items()}
 
 
 def rigid_transforms(shift_m: Float[Tensor, "n 3"], turn_rad: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4 4"]:

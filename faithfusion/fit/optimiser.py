@@ -32,6 +32,14 @@ FIELDS = {
     "colors": "colors",
 }
 """gsplat's parameter names and the fields of `Gaussians` they stand for."""
+SSIM_WEIGHT = 0.2
+"""Share of 1 - SSIM in the photometric loss (Kerbl et al. 2023, eq. 7)."""
+DEPTH_SCALE_M = 10.0
+"""Depth at which the depth loss bends from metres to ratios."""
+SKY_WEIGHT = 0.05
+"""Weight of the loss that keeps Gaussians out of the sky."""
+MAX_SKIPPED = 20
+"""So many steps in a row may be skipped for a loss that is not finite."""
 
 
 class SceneOptimiser:
@@ -103,7 +111,7 @@ class SceneOptimiser:
 
     def step(self, view: SupervisedView) -> dict[str, float]:
         """One descent step on one view; the values of the losses. A step whose loss or gradient is not finite changes
-        nothing and returns no losses; FloatingPointError after `max_skipped` of them in a row."""
+        nothing and returns no losses; FloatingPointError after MAX_SKIPPED of them in a row."""
         scene = self.scene(view.time_index)
         camera = view.camera
         if self._recording is not None and view.is_recorded:
@@ -156,7 +164,7 @@ class SceneOptimiser:
             optimizer.zero_grad(set_to_none=True)
         self._skipped += 1
         say(f"step {self.num_steps}, time {view.time_index}: {' and '.join(bad)} not finite, step skipped")
-        if self._skipped > self.config.max_skipped:
+        if self._skipped > MAX_SKIPPED:
             raise FloatingPointError(f"{self._skipped} steps in a row were not finite; the last good state is kept")
         return False
 
@@ -194,12 +202,12 @@ class SceneOptimiser:
 def scene_losses(rendering: Rendering, view: SupervisedView, config: OptimiserConfig) -> dict[str, Tensor]:
     """The weighted terms of the objective for one rendered view."""
     weight = view.pixel_weight
-    losses = {"photometric": photometric_loss(rendering.color, view.image, weight, config.ssim_weight)}
+    losses = {"photometric": photometric_loss(rendering.color, view.image, weight, SSIM_WEIGHT)}
     if view.lidar_depth_m is not None and config.depth_weight > 0:
-        depth = inverse_depth_loss(rendering.depth, view.lidar_depth_m, weight, config.depth_scale_m)
+        depth = inverse_depth_loss(rendering.depth, view.lidar_depth_m, weight, DEPTH_SCALE_M)
         losses["depth"] = config.depth_weight * depth
-    if view.sky_mask is not None and config.sky_weight > 0:
-        losses["sky"] = config.sky_weight * sky_alpha_loss(rendering.alpha, view.sky_mask, weight)
+    if view.sky_mask is not None:
+        losses["sky"] = SKY_WEIGHT * sky_alpha_loss(rendering.alpha, view.sky_mask, weight)
     return losses
 
 

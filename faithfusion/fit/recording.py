@@ -12,7 +12,7 @@ from torch.nn import Parameter
 
 from faithfusion.fit.fit_config import RecordingConfig
 from faithfusion.fit.fitted_exposure import FittedExposure
-from faithfusion.fit.motion import NodeMotion
+from faithfusion.fit.motion import NodeMotion, node_rates, rig_motion
 from faithfusion.types import Camera, DriveClip, GaussianScene, RigidNode
 
 
@@ -39,15 +39,14 @@ class FittedRecording:
         self.rates: dict[str, float] = {}
         if config.motion is not None and scene.nodes:
             self._motion = NodeMotion(scene.nodes, config.motion, device)
-            self._add(self._motion.parameters, config.motion.rates())
+            self._add(self._motion.parameters, node_rates(config.motion))
         if config.exposure is not None:
             num_frames = len(rig.world_from_ego)
             self._exposure = FittedExposure(rig.camera_names, num_frames, config.exposure, device)
-            self._add(self._exposure.parameters, config.exposure.rates)
+            self._add(self._exposure.parameters, {"exposure_gains": config.exposure.gain_lr})
         if config.rig_poses is not None:
-            motion = config.rig_poses.as_motion()
-            self._poses = NodeMotion([_ego_node(rig.world_from_ego)], motion, device, "rig")
-            self._add(self._poses.parameters, motion.rates("rig"))
+            self._poses, rates = rig_motion(_ego_node(rig.world_from_ego), config.rig_poses, device)
+            self._add(self._poses.parameters, rates)
 
     def _add(self, parameters: dict[str, Parameter], rates: dict[str, float]) -> None:
         used = {name: value for name, value in parameters.items() if rates[name] > 0 and value.numel() > 0}

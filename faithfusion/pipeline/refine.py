@@ -74,7 +74,7 @@ def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None
     at = {"seed": config.seed, "device": config.device}
     fitted, _, drive = fit_stage(log, drive, config.fit, Path(config.out) / FITTED, depends_on=source, **at)
     known = Path(config.out) / CALIBRATED
-    settling = (config.settle_steps, config.distill.optimise, config.distill.densify)
+    settling = (config.settle_steps, config.distill.optimise)
     depends_on = (config.eig, config.posterior_stride, settling)
     log.run("calibrate", depends_on, [known], lambda: _calibrate(fitted, drive, config, known))
     editor = inputs.opened.editor(config.editor.composite)

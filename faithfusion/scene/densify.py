@@ -16,6 +16,9 @@ from torch.optim import Optimizer
 
 from faithfusion.scene.scene_config import DensifyConfig
 
+PRUNE_OPACITY = 0.01
+"""Gaussians below this opacity are removed."""
+
 
 def new_statistics(node_ids: Int[Tensor, " n"]) -> dict[str, Tensor]:
     """Running sums per Gaussian. `node_ids` rides along: gsplat's operations carry every tensor of this dictionary."""
@@ -47,7 +50,7 @@ def refine(
     `params` and `optimizers` have gsplat's keys "means", "quats", "scales", "opacities" and any further ones.
     """
     device = params["means"].device
-    dead = torch.sigmoid(params["opacities"]) < config.prune_opacity
+    dead = torch.sigmoid(params["opacities"]) < PRUNE_OPACITY
     num_removed = int(dead.sum())
     if 0 < num_removed < len(dead):
         remove(params, optimizers, statistics, dead)

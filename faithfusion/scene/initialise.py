@@ -30,6 +30,12 @@ from faithfusion.utils.harmonics import SH_0
 from faithfusion.utils.progress import say
 from faithfusion.utils.seed import make_generator
 
+NUM_NEIGHBOURS = 8
+"""So many neighbours decide the size and the orientation of a LiDAR Gaussian."""
+SCALE_PER_SPACING = 0.75
+"""The standard deviation of a Gaussian over the distance to its neighbours."""
+OPACITY, FAR_OPACITY = 0.6, 0.2
+"""First opacities of LiDAR Gaussians, and of seeds, whose depth is a guess."""
 THINNEST = 0.15
 """The scale of a Gaussian along the normal is at least this share of its scale along the surface."""
 GROUND_THINNEST = 0.08
@@ -126,15 +132,15 @@ def _lidar_gaussians(cloud: PointCloud, colors: Float[Tensor, "n 3"], config: In
     """Discs in the surface their neighbours span: flat on the road and on facades, round in foliage."""
     if len(cloud.points) == 0:
         return _seed_gaussians(Seeds(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0)), config)
-    shape: LocalShape = shape_of_nodes(cloud, config.num_neighbours)
-    spacing_m = shape.spacing_m.clamp(0.02, 5.0) * config.scale_factor
+    shape: LocalShape = shape_of_nodes(cloud, NUM_NEIGHBOURS)
+    spacing_m = shape.spacing_m.clamp(0.02, 5.0) * SCALE_PER_SPACING
     ratios = torch.ones(len(spacing_m), 3)
     ratios[:, 0] = shape.flatness.clamp_min(THINNEST)
     return Gaussians(
         means=cloud.points.clone(),
         quats=quaternions_from_rotations(shape.axes),
         log_scales=(spacing_m[:, None] * ratios).log(),
-        opacity_logits=torch.full_like(spacing_m, math.log(config.opacity / (1 - config.opacity))),
+        opacity_logits=torch.full_like(spacing_m, math.log(OPACITY / (1 - OPACITY))),
         colors=_harmonics(colors, config.sh_degree),
     )
 
@@ -167,8 +173,8 @@ def _seed_gaussians(seeds: Seeds, config: InitialiseConfig) -> Gaussians:
     return Gaussians(
         means=seeds.points,
         quats=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(num, 1),
-        log_scales=(seeds.spacing_m * config.scale_factor).log()[:, None].repeat(1, 3),
-        opacity_logits=torch.full((num,), math.log(config.far_opacity / (1 - config.far_opacity))),
+        log_scales=(seeds.spacing_m * SCALE_PER_SPACING).log()[:, None].repeat(1, 3),
+        opacity_logits=torch.full((num,), math.log(FAR_OPACITY / (1 - FAR_OPACITY))),
         colors=_harmonics(seeds.colors, config.sh_degree),
     )
 

@@ -17,10 +17,6 @@ class InitialiseConfig:
         far_fraction: Share of them spent on what LiDAR does not reach.
         max_node_gaussians: Most Gaussians of one moving vehicle.
         max_dense_points: LiDAR points kept for thinning and visibility tests.
-        num_neighbours: Neighbours that decide the size and orientation of a LiDAR Gaussian.
-        opacity: First opacity of LiDAR Gaussians.
-        far_opacity: First opacity of seeds, whose depth is a guess.
-        scale_factor: Standard deviation over the distance to the neighbours.
         num_frames: Training frames that colours, seeds and the sky are taken from, spread over the clip.
         sky_height: Rows of the sky's texture; it has twice as many columns.
         sh_degree: Degree of the spherical harmonics of colour, 0 to 3.
@@ -32,10 +28,6 @@ class InitialiseConfig:
     far_fraction: float = 0.3
     max_node_gaussians: int = 1_500
     max_dense_points: int = 200_000
-    num_neighbours: int = 8
-    opacity: float = 0.6
-    far_opacity: float = 0.2
-    scale_factor: float = 0.75
     num_frames: int = 24
     sky_height: int = 128
     sh_degree: int = 0
@@ -61,7 +53,6 @@ class DensifyConfig:
         max_growth: Largest growth of one refinement, as a share of the present number.
         grow_gradient: Gaussians whose mean screen-space gradient (image coordinates in [-1, 1]) is above this grow.
         split_radius: Those with a radius above this share of the image's width are split, smaller ones duplicated.
-        prune_opacity: Gaussians below this opacity are removed.
     """
 
     start_step: int = 150
@@ -71,12 +62,11 @@ class DensifyConfig:
     max_growth: float = 0.2
     grow_gradient: float = 2e-4
     split_radius: float = 0.02
-    prune_opacity: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.every_steps < 1 or self.max_gaussians < 1 or not 0 <= self.prune_opacity < 1:
+        if self.every_steps < 1 or self.max_gaussians < 1:
             found = f"every_steps = {self.every_steps}, max_gaussians = {self.max_gaussians}"
-            raise InputError("densify", found, "positive counts and a prune_opacity in [0, 1)")
+            raise InputError("densify", found, "positive counts")
 
     def is_due(self, step: int) -> bool:
         """Whether refinement follows `step` (counted from 1)."""

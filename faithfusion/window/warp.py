@@ -31,6 +31,13 @@ from faithfusion.window.framing import Framing, framed_to
 from faithfusion.window.references import METRES_PER_TIME_STAMP
 from faithfusion.window.warp_config import WarpConfig
 
+DEPTH_TOLERANCE = 0.05
+"""Largest difference between the depth of a surface and what a recorded view sees there, as a share of the depth.
+Beyond it something else is in front, or the surface is not there."""
+ABOVE_GROUND_M = 0.3
+"""A rendered surface up to so far above the ground, or below it, is taken to be the ground."""
+COARSER_WEIGHT = 0.3
+"""What a recorded view loses for seeing a surface from twice as far, in radians of angle."""
 GROUND_ITERATIONS = 6
 MIN_DESCENT = 0.005
 """Rays flatter than this (fall per metre of depth) meet the ground too far away to say where."""
@@ -109,7 +116,7 @@ class WarpSource:
 
     def settle(self, depth_m: Float[Tensor, "h w"], camera: Camera) -> Float[Tensor, "h w"]:
         """Depth in which what lies near the ground, or below it, lies in it."""
-        return depth_m if self.ground is None else on_ground(depth_m, camera, self.ground, self.config.above_ground_m)
+        return depth_m if self.ground is None else on_ground(depth_m, camera, self.ground, ABOVE_GROUND_M)
 
 
 def warp_source(
@@ -171,7 +178,7 @@ def _warp_frame(
     exposure, moving = source.exposure(camera, time), source.moving(camera, time)
     colors, costs, trusts = [], [], []
     for index in source.nearest(camera, time):
-        color, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3], source.config)
+        color, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3])
         if source.frames[index].time_index != time:
             trust = torch.where(moving, 0.0, trust)
         colors.append(color if exposure is None else color * exposure[0] + exposure[1])
@@ -189,21 +196,21 @@ def _warp_frame(
 
 
 def look_up(
-    view: RecordedView, points: Float[Tensor, "h w 3"], centre: Float[Tensor, 3], config: WarpConfig
+    view: RecordedView, points: Float[Tensor, "h w 3"], centre: Float[Tensor, 3]
 ) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"], Float[Tensor, "h w"]]:
     """World points, seen from `centre`, in one recorded view: their colour there, what speaks against that view
-    (radians: angle between the rays and `coarser_weight` per lost resolution), and trust in [0, 1]: 0 where the view
+    (radians: angle between the rays and COARSER_WEIGHT per lost resolution), and trust in [0, 1]: 0 where the view
     does not show the point, falling with the cost and with the disagreement in depth."""
     sighting = sight(points, view.camera)
     # inverse depth is linear in the picture on any plane
     planes = torch.stack([1.0 / torch.where(view.depth_m > 0.0, view.depth_m, FAR_M), view.is_valid.float()], dim=-1)
     inverse_depth, is_valid = sighting.sample(planes).unbind(-1)
-    apart = (sighting.z_m * inverse_depth - 1.0).abs() / config.depth_tolerance
+    apart = (sighting.z_m * inverse_depth - 1.0).abs() / DEPTH_TOLERANCE
     shown = sighting.is_inside & (is_valid > 0.99) & (apart < 1.0)
     from_new, from_old = points - centre, points - view.camera.world_from_camera[:3, 3]
     near, far = from_new.norm(dim=-1), from_old.norm(dim=-1)
     cosine = (from_new * from_old).sum(-1) / (near * far).clamp_min(1e-6)
     cost = torch.acos(cosine.clamp(-1.0, 1.0))
-    cost = cost + config.coarser_weight * (far / near.clamp_min(1e-6) - 1.0).clamp_min(0.0)
+    cost = cost + COARSER_WEIGHT * (far / near.clamp_min(1e-6) - 1.0).clamp_min(0.0)
     trust = torch.exp(-2.0 * cost) * (1.0 - apart.square())
     return sighting.sample(view.image, "bicubic"), cost, torch.where(shown, trust.clamp(0.0, 1.0), 0.0)

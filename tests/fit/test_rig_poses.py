@@ -59,7 +59,7 @@ def test_a_wrong_pose_is_found_from_the_pictures() -> None:
         picture = render_view(scene, seen, time).color.detach()
         believed = dataclasses.replace(camera, world_from_camera=wrong @ camera.world_from_camera)
         views.append(SupervisedView(believed, time, picture, torch.ones(44, 60), is_recorded=True))
-    recording = RecordingConfig(None, None, RigPoseConfig(knot_frames=1, shift_lr_m=1e-3, turn_lr_rad=2e-4))
+    recording = RecordingConfig(None, None, RigPoseConfig(knot_frames=1, shift_lr_m=1e-3))
     rig = Rig(("0",), recorded)
     optimiser = SceneOptimiser(scene, FROZEN, num_steps=700, extent_m=1.0, recording=recording, rig=rig)
     losses = [optimiser.step(views[step % 3])["photometric"] for step in range(240)]

@@ -11,11 +11,10 @@ from faithfusion.render.reproject import pixel_rays, world_points
 from faithfusion.scene.ground import CELL_M, Ground
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
-from faithfusion.window.warp import RecordedView, look_up, on_ground
+from faithfusion.window.warp import ABOVE_GROUND_M, COARSER_WEIGHT, RecordedView, look_up, on_ground
 from faithfusion.window.warp_config import WarpConfig
 
 HEIGHT, WIDTH = 48, 64
-CONFIG = WarpConfig()
 
 
 def camera_at(left_m: float, forward_m: float = 0.0) -> Camera:
@@ -63,7 +62,7 @@ def near_road(camera: Camera) -> torch.Tensor:
 def test_a_view_from_the_next_lane_gives_the_true_colours():
     new, old = camera_at(3.0), view_of(camera_at(0.0))
     points = world_points(true_depth(new), new)
-    color, cost, trust = look_up(old, points, new.world_from_camera[:3, 3], CONFIG)
+    color, cost, trust = look_up(old, points, new.world_from_camera[:3, 3])
     shown = (trust > 0) & near_road(new)
     assert shown.float().mean() > 0.2
     torch.testing.assert_close(color[shown], texture(points)[shown], atol=0.03, rtol=0)
@@ -73,19 +72,19 @@ def test_a_view_from_the_next_lane_gives_the_true_colours():
 def test_cost_is_the_angle_between_the_rays_and_what_resolution_is_lost():
     new, old = camera_at(3.0), view_of(camera_at(0.0, -10.0))
     points = world_points(true_depth(new), new)
-    _, cost, _ = look_up(old, points, new.world_from_camera[:3, 3], CONFIG)
+    _, cost, _ = look_up(old, points, new.world_from_camera[:3, 3])
     row, column = 40, 20
     a = points[row, column] - new.world_from_camera[:3, 3]
     b = points[row, column] - old.camera.world_from_camera[:3, 3]
     angle = torch.acos(torch.dot(a, b) / a.norm() / b.norm())
-    expected = angle + CONFIG.coarser_weight * max(float(b.norm() / a.norm()) - 1.0, 0.0)
+    expected = angle + COARSER_WEIGHT * max(float(b.norm() / a.norm()) - 1.0, 0.0)
     torch.testing.assert_close(cost[row, column], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_own_view_is_trusted_fully():
     view = view_of(camera_at(0.0))
     points = world_points(view.depth_m, view.camera)
-    color, _, trust = look_up(view, points, view.camera.world_from_camera[:3, 3], CONFIG)
+    color, _, trust = look_up(view, points, view.camera.world_from_camera[:3, 3])
     inside = (slice(2, -2), slice(2, -2))
     assert (trust[inside] > 0.95).float().mean() > 0.95
     torch.testing.assert_close(color[inside], view.image[inside], atol=1e-3, rtol=0)
@@ -98,8 +97,8 @@ def test_what_stands_in_front_hides_the_surface():
     hidden = dataclasses.replace(old, depth_m=depth)
     points = world_points(true_depth(new), new)
     centre = new.world_from_camera[:3, 3]
-    _, _, before = look_up(old, points, centre, CONFIG)
-    _, _, after = look_up(hidden, points, centre, CONFIG)
+    _, _, before = look_up(old, points, centre)
+    _, _, after = look_up(hidden, points, centre)
     far = true_depth(new) > 4.0
     lost = (before > 0) & (after == 0) & far
     assert lost.sum() > 100
@@ -110,7 +109,7 @@ def test_pixels_that_show_nothing_of_the_world_are_not_used():
     view = view_of(camera_at(0.0))
     blind = dataclasses.replace(view, is_valid=torch.zeros_like(view.is_valid))
     points = world_points(view.depth_m, view.camera)
-    assert (look_up(blind, points, view.camera.world_from_camera[:3, 3], CONFIG)[2] == 0).all()
+    assert (look_up(blind, points, view.camera.world_from_camera[:3, 3])[2] == 0).all()
 
 
 def test_depth_near_the_ground_goes_into_it():
@@ -118,7 +117,7 @@ def test_depth_near_the_ground_goes_into_it():
     depth = true_depth(camera)
     road = near_road(camera)
     noisy = depth * (1.0 + 0.1 * torch.sin(torch.arange(WIDTH).float()))  # floats up to 0.15 m above and below
-    settled = on_ground(noisy, camera, flat_ground(), CONFIG.above_ground_m)
+    settled = on_ground(noisy, camera, flat_ground(), ABOVE_GROUND_M)
     torch.testing.assert_close(settled[road], depth[road], atol=1e-3, rtol=1e-4)
 
 
@@ -127,8 +126,8 @@ def test_depth_of_what_stands_on_the_ground_stays():
     depth = true_depth(camera)
     box = torch.full_like(depth, 5.0)  # surface 5 m ahead
     height = world_points(box, camera)[..., 2]
-    settled = on_ground(box, camera, flat_ground(), CONFIG.above_ground_m)
-    above = height > CONFIG.above_ground_m
+    settled = on_ground(box, camera, flat_ground(), ABOVE_GROUND_M)
+    above = height > ABOVE_GROUND_M
     assert torch.equal(settled[above], box[above])
     assert above.sum() > 100
     unknown = dataclasses.replace(flat_ground(), known=torch.zeros(40, 40, dtype=torch.bool))
@@ -136,7 +135,7 @@ def test_depth_of_what_stands_on_the_ground_stays():
     assert CELL_M * 40 > 30.0  # the made-up ground reaches to the wall
 
 
-@pytest.mark.parametrize("field", [{"num_views": -1}, {"num_candidates": 0}, {"depth_tolerance": 0.0}])
+@pytest.mark.parametrize("field", [{"num_views": -1}, {"num_candidates": 0}])
 def test_senseless_settings(field):
     with pytest.raises(InputError):
         WarpConfig(**field)

@@ -125,7 +125,7 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     street = Street(config, fitted_street(known, seed), tools)
     log, paths = street.fitted.log, [street.window_path(shift_m) for shift_m in config.shifts_m]
     yield "fit"
-    settling = (refine.settle_steps, refine.distill.optimise, refine.distill.densify, refine.seed)
+    settling = (refine.settle_steps, refine.distill.optimise, refine.seed)
     inputs = (refine.eig, refine.posterior_stride, settling)
     log.run("calibrate", inputs, [street.known_path], lambda: calibrate_street(street))
     yield "calibrate"
