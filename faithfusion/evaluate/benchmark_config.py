@@ -18,18 +18,19 @@ class KnownTruthConfig:
     """Scenes with truth.
 
     Attributes:
-        out: folder of drives, scenes and results; a killed run continues there.
-        seeds: procedural streets.
-        shifts_m: metres to the left at which the true front view is compared.
-        stereo: drive in DriveStudio's layout: its first camera is fitted, its second is the truth; empty = none.
-        frame_stride: every how many time stamps one is compared.
-        posterior_stride: every how many training frames of a camera one enters the posterior.
-        street: the streets; seed and shifts are set per scene.
-        device: where scenes are fitted; "auto" is CUDA if there is a device.
-        split: what is withheld from the fits.
-        fit: fits of the streets.
-        stereo_fit: fit of the stereo drive.
-        eig: expected information gain.
+        out: The folder of drives, scenes and results; a killed run continues there.
+        seeds: The seeds of the procedural streets.
+        shifts_m: The true front view is compared at these distances, in metres to the left.
+        stereo: A drive whose first camera is fitted and whose second one is the truth. Without it there are streets
+            only.
+        frame_stride: One of so many time stamps is compared.
+        posterior_stride: One of so many training frames of a camera enters the posterior.
+        street: The streets, whose seed and shifts are set per scene.
+        device: Where scenes are fitted; "auto" is CUDA if there is a device.
+        split: The frames that are withheld from the fits.
+        fit: The fits of the streets.
+        stereo_fit: The fit of the stereo drive.
+        eig: The expected information gain.
     """
 
     out: str = "output/bench_eig"
@@ -56,14 +57,14 @@ class SceneBenchmarkConfig:
     """Which variants are compared where.
 
     Attributes:
-        variants: files of fit options (`configs/scene/variants`), each with what differs from the defaults.
-        out: folder of streets, scenes and the table; a killed run continues there.
-        seeds: procedural streets.
-        shifts_m: metres to the left at which the true front view is compared.
-        frame_stride: every how many time stamps one is compared.
-        street: the streets; seed and shifts are set per scene.
-        device: where scenes are fitted; "auto" is CUDA if there is a device.
-        split: what is withheld from the fits.
+        variants: The files of fit options (`configs/scene/variants`), each with what differs from the defaults.
+        out: The folder of streets, scenes and the table; a killed run continues there.
+        seeds: The seeds of the procedural streets.
+        shifts_m: The true front view is compared at these distances, in metres to the left.
+        frame_stride: One of so many time stamps is compared.
+        street: The streets, whose seed and shifts are set per scene.
+        device: Where scenes are fitted; "auto" is CUDA if there is a device.
+        split: The frames that are withheld from the fits.
     """
 
     variants: tuple[str, ...]
@@ -89,8 +90,8 @@ class EigBenchmarkConfig(KnownTruthConfig):
     """What is measured.
 
     Attributes:
-        editor: its `regenerate_rms` is the threshold that is tested.
-        docs: folder for a copy of the page with its figures; empty = none.
+        editor: Its `regenerate_rms` is the threshold that is tested.
+        docs: A folder for a copy of the page with its figures. Without it there is no copy.
     """
 
     editor: EditorConfig = field(default_factory=EditorConfig)
@@ -102,8 +103,8 @@ class StreetCalibrationConfig(KnownTruthConfig):
     """Streets to calibrate on; apart from those that anything is developed or measured on.
 
     Attributes:
-        file: where the curves are written.
-        levels: noise levels (pixels per observation) that are tried.
+        file: The file that the curves are written to.
+        levels: The noise levels (pixels per observation) that are tried.
     """
 
     out: str = "output/calibrate_eig"

@@ -13,9 +13,9 @@ class MotionConfig:
     """How the motion of nodes is refined (learning rates of Adam; a rate of 0 keeps what the boxes say).
 
     Attributes:
-        pose_knot_frames: Time stamps between two knots of a pose correction.
-        handle_lr_m: Of the handles of people, metres.
-        gain_lr: Of the log of an object's brightness.
+        pose_knot_frames: There are so many time stamps between two knots of the correction of a pose.
+        handle_lr_m: The learning rate of the handles that bend people, in metres; 0 keeps people rigid.
+        gain_lr: The learning rate of the log of an object's brightness; 0 keeps it constant.
     """
 
     pose_knot_frames: int = 5
@@ -32,8 +32,8 @@ class RigPoseConfig:
     """How the poses of the recording vehicle are refined.
 
     Attributes:
-        knot_frames: Time stamps between two knots of the correction.
-        shift_lr_m: Learning rate of the shift, metres.
+        knot_frames: There are so many time stamps between two knots of the correction.
+        shift_lr_m: The learning rate of the shift, in metres.
     """
 
     knot_frames: int = 2
@@ -49,9 +49,9 @@ class ExposureConfig:
     """How the exposure of pictures is fitted.
 
     Attributes:
-        knot_frames: Time stamps between two knots.
-        gain_lr: Learning rate of the log of the gain; 0 takes all pictures as exposed alike.
-        prior_weight: Of the mean square of log gains and offsets in the loss.
+        knot_frames: There are so many time stamps between two knots of a camera's exposure.
+        gain_lr: The learning rate of the log of the gain; 0 takes all pictures as exposed alike.
+        prior_weight: The weight of the mean square of the log gains in the loss.
     """
 
     knot_frames: int = 5
@@ -68,9 +68,9 @@ class RecordingConfig:
     """What is refined beside the Gaussians; null keeps what the drive says.
 
     Attributes:
-        motion: Poses and brightness of moving objects, shapes of people.
-        exposure: Exposure of the pictures.
-        rig_poses: Poses of the recording vehicle.
+        motion: The poses and the brightness of moving objects, and the shapes of people
+        exposure: The exposure of the pictures.
+        rig_poses: The poses of the recording vehicle.
     """
 
     motion: MotionConfig | None = field(default_factory=MotionConfig)
@@ -83,18 +83,18 @@ class OptimiserConfig:
     """Learning rates (Adam) and loss weights.
 
     Attributes:
-        means_lr: Of the positions, as a share of the scene's extent.
-        means_lr_end: Share of `means_lr` left at the end of an exponential decay.
-        warmup_steps: Steps over which all rates rise to their full value: Adam's first steps are as large where the
+        means_lr: The learning rate of the positions, as a share of the scene's extent.
+        means_lr_end: The share of `means_lr` that is left at the end of an exponential decay.
+        warmup_steps: All rates rise to their full value over so many steps: Adam's first steps are as large where the
             gradient is noise as where it says something, and undo part of a fit that is continued.
-        lr_end: Share of the other rates left at the end.
-        quats_lr: Of the quaternions.
-        scales_lr: Of the log-scales.
-        opacities_lr: Of the opacity logits.
-        colors_lr: Of the harmonics of degree 0; higher ones get a twentieth.
-        sky_lr: Of the sky's texture.
-        depth_weight: Of the LiDAR depth loss.
-        ground_weight: Of the loss that keeps Gaussians near the ground flat and in it, per metre.
+        lr_end: The share of the other rates that is left at the end.
+        quats_lr: The learning rate of the quaternions.
+        scales_lr: The learning rate of the log-scales.
+        opacities_lr: The learning rate of the opacity logits.
+        colors_lr: The learning rate of the harmonics of degree 0; higher ones get a twentieth.
+        sky_lr: The learning rate of the sky's texture.
+        depth_weight: The weight of the LiDAR depth loss.
+        ground_weight: The weight of the loss that keeps Gaussians near the ground flat and in it, per metre.
     """
 
     means_lr: float = 3e-4
@@ -115,14 +115,14 @@ class FitConfig:
     """How a scene is fitted to a drive.
 
     Attributes:
-        steps: Descent steps, one view each.
-        half_resolution_steps: Of these, the first ones that see images at half the resolution.
-        checkpoint_every: Steps between two checkpoints from which a killed run continues.
-        cache_mb: Memory for decoded views, megabytes; the others are read again when they are needed.
-        max_memory_gib: Ceiling on the memory of the fit, kept by fewer Gaussians (`fit.budget`); 0 sets none.
+        steps: The number of descent steps, each of which sees one view.
+        half_resolution_steps: So many of the first steps see images at half the resolution.
+        checkpoint_every: There are so many steps between two checkpoints, from which a killed run continues.
+        cache_mb: So many megabytes are kept of decoded views; the others are read again when they are needed.
+        max_memory_gib: The fit stays below so many GiB by taking fewer Gaussians (`fit.budget`); 0 sets no limit.
         initialise: The first Gaussians.
         optimise: Learning rates and losses.
-        densify: Density control.
+        densify: The control of the density of Gaussians.
         recording: What is refined beside the Gaussians.
     """
 

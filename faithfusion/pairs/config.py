@@ -29,12 +29,12 @@ class CrossCameraConfig:
     """Kind `cross_camera`: fit some cameras of a rig, render others.
 
     Attributes:
-        fit_cameras: sets of cameras; one fit each. Empty: the drive's first camera alone.
-        target_cameras: cameras to render at, but for those of the fit. Empty: all others.
-        min_coverage: least share of a target's pixels that the fit saw, against that of its own cameras; targets that
-            see less are left out.
-        match_brightness: multiply the truth by one gain per channel, so that pixels that the fit knows well have the
-            fitted cameras' brightness. Cameras of a rig differ by a few per cent.
+        fit_cameras: The sets of cameras that are fitted, one fit each. Without them the drive's first camera alone is.
+        target_cameras: The cameras that are rendered at, but for those of the fit. Without them all others are.
+        min_coverage: The fit saw at least this share of a target's pixels, against that of its own cameras; targets
+            that it saw less of are left out.
+        match_brightness: Multiplies the truth by one gain per channel, so that pixels that the fit knows well have the
+            brightness of the fitted cameras. Cameras of a rig differ by a few per cent.
     """
 
     fit_cameras: tuple[tuple[str, ...], ...] = ()
@@ -48,10 +48,10 @@ class WithheldConfig:
     """Kind `withheld`: fit a part of the time stamps, render the others. Ranges are drawn from for every fit.
 
     Attributes:
-        cameras: cameras to fit and to render at; empty takes all.
-        every: fewest and most time stamps from one fitted one to the next.
-        gap_frames: fewest and most consecutive time stamps that are left out whole, about once in 50.
-        num_fits: fits per drive.
+        cameras: The cameras that are fitted and rendered at. Without them all are.
+        every: The fewest and the most time stamps from one fitted one to the next.
+        gap_frames: The fewest and the most consecutive time stamps that are left out whole, about once in 50.
+        num_fits: The number of fits per drive.
     """
 
     cameras: tuple[str, ...] = ()
@@ -75,31 +75,32 @@ class PairsConfig:
     """What pairs are made.
 
     Attributes:
-        kind: "street": procedural streets, exact truth beside the path; "cross_camera" and "withheld": recorded drives.
-        out: folder of the shards, one per street or drive.
-        drives: folders of recorded drives (DriveStudio's layout).
-        num_frames: time stamps of every drive from the start; 0 takes all.
-        seed: seed of everything that is left to chance, but for which streets there are.
-        device: where scenes are fitted; "auto" is CUDA if there is a device.
-        first_seed: seed of the first street.
-        num_streets: how many streets, of consecutive seeds.
-        max_shift_m: shifts are drawn evenly from both sides up to this, metres.
-        num_shifts: shifted clips per street.
-        fit_steps: fewest and most steps of the fit: pairs of varied quality.
-        window_frames: frames of a window, 4k + 1.
-        overlap_frames: frames two windows share, 4k + 1.
-        sequence_frames: longest clip held in memory at once; windows beyond start a new one.
-        num_references: true views per window, of those that were fitted.
-        framing: sizes.
-        colors: how colours are stored.
-        cross_camera: see there.
-        withheld: see there.
-        split: see `refine_sequence`.
-        posterior_stride: see `refine_sequence`.
-        street: streets; seed and shifts are set per street.
-        fit: fits; the number of steps is set per fit.
-        eig: expected information gain.
-        warp: recorded views brought into the windows.
+        kind: "street" makes procedural streets with exact truth beside the path; "cross_camera" and "withheld" take
+            recorded drives.
+        out: The folder of the shards, one per street or drive.
+        drives: The folders of recorded drives.
+        num_frames: So many time stamps of every drive are used from the start; 0 takes all.
+        seed: The seed of everything that is left to chance, but for which streets there are.
+        device: Where scenes are fitted; "auto" is CUDA if there is a device.
+        first_seed: The seed of the first street.
+        num_streets: The number of streets, which have consecutive seeds.
+        max_shift_m: Shifts are drawn evenly from both sides up to so many metres.
+        num_shifts: The number of shifted clips per street.
+        fit_steps: The fewest and the most steps of a fit, so that the pairs differ in quality.
+        window_frames: The number of frames of a window, 4k + 1.
+        overlap_frames: Two windows share so many frames, 4k + 1 of them.
+        sequence_frames: The longest clip that is held in memory at once; windows beyond it start a new one.
+        num_references: A window has so many true views of those that were fitted.
+        framing: The sizes of the pictures.
+        colors: How colours are stored.
+        cross_camera: What kind "cross_camera" fits and renders.
+        withheld: What kind "withheld" fits and renders.
+        split: The frames that are kept back to calibrate EIG.
+        posterior_stride: One of so many training frames of a camera enters the EIG posterior.
+        street: The streets, whose seed and shifts are set per street.
+        fit: The fits, whose number of steps is set per fit.
+        eig: The expected information gain.
+        warp: The recorded views that are brought into the windows.
     """
 
     kind: Literal["street", "cross_camera", "withheld"] = "street"

@@ -20,29 +20,30 @@ class RefineConfig:
     """A drive in, a video along a new trajectory, an improved scene and a report out.
 
     Attributes:
-        out: folder of the run; the same command continues there.
-        scene: folder of a drive in DriveStudio's layout; none makes the procedural street.
-        street: the procedural street, used without `scene`.
-        cameras: cameras to fit; empty takes all.
-        camera: camera whose clip is refined; empty takes the first.
-        trajectory: where to drive instead, entries that add up, such as [{shift_m: 3, over_m: [20, 50]}, {yaw_deg: 5}]
-            (docs/trajectories.md); none: a shift of the whole drive by distill.schedule.target_shift_m.
-        num_frames: time stamps to use from the start; 0 takes all.
-        split: which frames are kept back for calibration and evaluation.
-        editors: what edits the rendered clips, one after another, such as [{kind: wan, weights: wan-tiny}, {kind:
-            fixer, steady: 1}]: each entry has a kind ("wan", the video model; "fixer", the single-image fixer; or the
-            import path of your own, as path/to/my_file.py:MyEditor) and options of that kind
+        out: The folder of the run; the same command continues there.
+        scene: The folder of the drive. Without it the procedural street is made and driven.
+        street: The procedural street, which is used without `scene`.
+        cameras: The cameras that are fitted. Without them all are.
+        camera: The camera whose clip is refined. Without it the first one is taken.
+        trajectory: Where to drive instead, as entries that add up, such as [{shift_m: 3, over_m: [20, 50]}, {yaw_deg:
+            5}] (docs/trajectories.md). Without it the whole drive is shifted by distill.schedule.target_shift_m.
+        num_frames: So many time stamps are used from the start; 0 takes all.
+        split: The frames that are kept back for calibration and evaluation.
+        editors: What edits the rendered clips, one after another, such as [{kind: wan, weights: wan-tiny}, {kind:
+            fixer, steady: 1}]. Each entry has a kind ("wan" is the video model, "fixer" the single-image fixer, and the
+            import path of your own editor, as path/to/my_file.py:MyEditor, is taken, too) and options of that kind
             (`faithfusion/video/editors`).
-        editor: what all editors share.
-        posterior_stride: every how many training frames of a camera one enters the EIG posterior (calibration makes up
-            for it).
-        settle_steps: steps that fit the withheld stretches too, once they have calibrated EIG; half of them see those.
-        seed: seed of everything that is left to chance in the run; `street.seed` says which street.
-        device: where to fit, render and edit; "auto" is CUDA if there is a device.
-        fit: reconstruction.
-        eig: expected information gain.
-        warp: recorded views brought into the new ones.
-        distill: distillation.
+        editor: What all editors share.
+        posterior_stride: One of so many training frames of a camera enters the EIG posterior (calibration makes up for
+            it).
+        settle_steps: So many steps fit the withheld stretches, too, once they have calibrated EIG; half of them see
+            those.
+        seed: The seed of everything that is left to chance in the run; `street.seed` says which street.
+        device: Where scenes are fitted, rendered and edited; "auto" is CUDA if there is a device.
+        fit: The reconstruction of the recorded drive.
+        eig: The expected information gain.
+        warp: The recorded views that are brought into the new ones.
+        distill: The distillation of the edited clips into the scene.
     """
 
     out: str = "output/refine"
@@ -54,7 +55,6 @@ class RefineConfig:
     num_frames: int = 0
     split: SplitConfig = field(default_factory=SplitConfig)
     editors: tuple[EditorEntry, ...] = field(default_factory=lambda: ({"kind": "wan"}, {"kind": "fixer"}))
-    editor: EditorConfig = field(default_factory=EditorConfig)
     posterior_stride: int = 2
     settle_steps: int = 100
     seed: int = 0
@@ -62,6 +62,7 @@ class RefineConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     eig: EigConfig = field(default_factory=EigConfig)
     warp: WarpConfig = field(default_factory=WarpConfig)
+    editor: EditorConfig = field(default_factory=EditorConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
@@ -82,15 +83,15 @@ class ReconstructConfig:
     """A drive in, fitted and calibrated Gaussians out.
 
     Attributes:
-        scene: folder of the drive.
-        out: folder of the run; the same command continues there.
-        cameras: cameras to fit; empty takes all.
-        split: which frames are kept back for calibration and evaluation.
-        posterior_stride: every how many training frames of a camera one enters the EIG posterior.
-        seed: seed of everything that is left to chance.
-        device: where to fit; "auto" is CUDA if there is a device.
-        fit: reconstruction.
-        eig: expected information gain.
+        scene: The folder of the drive.
+        out: The folder of the run; the same command continues there.
+        cameras: The cameras that are fitted. Without them all are.
+        split: The frames that are kept back for calibration and evaluation.
+        posterior_stride: One of so many training frames of a camera enters the EIG posterior.
+        seed: The seed of everything that is left to chance.
+        device: Where the scene is fitted; "auto" is CUDA if there is a device.
+        fit: The reconstruction.
+        eig: The expected information gain.
     """
 
     scene: str

@@ -13,15 +13,15 @@ class InitialiseConfig:
     """How the first Gaussians are placed.
 
     Attributes:
-        max_gaussians: Gaussians to start from, all together.
-        far_fraction: Share of them spent on what LiDAR does not reach.
-        max_node_gaussians: Most Gaussians of one moving vehicle.
-        max_dense_points: LiDAR points kept for thinning and visibility tests.
-        num_frames: Training frames that colours, seeds and the sky are taken from, spread over the clip.
-        sky_height: Rows of the sky's texture; it has twice as many columns.
-        sh_degree: Degree of the spherical harmonics of colour, 0 to 3.
-        ground: How Gaussians on the LiDAR ground start: "neighbours" in the plane of their neighbouring returns as
-            everywhere else, "discs" in the fitted ground surface.
+        max_gaussians: The fit starts from so many Gaussians in all.
+        far_fraction: The share of them that is spent on what LiDAR does not reach.
+        max_node_gaussians: A moving vehicle gets at most so many Gaussians.
+        max_dense_points: So many LiDAR points are kept for thinning and for tests of visibility.
+        num_frames: Colours, seeds and the sky are taken from so many training frames, spread over the clip.
+        sky_height: The number of rows of the sky's texture, which has twice as many columns.
+        sh_degree: The degree of the spherical harmonics of colour, 0 to 3.
+        ground: How Gaussians on the LiDAR ground start: with "neighbours" in the plane of their neighbouring returns as
+            everywhere else, with "discs" in the fitted ground surface.
     """
 
     max_gaussians: int = 36_000
@@ -46,13 +46,14 @@ class DensifyConfig:
     """When and where Gaussians are added and removed.
 
     Attributes:
-        start_step: First step that may refine.
-        stop_step: No refinement from this step on.
-        every_steps: Steps between two refinements.
-        max_gaussians: Hard ceiling.
-        max_growth: Largest growth of one refinement, as a share of the present number.
-        grow_gradient: Gaussians whose mean screen-space gradient (image coordinates in [-1, 1]) is above this grow.
-        split_radius: Those with a radius above this share of the image's width are split, smaller ones duplicated.
+        start_step: The first step after which Gaussians may be added and removed.
+        stop_step: From this step on no Gaussians are added or removed.
+        every_steps: There are so many steps between two refinements.
+        max_gaussians: There are never more Gaussians than this.
+        max_growth: One refinement adds at most this share of the present number.
+        grow_gradient: Gaussians grow if their mean gradient on the screen (image coordinates in [-1, 1]) is above this.
+        split_radius: Of those that grow, the ones with a radius above this share of the image's width are split,
+            smaller ones duplicated.
     """
 
     start_step: int = 150

@@ -59,7 +59,7 @@ class LoopConfig(DistillConfig):
     """Another distillation than the default one.
 
     Attributes:
-        in_stages: goes to the shifts as `schedule` says (`step_m`, `passes`; `steps_per_stage` each), not at once.
+        in_stages: Goes to the shifts as `schedule` says (`step_m`, `passes`; `steps_per_stage` each), not at once.
     """
 
     in_stages: bool = False
@@ -74,20 +74,21 @@ class AblationConfig:
     """The rows of the table and the streets it is measured on.
 
     Attributes:
-        out: folder of the table and of the results per street; a killed run continues there, and several may share it.
-        seeds: procedural streets; 0 to 9 are for development, 100 to 119 for the table.
-        shifts_m: metres to the left at which the front camera drives; all enter one distillation, and those of equal
-            distance are averaged per street.
-        weights: weights of the distillation.
-        editors: what edits the renders, by name: entries as those of `refine.editors`.
-        blind: one row without EIG at all: the editors of this name, if `editors` has it, told the clip's mean expected
-            error, and uniform weights; empty for none.
-        loops: other distillations by name, each a row with the last of `editors`; what they do not give is the default
-            of `DistillConfig`. With `in_stages` the clips are rendered and edited on the way too.
-        keep_work: keeps drives, scenes and clips of finished streets under `out`/work.
-        refine: how a street is made, fitted, edited and distilled. `distill.schedule.steps_per_stage` is the length of
-            the one distillation from all shifts, `step_m` says nothing. Has no scene, trajectory and number of frames
-            of its own; which editors and which weights of the distillation are used, the rows say.
+        out: The folder of the table and of the results per street; a killed run continues there, and several runs may
+            share it.
+        seeds: The seeds of the procedural streets; 0 to 9 are for development, 100 to 119 for the table.
+        shifts_m: The front camera drives at these distances, in metres to the left. All enter one distillation, and
+            those of equal distance are averaged per street.
+        weights: The weights of the distillation that are compared.
+        editors: What edits the renders, by name, with entries as those of `refine.editors`.
+        blind: Adds one row without EIG at all: the editors of this name, if `editors` has it, are told the clip's mean
+            expected error, and the weights are uniform. Empty adds none.
+        loops: Other distillations by name, each of which is a row with the last of `editors`; what they do not give is
+            the default of `DistillConfig`. With `in_stages` the clips are rendered and edited on the way, too.
+        keep_work: Keeps drives, scenes and clips of finished streets under `out`/work.
+        refine: How a street is made, fitted, edited and distilled. `distill.schedule.steps_per_stage` is the length of
+            the one distillation from all shifts, and `step_m` says nothing. It has no scene, trajectory and number of
+            frames of its own, and the rows say which editors and which weights of the distillation are used.
     """
 
     out: str = "output/ablation"

@@ -26,7 +26,7 @@ class SamplerConfig:
             were trained.
         guidance: The strength of classifier-free guidance towards the prompt and away from the negative one of the
             prompt file, at twice the cost; 1 is none.
-        seed: seed of the noise.
+        seed: The seed of the noise.
     """
 
     path: PathName | None = None

@@ -25,7 +25,7 @@ class FixerEditorConfig:
     """How a clip is fixed.
 
     Attributes:
-        frames_at_once: frames per evaluation of the network, for memory only.
+        frames_at_once: So many frames are evaluated at once; this matters for memory only.
     """
 
     frames_at_once: int = 4
