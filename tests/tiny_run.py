@@ -34,9 +34,7 @@ STREET = StreetConfig(
     num_moving_cars=1,
     num_workers=1,
 )
-FIT = FitConfig(
-    steps=30, half_resolution_steps=10, device="cpu", initialise=InitialiseConfig(max_gaussians=1500, sky_height=16)
-)
+FIT = FitConfig(steps=30, half_resolution_steps=10, initialise=InitialiseConfig(max_gaussians=1500, sky_height=16))
 
 
 def write_tiny_run(folder: Path) -> Path:

@@ -181,7 +181,6 @@ def test_two_frames_become_a_rendered_scene(clip: DriveClip) -> None:
     config = FitConfig(
         steps=100,
         half_resolution_steps=30,
-        device="cpu",
         initialise=InitialiseConfig(max_gaussians=3000, sky_height=16, num_frames=6),
         densify=DensifyConfig(start_step=30, stop_step=80, every_steps=25, max_gaussians=3500),
     )
