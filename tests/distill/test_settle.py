@@ -27,6 +27,7 @@ from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.fit.fit import fit_scene
 from faithfusion.fit.fit_config import FitConfig
 from faithfusion.pairs.make import PairsConfig
+from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.drive import drive_of
 from faithfusion.pipeline.stages import settle
 from faithfusion.scene.scene_config import InitialiseConfig

@@ -193,6 +193,6 @@ def test_closing_ends_every_thread(run: Run) -> None:
 
 
 def test_only_the_server_imports_viser() -> None:
-    folder = Path(__file__).resolve().parents[2] / "faithfusion"
+    folder = Path(__file__).resolve().parents[2] / "faithfusion" / "viewer"
     users = [path.name for path in folder.rglob("*.py") if "import viser" in path.read_text()]
     assert users == ["server.py"]

@@ -26,7 +26,7 @@ def calibrate_on_streets(config: StreetCalibrationConfig, command: str) -> None:
     """Fits the streets, chooses the noise level, measures the curves and writes them with `command` beside them."""
     scenes = [fitted_street(config, seed) for seed in config.seeds]
     evidence = [
-        gather_evidence(scene.scene, RecordedViews(scene.clip, informing_frames(scene, config)), config.eig)
+        gather_evidence(scene.scene, RecordedViews(scene.drive.clip, informing_frames(scene, config)), config.eig)
         for scene in scenes
     ]
     eig = choose_level(scenes, evidence, config)
@@ -52,13 +52,13 @@ def measure_streets(scenes: Sequence[FittedScene], evidence: Sequence[Evidence],
     withheld = None
     for scene, told in zip(scenes, evidence, strict=True):
         posterior = conclude(scene.scene, told.counted(eig.pixels_per_observation))
-        views = {0.0: RecordedViews(scene.clip, scene.split.held_out)}
+        views = {0.0: RecordedViews(scene.drive.clip, scene.drive.split.held_out)}
         for shift_m, images in scene.truth.items():
             views[abs(shift_m)] = [*views.get(abs(shift_m), []), *map(_observed, images())]
         for distance_m, of_distance in views.items():
             bins = withheld_bins(scene.scene, posterior, of_distance)
             beside[distance_m] = bins if distance_m not in beside else beside[distance_m] + bins
-        bins = withheld_bins(scene.scene, posterior, RecordedViews(scene.clip, scene.split.calibration))
+        bins = withheld_bins(scene.scene, posterior, RecordedViews(scene.drive.clip, scene.drive.split.calibration))
         withheld = bins if withheld is None else withheld + bins
     return measure_curves(beside, withheld, eig)
 
