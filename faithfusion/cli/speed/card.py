@@ -11,6 +11,7 @@ from faithfusion.cli.speed.card_rows import print_row, random_conditions
 from faithfusion.cli.speed.speed_config import CardConfig
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 from faithfusion.video.model.conditioning import LatentConditions
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import cast_weights, set_tiles
@@ -35,6 +36,7 @@ def bench_card(options: CardConfig) -> None:
             _codec_rows(generator, request, options, device)
         del generator
     if "training" in request.parts and options.train:
+        require_extra("train", "deepspeed", "tensorboard", "decord")
         from faithfusion.cli.speed.card_training import training_row  # DeepSpeed, seconds to import
 
         training_row(request, options)

@@ -11,6 +11,7 @@ import numpy as np
 
 from faithfusion.data.waymo.components import SEGMENT, TIME, Component
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 
 BUFFER_BYTES = 1 << 20
 """Read ahead per column: a file is often one row group, which must not be loaded as a whole."""
@@ -21,10 +22,9 @@ FRAMES_AHEAD = 4
 
 def need_pyarrow() -> Any:
     """The module `pyarrow.parquet`. InputError that says how to install it."""
-    try:
-        import pyarrow.parquet  # noqa: PLC0415, RUF100 - optional, and only this command needs it
-    except ImportError:
-        raise InputError("pyarrow", "not installed", 'pip install -e ".[waymo]"') from None
+    require_extra("waymo", "pyarrow")
+    import pyarrow.parquet
+
     return pyarrow.parquet
 
 

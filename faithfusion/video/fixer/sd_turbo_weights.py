@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 from faithfusion.video.fixer.fixer_config import SdTurboConfig
 from faithfusion.video.weights.pretrained import fingerprint
 from faithfusion.video.weights.weight_files import (
@@ -99,6 +100,7 @@ def encode_prompt(source: str, text: str) -> Float[Tensor, "p e"]:
 
     Raises InputError for a source without text encoder or tokenizer.
     """
+    require_extra("video", "transformers")
     from transformers import CLIPTextModel, CLIPTokenizer
 
     weights = _open(source, "clip_text")

