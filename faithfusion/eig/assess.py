@@ -88,8 +88,11 @@ def fitted_clip(clip: DriveClip, metadata: dict[str, Any]) -> DriveClip:
 def reassess_scene(
     scene: GaussianScene, metadata: dict[str, Any], fitted: DriveClip, split: SplitConfig, config: EigConfig
 ) -> EigField:
-    """The assessment of a stored scene: by the calibration and on the frames its metadata name, or else anew, on the
-    frames of `split`. `fitted`: see `fitted_clip`, its poses as the scene's fit refined them (`scene.fitted_poses`)."""
+    """What is known about a stored scene.
+
+    Calibration and frames are those that its metadata name. If they name none, it is calibrated anew on the frames of
+    `split`. `fitted`: the drive of `fitted_clip` with its poses as the scene's fit refined them (`scene.fitted_poses`).
+    """
     if "calibration" not in metadata:
         frames = split_clip(fitted, split)
         return assess_scene(scene, fitted, frames.train, frames.calibration, config)

@@ -36,11 +36,11 @@ LARGEST_RATIO = 16.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """Expected squared error per channel at ascending EIG knots and distances from the recorded path, falling in
-    neither; in between linear in log EIG and in the distance, beyond the ends constant.
+    """The expected squared error per channel at ascending knots of EIG and ascending distances from the recorded path.
 
-    `noise_std` and `pixels_per_observation` are those the EIG was computed with: maps made with others need another
-    calibration.
+    It never falls with either. Between knots it is linear in log EIG, between distances in the distance, and beyond the
+    ends it is constant. `noise_std` and `pixels_per_observation` are those that the EIG was computed with; maps that
+    were made with others need another calibration.
     """
 
     noise_std: float
@@ -72,7 +72,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationBins:
-    """Sums over pixels in fixed, logarithmic bins of EIG; add those of several views with `+`."""
+    """Sums over pixels in fixed, logarithmic bins of EIG; those of several views are added with `+`."""
 
     counts: Float[np.ndarray, " b"]
     sq_error_sums: Float[np.ndarray, " b"]
@@ -83,14 +83,14 @@ class CalibrationBins:
 
 @dataclass(frozen=True)
 class StreetCurves:
-    """What was measured on streets: the curves beside the path, and that on withheld stretches of it."""
+    """What was measured on streets: the curves beside the path, and the curve on withheld stretches of it."""
 
     beside: Calibration
     withheld: tuple[float, ...]  # at the same knots
 
 
 def calibration_from_plain(plain: dict[str, Any]) -> Calibration:
-    """Inverse of `Calibration.to_plain`. InputError if keys are missing or the curves are no curves."""
+    """The inverse of `Calibration.to_plain`. Raises InputError if keys are missing or a curve falls anywhere."""
     try:
         noise_std, pixels = (float(plain[name]) for name in ("noise_std", "pixels_per_observation"))
         curves = tuple(tuple(float(value) for value in curve) for curve in plain["sq_errors"])
@@ -124,7 +124,10 @@ def bin_centres() -> Float[np.ndarray, " b"]:
 
 
 def fit_calibration(bins: CalibrationBins | None, config: EigConfig) -> Calibration:
-    """The streets' curves, times how much more wrong this scene is on its withheld stretches. No bins: as they are."""
+    """The streets' curves, times how much more wrong this scene is on its withheld stretches.
+
+    Without bins the streets' curves stay as they are.
+    """
     streets = street_curves(config)
     if bins is None:
         return streets.beside
@@ -178,7 +181,7 @@ def _calibration(
     curves: list[Float[np.ndarray, " b"]],
     weights: Float[np.ndarray, " b"],
 ) -> Calibration:
-    """Curves at the bins' centres, made to rise with EIG and with the distance."""
+    """The curves at the bins' centres, made to rise with EIG and with the distance."""
     rising = np.maximum.accumulate([isotonic_regression(curve, weights=weights).x for curve in curves])
     knots, values = tuple(bin_centres().tolist()), tuple(tuple(curve) for curve in rising.tolist())
     return Calibration(config.noise_std, config.pixels_per_observation, knots, distances_m, values)

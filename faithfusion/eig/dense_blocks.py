@@ -21,14 +21,14 @@ PIVOT_TOLERANCE = 1e-4
 
 
 def triangle_width(size: int) -> int:
-    """Entries of the upper triangle of a size x size matrix."""
+    """How many entries the upper triangle of a size x size matrix has."""
     return size * (size + 1) // 2
 
 
 def block_size(precision: Float[Tensor, "n w"]) -> int:
-    """D of stored precisions, which are diagonals (w = D) or triangles (w = D (D + 1) / 2).
+    """The block size D of stored precisions, which are diagonals (w = D) or triangles (w = D (D + 1) / 2).
 
-    The widths 13, 22, 37, 58 and 91, 253, 703, 1711 have none in common. Raises InputError for any other.
+    No width of a diagonal (13, 22, 37, 58) is one of a triangle (91, 253, 703, 1711). Raises InputError for any other.
     """
     for size in BLOCK_SIZES:
         if precision.shape[1] in (size, triangle_width(size)):
@@ -42,7 +42,7 @@ def diagonal_of_triangle(size: int) -> list[int]:
 
 
 def dense_precision(precision: Float[Tensor, "n w"]) -> Float[Tensor, "n d d"]:
-    """Symmetric matrices of upper triangles or diagonals."""
+    """The symmetric matrices whose upper triangles or diagonals are stored."""
     size = block_size(precision)
     if precision.shape[1] == size:
         return torch.diag_embed(precision)

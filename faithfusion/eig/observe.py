@@ -109,7 +109,7 @@ def no_evidence(scene: GaussianScene, config: EigConfig) -> Evidence:
 
 
 def gather_evidence(scene: GaussianScene, views: Sequence[TrainingView], config: EigConfig) -> Evidence:
-    """Everything `views` tell; they are read one at a time. Deterministic on CPU.
+    """Everything `views` tell; they are read one at a time. The sums are deterministic on a CPU.
 
     Raises InputError if a mask or an image does not have its camera's size.
     """

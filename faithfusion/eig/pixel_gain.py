@@ -51,8 +51,9 @@ def eig_map(
 ) -> tuple[EigMap, Rendering]:
     """EIG of observing every pixel of `camera` at `time_index`, and the rendering it belongs to.
 
-    A pixel without Gaussians under an unseen sky direction gets the prior variance of a colour. No gradients. Whoever
-    wants many views of one posterior passes its `posterior_roots`; otherwise they are made for what the view shows.
+    A pixel without Gaussians under an unseen sky direction gets the prior variance of a colour. There are no
+    gradients. Whoever wants many views of one posterior passes its `posterior_roots`; otherwise they are made for what
+    the view shows.
     Raises InputError if the posterior belongs to a scene with another number of Gaussians or colour coefficients.
     """
     if posterior.precision.shape[0] != scene.gaussians.num:
@@ -110,7 +111,7 @@ def information_gain(
 ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
     """1/2 log det(I_3 + V / noise_std^2) and the mean of V's diagonal, with V = `variance` + `isotropic` I_3.
 
-    By Cholesky pivots in float64, which are >= 1 for every positive V and are kept there.
+    It is computed from Cholesky pivots in float64, which are >= 1 for every positive V and are kept there.
     """
     gain, mean_variance = torch.empty_like(isotropic), torch.empty_like(isotropic)
     inputs = [as_warp(variance, vec6), as_warp(isotropic, wp.float32), noise_std**-2]

@@ -50,7 +50,7 @@ class Posterior:
 
 
 def fit_posterior(scene: GaussianScene, views: Sequence[TrainingView], config: EigConfig) -> Posterior:
-    """The posterior after all `views`. Deterministic on CPU.
+    """The posterior after all `views`. It is deterministic on a CPU.
 
     Raises InputError if a mask or an image does not have its camera's size.
     """
@@ -86,13 +86,13 @@ def diagonal_posterior(posterior: Posterior) -> Posterior:
 
 
 def _shrunk_mean(total: Float[Tensor, "*n"], weight: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """total / weight, drawn to the mean of all where there is little weight; 0 without any."""
+    """total / weight, drawn to the mean of all where there is little weight, and 0 where there is none at all."""
     everywhere = total.sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
     return (total + SHRINKAGE_PX * everywhere) / (weight + SHRINKAGE_PX)
 
 
 def prior_precision(gaussians: Gaussians, config: EigConfig) -> Float[Tensor, "n d"]:
-    """Diagonal of P_k, in the inverse squares of metres, log-scale, radians, logits and colour coefficients."""
+    """The diagonal of P_k, in the inverse squares of metres, log-scale, radians, logits and colour coefficients."""
     mean_square_scale = torch.exp(2.0 * gaussians.log_scales.detach()).mean(1, keepdim=True)
     position = (1.0 / (PRIOR_POSITION_SCALES**2 * mean_square_scale)).expand(-1, 3)
     stds = [PRIOR_LOG_SCALE] * 3 + [PRIOR_ROTATION_RAD] * 3 + [PRIOR_OPACITY_LOGIT]

@@ -1,10 +1,11 @@
 """The published gain, as a baseline: FaithFusion (arXiv 2511.21113), as its released code computes it and as its paper
-writes it. Clean-room: from a description of the method, on this package's rasteriser.
+writes it. It was written from a description of the method alone (clean room), on this package's rasteriser.
 
 Both start from H, the sum over pixels of (sum over channels of d colour / d parameter)^2, for every activated parameter
-of a Gaussian posed in the world and drawn over black. Kept on purpose: sums over parameters of different units, the
-division by hits, the bare 1000 and the 100. Different from the released code: our rasteriser's limits (largest alpha,
-blur, near plane), and our tile lists, which name fewer Gaussians that miss all pixels of the tile: hits are lower.
+of a Gaussian posed in the world and drawn over black. The sums over parameters of different units, the division by
+hits, the bare 1000 and the 100 are kept on purpose. Two things differ from the released code: our rasteriser's limits
+(largest alpha, blur, near plane), and our tile lists, which name fewer Gaussians that miss all pixels of the tile, so
+that hits are lower.
 """
 
 # Signatures of Warp kernels hold values where Python has types.
@@ -191,7 +192,8 @@ def geometry_slopes(
 
 
 def hits_per_pixel(rendering: Rendering) -> Float[Tensor, "h w"]:
-    """Place (from 1) of the last blended Gaussian in the tile's list, those walked past in vain included; >= 1e-6."""
+    """The place (from 1) in the tile's list of the last Gaussian that was blended, at least 1e-6. Gaussians that were
+    passed without effect count too."""
     hits = torch.zeros_like(rendering.alpha)
     splats = splats_of(rendering)
     images = [as_warp(torch.ones_like(hits), wp.float32), as_warp(hits, wp.float32)]
@@ -204,7 +206,7 @@ def _render_over_black(scene: GaussianScene, camera: Camera, time_index: int) ->
 
 
 def _sum_alone(color: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
-    """The sum of the channels as the first channel, the others 0."""
+    """The sum of the channels in the first channel, and 0 in the others."""
     return F.pad(color.sum(-1, keepdim=True), (0, 2))
 
 

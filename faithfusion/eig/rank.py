@@ -38,7 +38,8 @@ CHUNK_ENTRIES = 4_000_000  # of dense float64 blocks held at once: 32 MB, a few 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pose that could be recorded. Pixels outside `mask` (the ego vehicle) would tell nothing; None: all tell."""
+    """A pose that could be recorded. Pixels outside `mask` (the ego vehicle) would tell nothing; without a mask all
+    pixels tell something."""
 
     name: str  # of the camera
     camera: Camera
@@ -178,7 +179,7 @@ def half_log_dets(precision: Float[Tensor, "m w"], prior: Float[Tensor, "m d"]) 
 
 
 def _chunk_rows(prior: Float[Tensor, "n d"]) -> int:
-    """Gaussians whose dense blocks are held at once."""
+    """How many Gaussians' dense blocks are held at once."""
     return max(1, CHUNK_ENTRIES // prior.shape[1] ** 2)
 
 
@@ -207,7 +208,8 @@ def clip_candidates(
 
 
 def ranking_rows(ranking: Sequence[RankedView]) -> list[dict[str, Any]]:
-    """JSON data: rank from 1, the candidate, its gains in nats and its 4x4 pose in the clip's world, metres."""
+    """The ranking as JSON data: the rank from 1, the candidate, its gains in nats and its 4x4 pose in the clip's world
+    in metres."""
     return [
         {
             "rank": rank,

@@ -66,8 +66,8 @@ def variance_coefficients(
 def posterior_roots(scene: GaussianScene, posterior: Posterior) -> Float[Tensor, "n 91"] | None:
     """L_k with H_k^-1 = L_k^T L_k, lower triangles row by row, for `eig_map`; None for view-dependent colours.
 
-    By Cholesky in float64. Pivots are kept above the prior's: exact for H = P + (something positive), and a guard where
-    float32 sums are not.
+    They are computed by Cholesky's method in float64. Pivots are kept above the prior's, which changes nothing for
+    H = P + (something positive) and guards against float32 sums that are not.
     """
     if scene.gaussians.colors.shape[1] > 1:
         return None
@@ -84,7 +84,7 @@ def _roots_of(posterior: Posterior, prior: Float[Tensor, "n 13"], ids: Int[Tenso
 
 @wp.func
 def cholesky(precision: wp.array2d(dtype=float), prior: wp.array2d(dtype=float), k: int) -> mat13d:
-    """R with H_k = R^T R in float64; only the upper triangle means anything."""
+    """The R with H_k = R^T R in float64. Only its upper triangle is written with a meaning."""
     R = mat13d()
     n = prior.shape[1]
     if precision.shape[1] == 13:
@@ -114,8 +114,8 @@ def _invert(
     prior: wp.array2d(dtype=float),
     roots: wp.array2d(dtype=float),
 ):
-    """One thread per Gaussian: the lower triangle L of R^-T, row by row: H_k^-1 = L^T L. Bounds read from arrays do
-    not unroll."""
+    """One thread per Gaussian writes the lower triangle L of R^-T row by row, so that H_k^-1 = L^T L. The loops' bounds
+    are read from arrays, because Warp would unroll constant ones."""
     thread = first + wp.tid()
     n = prior.shape[1]
     R = cholesky(precision, prior, ids[thread])
@@ -143,7 +143,7 @@ def _variance_coefficients(
     rows: wp.array(dtype=int),
     coefficients: wp.array2d(dtype=float),
 ):
-    """One thread per Gaussian: X = L U^T with U in offset form, S = X^T X.
+    """One thread per Gaussian computes X = L U^T with U in offset form, then S = X^T X.
 
     The nine geometric rows of X act on x, x^2, y, x y, y^2 alone; only the last four (opacity, colours) on the constant
     and the colours too.
