@@ -8,7 +8,7 @@ The public names, each imported only when it is asked for:
   `gaussians_from_splatfacto`, `scene_before_color`.
 - Cameras of other programs: `read_cameras` and `camera_of_file`, `cameras_from_gsplat`, `cameras_from_nerfstudio`.
 - Expected information gain: `EigField`, `EigConfig`, `TrainingView`, `whole_view`, `Candidate`.
-- The whole: `RefineConfig` and `run_refinement`, from a drive to an edited clip and a better scene.
+- The whole: `RefineConfig`, `StageLog` and `run_refinement`, from a drive to an edited clip and a better scene.
 - `InputError`: raised for everything a user gave that is wrong, with what was found and what was expected.
 """
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from faithfusion.scene.user_gaussians import gaussians_from_gsplat, gaussians_from_splatfacto
     from faithfusion.types import Camera, DriveClip, Gaussians, GaussianScene
     from faithfusion.utils.errors import InputError
+    from faithfusion.utils.stage_log import StageLog
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ __all__ = [
     "Gaussians",
     "InputError",
     "RefineConfig",
+    "StageLog",
     "TrainingView",
     "camera_of_file",
     "cameras_from_gsplat",
@@ -82,6 +84,7 @@ _MODULES = {
     "scene.user_gaussians": ("gaussians_from_gsplat", "gaussians_from_splatfacto"),
     "types": ("Camera", "DriveClip", "Gaussians", "GaussianScene"),
     "utils.errors": ("InputError",),
+    "utils.stage_log": ("StageLog",),
 }
 
 
