@@ -40,7 +40,7 @@ class ScheduleConfig:
             raise InputError("schedule.original_share", self.original_share, "a share between 0 and 1")
 
     def num_stages(self, displacement_m: float) -> int:
-        """Equal steps of at most `step_m` that lead `displacement_m` away."""
+        """Returns the number of equal steps of at most `step_m` that lead `displacement_m` away."""
         return max(1, math.ceil(displacement_m / self.step_m - 1e-9))
 
 

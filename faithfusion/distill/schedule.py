@@ -12,7 +12,8 @@ from faithfusion.distill.config import ScheduleConfig
 
 @dataclass(frozen=True)
 class PlannedView:
-    """The view one distillation step draws: index into the recorded training views, or into the regenerated clip."""
+    """The view that one step of the distillation draws, by its index into the recorded training views or into the
+    regenerated clip."""
 
     is_original: bool
     index: int
@@ -21,7 +22,7 @@ class PlannedView:
 def plan_views(
     config: ScheduleConfig, num_original: int, num_novel: int, generator: torch.Generator
 ) -> Iterator[PlannedView]:
-    """`steps_per_stage` views; every view of a kind is drawn once before any is drawn twice."""
+    """Yields `steps_per_stage` views; every view of a kind is drawn once before any is drawn twice."""
     original, novel = _endless(num_original, generator), _endless(num_novel, generator)
     for _ in range(config.steps_per_stage):
         is_original = bool(torch.rand((), generator=generator) < config.original_share)

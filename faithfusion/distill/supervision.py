@@ -1,4 +1,4 @@
-"""An edited clip as what the scene is fitted to."""
+"""An edited clip becomes views to which the scene is fitted."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SURFACE_ALPHA = 0.9
 def supervision(
     context: WeightContext, window: Window, edited: EditedClip, config: DistillConfig
 ) -> list[SupervisedView]:
-    """The edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says. Raises
-    InputError for a weight that does not exist."""
+    """Returns the edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says.
+    Raises InputError for a weight that does not exist."""
     scene, clip, cameras = context.of_scene.scene, context.of_scene.clip, context.cameras
     weight = weight_of(config.weight).of(window, edited, context)
     weight = weight * distilled_share(scene, cameras, config.moving_objects)
@@ -39,8 +39,8 @@ def novel_views(
     depth_m: Sequence[Tensor | None],
     config: DistillConfig,
 ) -> list[SupervisedView]:
-    """The edited clip as supervision, weighted per pixel (`distill.weights`), with a depth in metres or none per
-    frame (`novel_depth`)."""
+    """Returns the edited clip as supervision, weighted per pixel (`distill.weights`), with a depth in metres or none
+    per frame (`novel_depth`)."""
     targets = edited.edit if config.target == "edit" else edited.frames
     parts = zip(cameras, targets, weight, depth_m, strict=True)
     return [
@@ -52,8 +52,8 @@ def novel_views(
 def novel_depth(
     kind: NovelDepth, clip: DriveClip, cameras: Sequence[Camera], window: Window
 ) -> list[Float[Tensor, "h w"] | None]:
-    """Depth of every new view: none; of the LiDAR scan of its time stamp; or of the render before the distillation,
-    where Gaussians cover the pixel. 0 where it says nothing."""
+    """Returns the depth of every new view: none, that of the LiDAR scan of its time stamp, or that of the render before
+    the distillation where Gaussians cover the pixel. It is 0 where nothing is known."""
     if kind == "none":
         return [None] * len(cameras)
     if kind == "render":
@@ -65,7 +65,7 @@ def novel_depth(
 def distilled_share(
     scene: GaussianScene, cameras: Sequence[Camera], moving_objects: MovingObjects
 ) -> Float[Tensor, "t h w"] | Float[Tensor, ""]:
-    """What of every pixel is distilled: without moving objects, unless they are to be distilled too."""
+    """Returns what of every pixel is distilled: moving objects are left out, unless they are to be distilled too."""
     if moving_objects == "distil" or not scene.nodes:
         return torch.ones(())
     return 1.0 - torch.stack([node_coverage(scene, camera, t).cpu() for t, camera in enumerate(cameras)])

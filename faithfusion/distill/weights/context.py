@@ -46,7 +46,7 @@ class SceneContext:
 
 @dataclass(frozen=True)
 class WeightContext:
-    """The same for one clip of the scene; `cameras`: one per time stamp."""
+    """What is known of one clip of the scene, from `cameras`, one per time stamp."""
 
     of_scene: SceneContext
     cameras: Sequence[Camera]
@@ -67,8 +67,8 @@ class WeightContext:
 
 @torch.no_grad()
 def recorded_sq_error(scene: GaussianScene, recorded: ViewLoader) -> float:
-    """The scene's mean squared residual per channel in `NUM_RECORDED` recorded views spread over the drive, of the
-    pixels that are fitted. Raises InputError if there are none."""
+    """Returns the scene's mean squared residual per channel in `NUM_RECORDED` recorded views spread over the drive, of
+    the pixels that are fitted. Raises InputError if there are none."""
     total, count = 0.0, 0.0
     for index in range(0, len(recorded), max(1, len(recorded) // NUM_RECORDED)):
         view = recorded.view(index)

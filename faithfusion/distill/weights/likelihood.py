@@ -20,11 +20,11 @@ from faithfusion.video.editing.editor import EditedClip
 
 
 def likelihood(window: Window, edited: EditedClip, context: WeightContext) -> Float[Tensor, "t h w"]:
-    """The formula above; w is the editor's gain."""
+    """Returns the weight of the formula above; w is the gain of the editor."""
     return edited.gain * (context.recorded_sq_error / edited.sq_error.clamp_min(1e-12)).sqrt().clamp_max(1.0)
 
 
 def level(window: Window, edited: EditedClip, context: WeightContext) -> Float[Tensor, "t h w"]:
-    """The mean of `likelihood` everywhere: the same weight in all, without its map."""
+    """Returns the mean of `likelihood` everywhere: the same weight in all, without its map."""
     weight = likelihood(window, edited, context)
     return weight.mean().expand_as(weight)

@@ -15,17 +15,17 @@ FULL_QUANTILE = 0.99
 
 
 def kalman(window: Window, edited: EditedClip, context: WeightContext) -> Float[Tensor, "t h w"]:
-    """The editor's gain (`video.editing.composite`)."""
+    """Returns the gain of the editor (`video.editing.composite`)."""
     return edited.gain
 
 
 def uniform(window: Window, edited: EditedClip, context: WeightContext) -> Float[Tensor, "t h w"]:
-    """1 everywhere."""
+    """Returns 1 everywhere."""
     return torch.ones_like(edited.gain)
 
 
 def eig(window: Window, edited: EditedClip, context: WeightContext) -> Float[Tensor, "t h w"]:
-    """EIG over its largest value in the clip (the paper's "normalised EIG map")."""
+    """Returns EIG over its largest value in the clip (the paper's "normalised EIG map")."""
     values = window.eig.eig_nats.float()
     full = values.flatten()[:: max(1, values.numel() // 1_000_000)].quantile(FULL_QUANTILE)
     return (values / full.clamp_min(1e-12)).clamp(0.0, 1.0)

@@ -12,5 +12,5 @@ from faithfusion.video.editing.editor import EditedClip
 
 
 def published(window: Window, edited: EditedClip, context: WeightContext) -> Float[Tensor, "t h w"]:
-    """0.1, 0.3, 0.7 or 1 (`eig.published.bin_weight`)."""
+    """Returns 0.1, 0.3, 0.7 or 1 by the bin of the gain (`eig.published.bin_weight`)."""
     return bin_weight(context.published_gain)

@@ -23,7 +23,7 @@ EXPECTED = "package.module:function or path/to/file.py:function, of (window, edi
 
 @dataclass(frozen=True)
 class PixelWeight:
-    """A weight and its name in tables. `of` takes the rendered clip, the edited one and the context, and gives what
+    """A weight and its name in tables. `of` takes the rendered clip, the edited one and the context, and returns what
     every pixel counts, in [0, 1]."""
 
     of: Callable[[Window, EditedClip, WeightContext], Float[Tensor, "t h w"]]
@@ -41,7 +41,7 @@ WEIGHTS: dict[str, PixelWeight] = {
 
 
 def weight_of(name: str) -> PixelWeight:
-    """The weight of a name or of an import path. Raises InputError if there is none."""
+    """Returns the weight of a name or of an import path. Raises InputError if there is none."""
     if name in WEIGHTS:
         return WEIGHTS[name]
     if ":" not in name:

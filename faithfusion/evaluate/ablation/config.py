@@ -22,14 +22,14 @@ BLIND = "_blind"
 
 
 def default_editors() -> dict[str, tuple[EditorEntry, ...]]:
-    """Each of the shipped editors alone, and one after the other."""
+    """Returns each of the shipped editors alone, and the fixer after the video model."""
     wan, fixer = {"kind": "wan"}, {"kind": "fixer"}
     return {"video": (wan,), "fixer": (fixer,), "both": (wan, fixer)}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to refine; the default is no refinement at all."""
+    """One way to refine a scene; the default is no refinement at all."""
 
     weight: str = ""
     editors: str = ""
@@ -37,12 +37,12 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Short name: "likelihood/both", "likelihood/both/600 steps", or "none"."""
+        """A short name such as "likelihood/both", "likelihood/both/600 steps" or "none"."""
         return "/".join(filter(None, (self.weight, self.editors, self.loop))) or "none"
 
     @property
     def is_blind(self) -> bool:
-        """Whether EIG is used nowhere."""
+        """Whether the row uses EIG nowhere."""
         return self.editors.endswith(BLIND)
 
 
@@ -50,7 +50,7 @@ NO_REFINEMENT = Row()
 
 
 def without_eig(editors: str) -> Row:
-    """The row of these editors that uses EIG nowhere."""
+    """Returns the row of these editors that uses EIG nowhere."""
     return Row("uniform", editors + BLIND)
 
 
@@ -136,37 +136,39 @@ class AblationConfig:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """No refinement, no EIG, then every weight with every editor, then the other loops."""
+        """All rows: no refinement, no EIG, then every weight with every editor, then the other loops."""
         first = (NO_REFINEMENT, without_eig(self.blind)) if self.blind in self.editors else (NO_REFINEMENT,)
         crossed = (Row(weight, editors) for weight in self.weights for editors in self.editors)
         last = list(self.editors)[-1]
         return (*first, *crossed, *(Row(loop.weight, last, name) for name, loop in self.loops.items()))
 
     def distill_of(self, row: Row) -> DistillConfig:
-        """How a row is distilled."""
+        """Returns how a row is distilled."""
         loop = self.loops[row.loop] if row.loop else self.refine.distill
         return dataclasses.replace(loop, weight=row.weight) if row.weight else loop
 
     def stages_of(self, row: Row) -> list[Stage]:
-        """The distillations of a row."""
+        """Returns the distillations of a row, one after the other."""
         loop = self.loops.get(row.loop)
         return in_stages(self.shifts_m, loop.schedule) if loop and loop.in_stages else at_once(self.shifts_m)
 
     @property
     def edits(self) -> tuple[str, ...]:
-        """Who edits every clip, in this order."""
+        """The names of those that edit every clip, in the order in which they do."""
         return (*self.editors, self.blind + BLIND) if self.blind in self.editors else tuple(self.editors)
 
     def editor_of(self, editors: str) -> EditorConfig:
-        """What all editors share. Editors that are told the mean error alone know no pixels better than others: the
-        composite's rule for the best known ones would give them the render back."""
+        """Returns what all editors share. Editors that are told nothing but the mean error know no pixel better than
+        another, so the rule of the composite for the best known pixels would give them the render back; it is left out.
+        """
         config = self.refine.editor
         if not editors.endswith(BLIND):
             return config
         return dataclasses.replace(config, composite=dataclasses.replace(config.composite, faithful_max_sq_error=0.0))
 
     def begun_by(self, editors: str) -> str:
-        """Those of `editors` whose edits a longer chain goes on from: of the longest beginning; empty if none."""
+        """Returns the name of the editors whose edits a longer chain goes on from, those that are its longest
+        beginning; empty if there are none."""
         whole = self.editors[editors]
         begun = [name for name, part in self.editors.items() if len(part) < len(whole) and whole[: len(part)] == part]
         return max(begun, key=lambda name: len(self.editors[name]), default="")
@@ -179,8 +181,8 @@ class AblationConfig:
 
 
 def settings_of(config: AblationConfig, identities: Mapping[str, str]) -> dict[str, Any]:
-    """What the numbers of one street depend on, as JSON data. `identities`: of the editors by name, which tell their
-    weights and options from all others."""
+    """Returns what the numbers of one street depend on, as JSON data. `identities` tell the weights and options of the
+    editors, by name, from all others."""
     plain = to_plain(config)
     refine = plain["refine"]
     for part, names in (
@@ -195,7 +197,7 @@ def settings_of(config: AblationConfig, identities: Mapping[str, str]) -> dict[s
 
 
 def first_difference(old: Any, new: Any, where: str = "") -> str:
-    """The first key in which two nested plain values differ, with both values; empty if they are equal."""
+    """Returns the first key in which two nested plain values differ, with both values; empty if they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             found = first_difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
@@ -206,10 +208,10 @@ def first_difference(old: Any, new: Any, where: str = "") -> str:
 
 
 def street_path(out: Path, seed: int) -> Path:
-    """Where the results of one street lie."""
+    """Returns where the results of one street lie."""
     return out / f"street_{seed:04d}.json"
 
 
 def with_street(config: AblationConfig, seed: int) -> StreetConfig:
-    """The street of one seed, with truth of the driven camera at all shifts."""
+    """Returns the street of one seed, with the truth of the driven camera at all shifts."""
     return dataclasses.replace(config.refine.street, seed=seed, shifts_m=config.shifts_m)

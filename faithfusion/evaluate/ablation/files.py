@@ -19,7 +19,7 @@ SETTINGS = "settings.json"
 
 
 def write_json(path: Path, values: Any) -> None:
-    """JSON, whole or not at all; numbers that are not finite become null."""
+    """Writes JSON, whole or not at all; numbers that are not finite become null."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(_plain(values), indent=1, sort_keys=True) + "\n")
 
@@ -33,7 +33,7 @@ def _plain(values: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """InputError if the file is damaged."""
+    """Reads a JSON file. Raises InputError if it is damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -41,7 +41,8 @@ def read_json(path: Path) -> Any:
 
 
 def require_same_settings(out: Path, settings: dict[str, Any]) -> str:
-    """Writes the settings into a new folder and returns their hash. InputError if the folder holds other ones."""
+    """Writes the settings into a new folder and returns their hash. Raises InputError if the folder holds other
+    settings."""
     path = out / SETTINGS
     if not path.is_file():
         write_json(path, settings)
@@ -54,7 +55,8 @@ def require_same_settings(out: Path, settings: dict[str, Any]) -> str:
 
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
-    """True inside for the one process that holds `path`; the system lets go of it when a process ends, however."""
+    """Yields True to the one process that holds `path`, False to all others. The operating system lets go of it when a
+    process ends, however it ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:

@@ -14,7 +14,8 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of `count` values with the interval in which the mean of all streets lies with 95 %; NaN for one value."""
+    """The mean of `count` values and the interval in which the mean of all streets lies with a probability of 95 %; NaN
+    for one value."""
 
     mean: float
     low: float
@@ -23,12 +24,12 @@ class Interval:
 
     @property
     def half(self) -> float:
-        """Half the interval's width."""
+        """Half the width of the interval."""
         return 0.5 * (self.high - self.low)
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Student's t interval, mean +- t(0.975, n - 1) s / sqrt(n), of the finite values."""
+    """Returns Student's t interval of the finite values, mean +- t(0.975, n - 1) s / sqrt(n)."""
     finite = np.array([value for value in values if math.isfinite(value)], dtype=np.float64)
     if len(finite) == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
@@ -41,7 +42,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def paired_interval(values: Sequence[float], others: Sequence[float], *, relative: bool = False) -> Interval:
-    """Interval of `values - others` street by street; `relative`: in percent of `others`."""
+    """Returns the interval of `values - others`, paired street by street; `relative` gives it in percent of `others`."""
     pairs = zip(values, others, strict=True)
     if relative:
         return mean_interval([100.0 * (value - other) / other if other else math.nan for value, other in pairs])
@@ -49,7 +50,7 @@ def paired_interval(values: Sequence[float], others: Sequence[float], *, relativ
 
 
 def overlap(first: Interval, second: Interval) -> bool | None:
-    """Whether two intervals share a value; None if one of them has no width to speak of (fewer than two streets)."""
+    """Whether two intervals share a value; None if one of them comes from fewer than two streets."""
     if first.count < 2 or second.count < 2:
         return None
     return first.low <= second.high and second.low <= first.high

@@ -23,8 +23,8 @@ def make_target(
     network: nn.Module | None,
     cameras: Sequence[Camera],
 ) -> Target:
-    """The truth of every time stamp at one shift, and where the unrefined render (`window`) is expected to be wrong.
-    Raises InputError if the street has no truth there."""
+    """Reads the truth of every time stamp at one shift and says where the unrefined render (`window`) is expected to be
+    wrong. Raises InputError if the street has no truth there."""
     views = [load_truth(clip.root, shift_m, camera_name, t) for t in range(clip.num_frames)]
     ids = torch.tensor(sorted(set().union(*moving_ids(clip.root).values())), dtype=torch.int64)
     return Target(
@@ -40,7 +40,7 @@ def make_target(
 
 
 def score_lane(scene: GaussianScene, held_out: Sequence[Frame], camera_name: str) -> dict[str, float]:
-    """Held-out frames of the recorded lane: of one camera, and of all ("psnr_db all cameras")."""
+    """Scores the held-out frames of the recorded lane: those of one camera, and those of all ("psnr_db all cameras")."""
     scores = score_frames(scene, held_out)
     front, everything = scores[f"camera {camera_name}"], scores["all"]
     return {

@@ -51,7 +51,8 @@ def check_inputs(config: AblationConfig) -> None:
 def run_ablation(
     config: AblationConfig, open_editor: OpenEditor, *, identities: Mapping[str, str], command: str
 ) -> Path:
-    """Makes the streets that are missing and nobody else is making, then the table of all that are there; its path.
+    """Makes the streets that are missing and that nobody else is making, then writes the table of all that are there
+    and returns its path.
 
     `identities` tell the weights and options of the editors, by name, from all others. Raises InputError if the folder
     holds results of other settings.
@@ -105,7 +106,7 @@ def _one_street(config: AblationConfig, seed: int, tools: Tools, key: str) -> It
 
 
 def num_steps(config: AblationConfig) -> int:
-    """Steps of `street_steps`."""
+    """Returns the number of steps of `street_steps`."""
     return 3 + len(config.edits) + len(config.rows)
 
 
@@ -143,13 +144,14 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
 
 
 def collect(config: AblationConfig, seed: int, folder: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """The finished street's scores, {"rows": {row: {"video" | "scene": {shift: scores}, "lane": scores}}}."""
+    """Returns the scores of the finished street: {"rows": {row: {"video" | "scene": {shift: scores}, "lane": scores}}}."""
     rows = {row.key: read_json(folder / f"scores_{row.key.replace('/', '_')}.json") for row in config.rows}
     return {"seed": seed, "rows": rows, "seconds": dict(seconds)}
 
 
 def write_table(config: AblationConfig, command: str) -> Path:
-    """ablation.md and ablation.json from every street in the folder. InputError if there is none, or one of others."""
+    """Writes ablation.md and ablation.json from every street in the folder and returns the path of the page. Raises
+    InputError if there is no street, or one of other settings."""
     out = Path(config.out)
     streets = [read_json(path) for path in sorted(out.glob("street_*.json"))]
     if not streets:

@@ -13,8 +13,8 @@ class Stage:
     """One distillation.
 
     Attributes:
-        shifts_m: whose edited clips are distilled.
-        anew_m: those of them that are rendered and edited first; the others keep what an earlier stage made.
+        shifts_m: The shifts whose edited clips are distilled.
+        anew_m: Those of them that are rendered and edited first. The others keep what an earlier stage made.
     """
 
     shifts_m: tuple[float, ...]
@@ -22,13 +22,13 @@ class Stage:
 
 
 def at_once(shifts_m: Sequence[float]) -> list[Stage]:
-    """One stage for everything."""
+    """Returns one stage for all shifts."""
     return [Stage(tuple(shifts_m), tuple(shifts_m))]
 
 
 def in_stages(shifts_m: Sequence[float], schedule: ScheduleConfig) -> list[Stage]:
-    """Every shift in the equal steps of `schedule.num_stages`, side by side; a shift that is reached goes on being
-    distilled. Then `schedule.passes` - 1 times all shifts anew."""
+    """Returns stages in which every shift is reached in the equal steps of `schedule.num_stages`, side by side with the
+    others; one that is reached goes on being distilled. All shifts follow anew for `schedule.passes` - 1 times."""
     counts = [schedule.num_stages(abs(shift_m)) for shift_m in shifts_m]
     stages: list[Stage] = []
     reached: tuple[float, ...] = ()

@@ -40,7 +40,7 @@ OpenEditor = Callable[[str], Editor]
 
 @dataclass(frozen=True)
 class Tools:
-    """What every street needs and is opened once: the editors by name, and the perceptual network if it is there."""
+    """What every street needs and what is opened once: the editors by name, and the perceptual network if it is there."""
 
     editor: OpenEditor
     network: nn.Module | None
@@ -48,7 +48,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class Street:
-    """A fitted street between its stages; what is large is read when it is asked for."""
+    """A fitted street between its stages. What is large is read when it is asked for."""
 
     config: AblationConfig
     fitted: FittedScene
@@ -56,23 +56,23 @@ class Street:
 
     @property
     def known_path(self) -> Path:
-        """The calibrated, settled scene, from which every row starts."""
+        """The file of the calibrated, settled scene, from which every row starts."""
         return self.fitted.folder / "known.safetensors"
 
     def window_path(self, shift_m: float) -> Path:
-        """Render, EIG and recorded views at one shift, from the unrefined scene."""
+        """Returns the file of render, EIG and recorded views at one shift, from the unrefined scene."""
         return self.fitted.folder / f"window_{shift_m:+.2f}m.safetensors"
 
     def edit_path(self, editors: str, shift_m: float) -> Path:
-        """What an editor made of a window."""
+        """Returns the file of what an editor made of a window."""
         return self.fitted.folder / f"edit_{editors}_{shift_m:+.2f}m.safetensors"
 
     def score_path(self, name: str) -> Path:
-        """Scores of a row or of an editor's clips."""
+        """Returns the file with the scores of a row or of an editor's clips."""
         return self.fitted.folder / f"scores_{name.replace('/', '_')}.json"
 
     def picture_path(self, seed: int, shift_m: float) -> Path:
-        """Before, EIG, video, distilled, truth."""
+        """Returns the file of one picture: before, EIG, video, distilled scene and truth."""
         return Path(self.config.out) / f"street_{seed:04d}_{shift_m:+g}m.png"
 
     @cached_property
@@ -88,12 +88,12 @@ class Street:
 
     @cached_property
     def windows(self) -> Mapping[float, Window]:
-        """By shift."""
+        """The windows by shift."""
         return {shift_m: load_stage_clip(self.window_path(shift_m)).window for shift_m in self.config.shifts_m}
 
     @cached_property
     def targets(self) -> Mapping[float, Target]:
-        """By shift."""
+        """What clips are compared with, by shift."""
         rms = self.config.refine.editor.regenerate_rms
         at = (self.fitted.drive.clip, self.config.camera)
         return {
@@ -108,11 +108,11 @@ class Street:
 
     @cached_property
     def contexts(self) -> Mapping[float, WeightContext]:
-        """The same of its clips, by shift: computed for the first row that asks."""
+        """The same for its clips, by shift; a value is computed for the first row that asks."""
         return {shift_m: WeightContext(self.context, cameras) for shift_m, cameras in self.cameras.items()}
 
     def edits(self, editors: str) -> Mapping[float, EditedClip]:
-        """What an editor made, by shift."""
+        """Returns what an editor made, by shift."""
         paths = {shift_m: self.edit_path(editors, shift_m) for shift_m in self.config.shifts_m}
         return {shift_m: edit_from_tensors(load_tensors(path)[0]) for shift_m, path in paths.items()}
 
@@ -134,7 +134,7 @@ def render_windows(street: Street) -> None:
 
 
 def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) -> Iterator[tuple[float, Window]]:
-    """Shift and clip of a scene at each, with EIG and recorded views."""
+    """Yields each shift with the clip of a scene there, with EIG and recorded views."""
     config, drive = street.config.refine, street.fitted.drive
     calibration = calibration_from_plain(street.known[1]["calibration"])
     known = recalibrate(scene, drive, calibration, config.eig, posterior_stride=config.posterior_stride)
@@ -144,7 +144,7 @@ def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) 
 
 
 def context_of(street: Street, scene: GaussianScene) -> SceneContext:
-    """What weights may know of a scene of this street."""
+    """Returns what weights may know of a scene of this street."""
     drive, stride = street.fitted.drive, street.config.refine.posterior_stride
     return scene_context(scene, drive, ViewLoader(drive.clip, drive.split.recorded), posterior_stride=stride)
 
@@ -185,5 +185,5 @@ def _edit(street: Street, editors: str, shift_m: float) -> EditedClip:
 
 
 def shift_name(shift_m: float) -> str:
-    """Key of a shift in results."""
+    """Returns the key of a shift in results."""
     return f"{shift_m:+.2f}"

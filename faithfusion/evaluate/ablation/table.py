@@ -30,7 +30,7 @@ class Place:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """The place in words."""
         if self.part == LANE:
             return "Recorded lane, held-out frames"
         what = {"video": "repaired video", "scene": "distilled scene"}[self.part]
@@ -38,27 +38,28 @@ class Place:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What is scored there."""
+        """The metrics that are scored there."""
         if self.part == LANE:
             return LANE_METRICS
         return tuple(name for name, metric in METRICS.items() if metric.in_ablation)
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """Those whose paired differences are shown; dB as they are, others in percent of what is compared with."""
+        """The metrics whose paired differences are shown: those in dB as they are, the others in percent of what is
+        compared with."""
         if self.part == LANE:
             return LANE_COMPARED
         return tuple(name for name in self.metrics if METRICS[name].is_compared)
 
 
 def places(shifts_m: Iterable[float]) -> list[Place]:
-    """Video and scene by distance, nearest first; then the recorded lane."""
+    """Returns video and scene by distance, nearest first, then the recorded lane."""
     distances = sorted({abs(shift_m) for shift_m in shifts_m})
     return [Place(part, at) for at in distances for part in ("video", "scene")] + [Place(LANE)]
 
 
 def values_of(streets: Sequence[Street], row: Row, place: Place, metric: str) -> list[float]:
-    """One value per street, the mean of both sides; NaN where it is missing or undefined."""
+    """Returns one value per street, the mean of both sides; NaN where it is missing or undefined."""
     values = []
     for street in streets:
         scores = street["rows"][row.key][place.part]
@@ -77,8 +78,8 @@ def _number(value: float | None) -> float:
 
 
 def baselines_of(row: Row, rows: Sequence[Row]) -> list[Row]:
-    """What a row is compared with: no refinement, no EIG, and the other weights with the same editors; another loop
-    with the usual one."""
+    """Returns what a row is compared with: no refinement, no EIG, and the other weights with the same editors; another
+    loop is compared with the usual one."""
     if row.loop:
         usual = dataclasses.replace(row, loop="")
         return [NO_REFINEMENT, *([usual] if usual in rows else [])]
@@ -94,14 +95,15 @@ def has_other_video(row: Row) -> bool:
 
 
 def shown_rows(rows: Sequence[Row], place: Place) -> list[Row]:
-    """The rows that differ at a place: a repaired video does not depend on the weights of the distillation."""
+    """Returns the rows that differ at a place: a repaired video does not depend on the weights of the distillation."""
     if place.part != "video":
         return list(rows)
     return list({row.editors: row for row in reversed(rows)}.values())[::-1]
 
 
 def plain_table(streets: Sequence[Street], rows: Sequence[Row], shifts_m: Iterable[float]) -> dict[str, Any]:
-    """Everything as JSON data: {place: {row: {metric: mean and interval, "against": {row: {metric: difference}}}}}."""
+    """Returns everything as JSON data: {place: {row: {metric: mean and interval, "against": {row: {metric:
+    difference}}}}}."""
     return {place.title: {row.key: _plain_row(streets, rows, row, place) for row in rows} for place in places(shifts_m)}
 
 
@@ -120,7 +122,7 @@ def _plain(interval: Interval) -> dict[str, float | int | None]:
 
 
 def difference_of(streets: Sequence[Street], row: Row, other: Row, place: Place, metric: str) -> Interval:
-    """Paired difference of a row against another: dB, or percent of the other."""
+    """Returns the paired difference of a row against another, in dB, or in percent of the other."""
     values, others = (values_of(streets, which, place, metric) for which in (row, other))
     return paired_interval(values, others, relative=not _in_db(metric))
 
@@ -130,7 +132,7 @@ def _in_db(metric: str) -> bool:
 
 
 def markdown(streets: Sequence[Street], rows: Sequence[Row], shifts_m: Iterable[float], intro: str) -> str:
-    """The whole page: per place the means, then the paired differences."""
+    """Returns the whole page: for every place the means, then the paired differences."""
     parts = [f"# Ablation\n\n{intro}\n"]
     for place in places(shifts_m):
         parts += [f"## {place.title}\n", _means(streets, shown_rows(rows, place), place)]
@@ -182,7 +184,7 @@ def _difference_cells(streets: Sequence[Street], row: Row, other: Row, place: Pl
 
 
 def labels_of(row: Row) -> tuple[str, str]:
-    """Weights and editors of a row in words."""
+    """Returns weights and editors of a row in words."""
     if not row.weight:
         return "no refinement", ""
     weight = "no EIG at all" if row.is_blind else weight_of(row.weight).label

@@ -1,1 +1,2 @@
-"""Figures of images, clips and uncertainty maps against truth, and their names and units."""
+"""What is measured of images, clips and uncertainty maps, mostly against the truth. `registry.METRICS` lists the
+metrics of clips by name."""

@@ -20,11 +20,12 @@ def warp_error(
     cameras: Sequence[Camera],
     region: Bool[Tensor, "t h w"] | None = None,
 ) -> float:
-    """Mean absolute colour difference of each pixel and the same world point in the next frame.
+    """Returns the mean absolute difference between the colour of each pixel and that of the same world point in the
+    next frame.
 
-    Points are followed by depth (camera z, metres; 0 = none) and camera motion, so they are taken as static; points
-    that leave the image or are hidden in the next frame do not count. `region`: pixels of the earlier frame that count.
-    NaN if no pixel is left.
+    Points are followed by depth (camera z in metres, 0 for none) and the motion of the camera, so they are taken as
+    static. Points that leave the image or are hidden in the next frame do not count. `region` holds the pixels of the
+    earlier frame that count. The result is NaN if no pixel is left.
     """
     differences = []
     for t in range(len(cameras) - 1):
@@ -39,19 +40,19 @@ def warp_error(
 def follow_points(
     depth: Float[Tensor, "h w"], next_depth: Float[Tensor, "h w"], camera: Camera, next_camera: Camera
 ) -> tuple[Float[Tensor, "h w 2"], Bool[Tensor, "h w"]]:
-    """Where the world point behind each pixel lies in the next frame, pixels, and whether it is seen there."""
+    """Returns where the world point behind each pixel lies in the next frame, in pixels, and whether it is seen there."""
     sighting = sight(world_points(depth, camera), next_camera)
     return sighting.uv, sighting.is_shown(next_depth) & (depth > 0)
 
 
 def flicker(clip: ScoredClip) -> float:
-    """Of the clip itself; what is blurred flickers less than the truth does."""
+    """Returns the warp error of the clip itself. What is blurred flickers less than the truth does."""
     at = clip.target
     return warp_error(clip.video, at.depth_m, at.cameras, at.static)
 
 
 def artefact_flicker(clip: ScoredClip) -> float:
-    """Of the clip's difference from the truth."""
+    """Returns the warp error of the clip's difference from the truth."""
     at = clip.target
     return warp_error(clip.video - at.truth, at.depth_m, at.cameras, at.static)
 

@@ -16,23 +16,23 @@ NUM_DECILES = 10
 
 
 def psnr_per_frame(video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"]) -> list[float]:
-    """PSNR of each frame, dB."""
+    """Returns the PSNR of each frame in dB."""
     return [psnr_db(image, true) for image, true in zip(video, truth, strict=True)]
 
 
 def mean_psnr_db(clip: ScoredClip) -> float:
-    """Mean over frames of the PSNR to the truth."""
+    """Returns the mean over frames of the PSNR to the truth."""
     frames = psnr_per_frame(clip.video, clip.target.truth)
     return sum(frames) / len(frames)
 
 
 def mean_ssim(clip: ScoredClip) -> float:
-    """Mean over frames of the SSIM with the truth."""
+    """Returns the mean over frames of the SSIM with the truth."""
     return sum(float(of_frame.mean()) for of_frame in clip.ssim_maps) / len(clip.ssim_maps)
 
 
 def regenerated_ssim(clip: ScoredClip) -> float:
-    """SSIM over the regenerated pixels of all frames together; NaN if there are none."""
+    """Returns the SSIM over the regenerated pixels of all frames together; NaN if there are none."""
     return float(torch.cat([of[mask] for of, mask in zip(clip.ssim_maps, clip.target.region, strict=True)]).mean())
 
 
@@ -100,7 +100,7 @@ class DecileScores:
 def psnr_by_decile(
     video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"], eig_nats: Float[Tensor, "t h w"]
 ) -> DecileScores:
-    """PSNR over the pixels of each EIG decile of the whole clip."""
+    """Returns the PSNR over the pixels of each EIG decile of the whole clip."""
     order = eig_nats.flatten().argsort(stable=True)
     groups = order.tensor_split(NUM_DECILES)
     flat_video, flat_truth, flat_eig = video.reshape(-1, 3), truth.reshape(-1, 3), eig_nats.flatten()

@@ -18,12 +18,12 @@ class MetricName:
     """How a metric is shown to people.
 
     Attributes:
-        label: its name in tables.
-        unit: what its values are in, as shown; empty for a plain number.
-        better: which direction is better; None where neither is by itself.
-        decimals: digits after the point.
-        scale: the shown value over the stored one.
-        meaning: a short explanation below the label.
+        label: The name of the metric in tables.
+        unit: The unit of the values as shown; empty for plain numbers.
+        better: The direction that is better; None where neither is better by itself.
+        decimals: The number of digits after the point.
+        scale: The shown value over the stored one.
+        meaning: A short explanation below the label.
     """
 
     label: str
@@ -35,12 +35,12 @@ class MetricName:
 
     @property
     def heading(self) -> str:
-        """Label, unit and the direction that is better."""
+        """The label with the unit and an arrow in the direction that is better."""
         arrow = {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
         return self.label + (f" ({self.unit})" if self.unit else "") + arrow
 
     def show(self, value: float | None) -> str:
-        """A value in the metric's unit; a dash where it is missing or undefined."""
+        """Returns a value in the metric's unit; a dash where it is missing or undefined."""
         if value is None or not math.isfinite(value):
             return "–"
         if self.unit == "dB" and value > EXACT_DB:
@@ -53,11 +53,11 @@ class Metric(MetricName):
     """A metric of clips.
 
     Attributes:
-        of: the value of one clip; NaN where it is undefined.
-        needs: fields of `scored_clip.Target` without which it is left out.
-        in_report: whether the report of a run shows it.
-        in_ablation: whether the tables of the ablation show it.
-        is_compared: whether the ablation also shows its paired differences between rows.
+        of: Computes the value of one clip; NaN where it is undefined.
+        needs: Fields of `scored_clip.Target`. The metric is left out where one of them is None.
+        in_report: The report of a run shows the metric.
+        in_ablation: The tables of the ablation show the metric.
+        is_compared: The ablation also shows the paired differences between rows.
     """
 
     of: Callable[[ScoredClip], float]

@@ -8,12 +8,12 @@ from faithfusion.utils.mobilenet import feature_distance
 
 
 def distance(clip: ScoredClip) -> float:
-    """Over all pixels."""
+    """Returns the distance over all pixels."""
     return float(feature_distance(clip.features, clip.target.truth_features))
 
 
 def regenerated_distance(clip: ScoredClip) -> float:
-    """Over the regenerated region."""
+    """Returns the distance over the regenerated region."""
     return float(feature_distance(clip.features, clip.target.truth_features, clip.target.region.float()))
 
 

@@ -15,7 +15,7 @@ FRAMES_AT_ONCE = 4
 
 @torch.no_grad()
 def stage_features(network: nn.Module, video: Float[Tensor, "t h w 3"]) -> StageFeatures:
-    """`unit_features` of a clip's frames."""
+    """Returns the `unit_features` of a clip's frames."""
     images = rearrange(video.float().cpu(), "t h w c -> t c h w").split(FRAMES_AT_ONCE)
     return tuple(torch.cat(stage) for stage in zip(*(unit_features(network, part) for part in images), strict=True))
 
@@ -26,7 +26,7 @@ def mobilenet_distance(
     truth: Float[Tensor, "t h w 3"],
     weight: Float[Tensor, "t h w"] | None = None,
 ) -> float:
-    """`feature_distance` of two clips of one size. Raises InputError if their shapes differ."""
+    """Returns the `feature_distance` of two clips of one size. Raises InputError if their shapes differ."""
     if video.shape != truth.shape:
         raise InputError("MobileNetV2 distance", f"shapes {tuple(video.shape)}, {tuple(truth.shape)}", "equal shapes")
     return float(feature_distance(stage_features(network, video), stage_features(network, truth), weight))

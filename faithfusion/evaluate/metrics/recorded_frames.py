@@ -16,9 +16,9 @@ MIN_DYNAMIC_PX = 100
 
 
 def score_frames(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, dict[str, float]]:
-    """Mean PSNR (dB) and SSIM per camera ("camera 0", ...) and over all frames ("all"), and the PSNR within the masks
-    of moving objects ("moving objects") if the drive has such masks. The ego vehicle and what the
-    lens never saw are left out of PSNR."""
+    """Returns the mean PSNR (dB) and SSIM per camera ("camera 0", ...) and over all frames ("all"), and the PSNR within
+    the masks of moving objects ("moving objects") if the drive has such masks. The ego vehicle and what the lens never
+    saw are left out of the PSNR."""
     rows: dict[str, list[dict[str, float]]] = {}
     for frame in frames:
         image = load_image(frame)

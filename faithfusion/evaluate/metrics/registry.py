@@ -42,7 +42,7 @@ METRICS: dict[str, Metric] = {
 
 
 def clip_scores(video: Float[Tensor, "t h w 3"], target: Target) -> dict[str, float]:
-    """Every metric for which the target has what it needs. Raises InputError for a clip of another shape."""
+    """Returns every metric for which the target has what it needs. Raises InputError for a clip of another shape."""
     clip = ScoredClip(video, target)
     return {
         name: metric.of(clip)
@@ -52,8 +52,8 @@ def clip_scores(video: Float[Tensor, "t h w 3"], target: Target) -> dict[str, fl
 
 
 def metric_name(key: str) -> MetricName:
-    """How the values of a key are shown. A key may carry a qualifier after a space, "psnr_db camera 0"; unknown keys
-    are shown as they are, without a direction."""
+    """Returns how the values of a key are shown. A key may carry a qualifier after a space, as "psnr_db camera 0";
+    unknown keys are shown as they are, without a direction."""
     name, _, qualifier = key.partition(" ")
     known: dict[str, MetricName] = {**METRICS, **UNCERTAINTY_NAMES}
     if key in known:
@@ -65,7 +65,7 @@ def metric_name(key: str) -> MetricName:
 
 
 def metric_rank(key: str) -> int:
-    """Place of a metric in a table: known ones in their usual order, then all others."""
+    """Returns the place of a metric in a table: known ones come in their usual order, then all others."""
     order = [*METRICS, *UNCERTAINTY_NAMES]
     name = key if key in order else key.partition(" ")[0]
     return order.index(name) if name in order else len(order)

@@ -22,13 +22,13 @@ class Target:
     """What the clips of one path are compared with.
 
     Attributes:
-        cameras: one per frame.
-        depth_m: camera z of what is seen, metres; 0 where there is nothing.
-        eig_nats: expected information gain of the unrefined render.
-        region: pixels that count as regenerated, the same for every clip.
-        static: pixels of things that do not move; None if nobody knows.
-        render: the clip from which the editor started; None leaves out what is compared with it.
-        truth: the true clip; None if there is none.
+        cameras: The cameras, one per frame.
+        depth_m: Camera z of what is seen, in metres; 0 where there is nothing.
+        eig_nats: The expected information gain of the unrefined render.
+        region: The pixels that count as regenerated, the same for every clip.
+        static: The pixels of things that do not move; None if nobody knows.
+        render: The clip from which the editor started; None leaves out what is compared with it.
+        truth: The true clip; None if there is none.
         network: MobileNetV2, for distances of features; None leaves those out.
     """
 

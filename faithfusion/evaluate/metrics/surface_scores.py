@@ -28,14 +28,15 @@ MARKING_CONTRAST = 0.15
 
 @dataclass(frozen=True)
 class RegionScore:
-    """PSNR over all pixels of a region in all compared views, and how many they are."""
+    """The PSNR over all pixels of a region in all compared views, and the number of those pixels."""
 
     psnr_db: float
     num_pixels: int
 
 
 def moving_ids(root: Path) -> dict[str, set[int]]:
-    """Instance ids in a street's truth that move: of "vehicles" and of "people" (cyclists with their bicycles)."""
+    """Returns the instance ids in the truth of a street that move: those of "vehicles" and those of "people" (cyclists
+    with their bicycles)."""
     info = json.loads((root / "instances" / "instances_info.json").read_text())
     found: dict[str, set[int]] = {"vehicles": set(), "people": set()}
     for key, entry in info.items():
@@ -45,7 +46,7 @@ def moving_ids(root: Path) -> dict[str, set[int]]:
 
 
 def true_regions(view: TrueView, camera: Camera, moving: Mapping[str, set[int]]) -> dict[str, Bool[Tensor, "h w"]]:
-    """Masks of everything, the road near by, its markings, moving vehicles, moving people, and the rest."""
+    """Returns masks of everything, the road near by, its markings, moving vehicles, moving people, and the rest."""
     row, column = torch.meshgrid(torch.arange(camera.height) + 0.5, torch.arange(camera.width) + 0.5, indexing="ij")
     K = camera.intrinsics
     rays = torch.stack([(column - K[0, 2]) / K[0, 0], (row - K[1, 2]) / K[1, 1], torch.ones_like(row)], -1)
@@ -65,8 +66,8 @@ def true_regions(view: TrueView, camera: Camera, moving: Mapping[str, set[int]])
 def score_regions(
     scene: GaussianScene, clip: DriveClip, camera_name: str, shift_m: float, frame_stride: int
 ) -> dict[str, RegionScore]:
-    """Scores of every `frame_stride`-th view of a street's camera driven `shift_m` metres to the left; regions that
-    are never seen are left out. Raises InputError if the street has no truth there."""
+    """Scores every `frame_stride`-th view of a street's camera driven `shift_m` metres to the left. Regions that are
+    never seen are left out. Raises InputError if the street has no truth there."""
     moving = moving_ids(clip.root)
     totals: dict[str, tuple[float, int]] = {}
     for camera, time_index, view in _true_views(clip, camera_name, shift_m, frame_stride):

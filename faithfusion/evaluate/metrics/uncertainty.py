@@ -26,7 +26,8 @@ SKY_ALPHA = 0.5
 
 @dataclass(frozen=True)
 class Sparsification:
-    """Mean error of the pixels left after removing the most uncertain fraction, over the mean error of all."""
+    """The mean error of the pixels that are left when the most uncertain fraction is removed, over the mean error of
+    all."""
 
     removed_fraction: Float[np.ndarray, " k"]
     curve: Float[np.ndarray, " k"]  # removing by uncertainty
@@ -43,12 +44,12 @@ class Reliability:
 
     @property
     def mean_deviation(self) -> float:
-        """Mean absolute difference of predicted and actual RMS error, colour units."""
+        """The mean absolute difference of predicted and actual RMS error, in colour units."""
         return float(np.abs(self.predicted_rms - self.actual_rms).mean())
 
 
 def subsample(*arrays: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """The same `max_points` randomly chosen entries of all arrays, flattened; all of them if there are fewer."""
+    """Returns the same `max_points` randomly chosen entries of all arrays, flattened; all entries if there are fewer."""
     flat = tuple(np.asarray(array).reshape(-1) for array in arrays)
     if flat[0].size <= max_points:
         return flat
@@ -57,7 +58,7 @@ def subsample(*arrays: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0) 
 
 
 def spearman(uncertainty: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> float:
-    """Spearman's rank correlation with mean ranks for ties; NaN if either side is constant."""
+    """Returns Spearman's rank correlation with mean ranks for ties; NaN if either side is constant."""
     _require_pairs(uncertainty, error)
     a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (uncertainty, error))
     norm = np.sqrt((a @ a) * (b @ b))
@@ -65,11 +66,11 @@ def spearman(uncertainty: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"
 
 
 def sparsification(uncertainty: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> Sparsification:
-    """Sparsification curves at removed fractions 0, 0.01, ..., 0.99 and the area between them (AUSE).
+    """Returns the sparsification curves at removed fractions 0, 0.01, ..., 0.99 and the area between them (AUSE).
 
     Ilg et al., "Uncertainty Estimates and Multi-Hypotheses Networks for Optical Flow", ECCV 2018, with the error
-    normalised by its mean. 0 is perfect; random uncertainty gives 1 minus the oracle's area. Zeros if there is no
-    error.
+    normalised by its mean. An area of 0 is perfect; random uncertainty gives 1 minus the oracle's area. All values are
+    zero if there is no error.
     """
     _require_pairs(uncertainty, error)
     fractions = np.arange(CURVE_POINTS) / CURVE_POINTS
@@ -110,7 +111,7 @@ def reliability(
 
 
 def covered_error_share(error: Float[np.ndarray, " n"], region: Bool[np.ndarray, " n"]) -> float:
-    """Share of the total error that lies inside `region`; NaN without any error."""
+    """Returns the share of the total error that lies inside `region`; NaN without any error."""
     total = error.sum(dtype=np.float64)
     return float(error[region].sum(dtype=np.float64) / total) if total > 0 else float("nan")
 

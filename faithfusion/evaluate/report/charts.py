@@ -20,8 +20,8 @@ Points = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class LineChart:
-    """Lines over common axes. `identity`: both axes share one range from 0, with the diagonal drawn. `x_ticks`: where
-    the x axis is labelled; round numbers if empty."""
+    """Lines over common axes. With `identity` both axes share one range from 0 and the diagonal is drawn. The x axis is
+    labelled at `x_ticks`, or at round numbers if those are empty."""
 
     title: str
     x_label: str
@@ -32,7 +32,7 @@ class LineChart:
 
 
 def reliability_chart(predicted_rms: Sequence[float], actual_rms: Sequence[float]) -> LineChart:
-    """Predicted against actual root-mean-square error; a calibrated prediction lies on the diagonal."""
+    """Draws predicted against actual root-mean-square error; a calibrated prediction lies on the diagonal."""
     return LineChart(
         "Reliability of the expected error",
         "expected RMS error (colours from 0 to 1)",
@@ -43,7 +43,7 @@ def reliability_chart(predicted_rms: Sequence[float], actual_rms: Sequence[float
 
 
 def decile_chart(psnr_by_decile: Mapping[str, Sequence[float]]) -> LineChart:
-    """PSNR of each clip in ten groups of equally many pixels, lowest EIG first."""
+    """Draws the PSNR of each clip in ten groups of equally many pixels, lowest EIG first."""
     lines = {
         COLUMN_LABELS.get(name, name): (list(range(1, len(values) + 1)), values)
         for name, values in psnr_by_decile.items()
@@ -54,7 +54,7 @@ def decile_chart(psnr_by_decile: Mapping[str, Sequence[float]]) -> LineChart:
 
 
 def sparsification_chart(curves: Mapping[str, Points]) -> LineChart:
-    """Error of the pixels left after removing the most uncertain ones."""
+    """Draws the error of the pixels left after removing the most uncertain ones."""
     return LineChart(
         "Sparsification",
         "share of pixels removed, most uncertain first",
@@ -77,7 +77,8 @@ class _Axis:
 
 
 def draw_chart(chart: LineChart) -> str:
-    """The chart as one SVG element; points that are not finite are left out. Empty text if no point is left."""
+    """Returns the chart as one SVG element. Points that are not finite are left out; the text is empty if no point is
+    left."""
     points = {name: _finite(line) for name, line in chart.lines.items()}
     points = {name: line for name, line in points.items() if line}
     if not points:
@@ -153,7 +154,7 @@ def _legend(names: Sequence[str], last_is_diagonal: bool) -> str:
 
 
 def draw_color_bar(range_nats: float) -> str:
-    """The colours of EIG from 0 to `range_nats` with ticks in nats."""
+    """Returns the colours of EIG from 0 to `range_nats`, with ticks in nats, as one SVG element."""
     table, steps, left, width = color_table(), 16, 12, 336
     stops = []
     for step in range(steps + 1):

@@ -61,7 +61,7 @@ pre { overflow-x: auto; background: var(--card); border-radius: 6px; padding: .9
 
 
 def html_page(title: str, body: str) -> str:
-    """A whole document in the report's style."""
+    """Returns a whole document in the style of the report."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -70,7 +70,7 @@ def html_page(title: str, body: str) -> str:
 
 
 def html_video(path: Path, caption: str) -> str:
-    """The mp4 file itself inside a player. InputError if it is missing."""
+    """Returns a player with the mp4 file itself inside. Raises InputError if the file is missing."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -83,7 +83,8 @@ def html_video(path: Path, caption: str) -> str:
 
 
 def html_image(image: Float[Tensor, "h w 3"] | np.ndarray, caption: str) -> str:
-    """A picture with its caption: PNG, or JPEG where PNG would be large. Floats in [0, 1] or uint8 arrays."""
+    """Returns a picture with its caption, as PNG, or as JPEG where PNG would be large. Takes floats in [0, 1] or uint8
+    arrays."""
     picture = Image.fromarray(image if isinstance(image, np.ndarray) else to_uint8(image))
     kind, data = "png", _encode(picture, "PNG")
     if len(data) > MAX_PNG_BYTES:

@@ -16,7 +16,8 @@ NUM_FRAMES = 3
 
 
 def check_import(path: Path, scene: GaussianScene, clip: DriveClip) -> str:
-    """Writes recorded | rendered of a few time stamps of the first camera; returns a line with the mean PSNR."""
+    """Writes recorded and rendered images of a few time stamps of the first camera side by side, and returns a line
+    with the mean PSNR."""
     name = clip.camera_names[0]
     times = sorted({round(i * (clip.num_frames - 1) / (NUM_FRAMES - 1)) for i in range(NUM_FRAMES)})
     frames = [clip.frame(t, name) for t in times]

@@ -47,12 +47,12 @@ def write_pair_sheet(shard_path: Path) -> Path:
 
 
 def sheet_rows(num_windows: int) -> list[int]:
-    """All windows, or 12 spread evenly."""
+    """Returns the windows to show: all of them, or 12 spread evenly."""
     return sorted(set(torch.linspace(0, num_windows - 1, min(num_windows, MAX_ROWS)).round().int().tolist()))
 
 
 def window_panels(shard: WindowShard, index: int) -> list[np.ndarray]:
-    """The pictures of one window, in the order of `TITLES`."""
+    """Returns the pictures of one window, in the order of `TITLES`."""
     window = shard[index]
     frame = window.render.shape[0] // 2
     error = (window.render[frame] - window.truth[frame]).square().mean(-1).sqrt()

@@ -29,7 +29,7 @@ GAP = 6
 
 
 def colorize_eig(eig_nats: Float[Tensor, "t h w"], max_nats: float) -> Float[Tensor, "t h w 3"]:
-    """EIG in colour on a fixed scale from 0 to `max_nats` nats; larger values take the top colour."""
+    """Returns EIG in colour on a fixed scale from 0 to `max_nats` nats; larger values take the top colour."""
     if not (math.isfinite(max_nats) and max_nats > 0):
         raise InputError("max_nats", max_nats, "a positive number of nats")
     level = torch.nan_to_num(eig_nats.detach().float().cpu() / max_nats, nan=1.0).clamp(0, 1)
@@ -38,18 +38,18 @@ def colorize_eig(eig_nats: Float[Tensor, "t h w"], max_nats: float) -> Float[Ten
 
 
 def color_table() -> Float[np.ndarray, "256 3"]:
-    """The colours of the EIG scale from 0 to its maximum, in [0, 1]."""
+    """Returns the colours of the EIG scale from 0 to its maximum, in [0, 1]."""
     return matplotlib.colormaps[COLOR_MAP](np.linspace(0.0, 1.0, 256))[:, :3]
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers inside [low, high]."""
+    """Returns about `count` round numbers inside [low, high]."""
     slack = 1e-9 * (high - low)
     return [float(tick) for tick in MaxNLocator(count).tick_values(low, high) if low - slack <= tick <= high + slack]
 
 
 def with_color_bar(frames: Float[Tensor, "t h w 3"], max_nats: float, unit: str = "nats") -> Float[Tensor, "t h2 w2 3"]:
-    """Colour-mapped frames with a bar from 0 to `max_nats` at their right; small frames are enlarged."""
+    """Adds a bar from 0 to `max_nats` at the right of colour-mapped frames; small frames are enlarged."""
     frames = _enlarge(frames.detach().float().cpu())
     height = frames.shape[1]
     bar = torch.from_numpy(_draw_bar(height, max_nats, unit).astype(np.float32) / 255.0)
@@ -78,7 +78,7 @@ def _draw_bar(height: int, max_nats: float, unit: str) -> np.ndarray:
 def side_by_side(
     panels: Mapping[str, Float[Tensor, "t h w 3"]], *, columns: int | None = None
 ) -> Float[Tensor, "t h2 w2 3"]:
-    """Videos of equal length in one, each under its label; rows are broken so that the whole nears 16:9.
+    """Joins videos of equal length into one, each under its label; rows are broken so that the whole comes near 16:9.
 
     Raises InputError without panels or for different numbers of frames.
     """

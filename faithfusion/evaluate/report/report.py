@@ -47,24 +47,25 @@ EXPLANATION = (
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report shows; empty parts are left out.
+    """Everything that a report shows; empty parts are left out.
 
     Attributes:
-        title: heading of the page.
-        metrics: values by "section: method", then by metric; see `metrics.registry` for keys with units and directions.
-        summary: the findings, one sentence each.
-        videos: mp4 files by caption.
-        stills: captions and pictures, [H, W, 3] floats in [0, 1] or uint8.
-        reliability: expected and actual RMS error per group of pixels; None without truth.
-        psnr_by_decile: PSNR, dB, per clip in ten EIG deciles, lowest first; empty without truth.
-        sparsification: removed shares and remaining errors per uncertainty map; empty without truth.
-        stage_seconds: time per stage.
-        notes: what a reader must know, such as missing parts of the drive.
-        config_yaml: the resolved configuration.
-        command: the command line of the run.
-        eig_range_nats: top of the colour scale of the EIG pictures; None leaves the legend out.
-        no_truth: why nothing is compared with the truth, if nothing is.
-        trajectory: picture of the new path from above, [H, W, 3] uint8; None leaves it out.
+        title: The heading of the page.
+        metrics: Values by "section: method", then by metric; `metrics.registry` knows the units and directions of
+            the keys.
+        summary: The findings, one sentence each.
+        videos: The mp4 files by caption.
+        stills: Captions and pictures, [H, W, 3], floats in [0, 1] or uint8.
+        reliability: Expected and actual RMS error per group of pixels; None without truth.
+        psnr_by_decile: PSNR in dB per clip in ten EIG deciles, lowest first; empty without truth.
+        sparsification: Removed shares and remaining errors per uncertainty map; empty without truth.
+        stage_seconds: The time that each stage took, in seconds.
+        notes: What a reader must know, such as missing parts of the drive.
+        config_yaml: The resolved configuration.
+        command: The command line of the run.
+        eig_range_nats: The top of the colour scale of the EIG pictures; None leaves the legend out.
+        no_truth: Why nothing is compared with the truth, if nothing is.
+        trajectory: A picture of the new path from above, [H, W, 3] uint8; None leaves it out.
     """
 
     title: str
@@ -85,13 +86,13 @@ class Report:
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """The notes, and that there is no truth if nothing was compared with it."""
+        """Returns the notes, and says that there is no truth if nothing was compared with it."""
         has_truth = self.reliability is not None or bool(self.psnr_by_decile)
         return self.notes if has_truth else (*self.notes, self.no_truth)
 
 
 def write_report(folder: Path, report: Report) -> Path:
-    """Writes metrics.json, metrics.md and report.html, each whole or not at all; the path of the page.
+    """Writes metrics.json, metrics.md and report.html, each whole or not at all, and returns the path of the page.
 
     Raises InputError, before anything is written, if a video is missing.
     """
@@ -107,7 +108,7 @@ def write_report(folder: Path, report: Report) -> Path:
 
 
 def report_data(report: Report) -> dict[str, Any]:
-    """The report's numbers as plain JSON data; undefined values are null."""
+    """Returns the numbers of the report as plain JSON data; undefined values are null."""
     data = {
         "title": report.title,
         "summary": report.summary,
@@ -137,7 +138,7 @@ def _plain(value: Any) -> Any:
 
 
 def markdown_report(report: Report) -> str:
-    """Title, findings, notes and all tables."""
+    """Returns title, findings, notes and all tables."""
     parts = [f"# {report.title}\n"]
     parts += ["\n".join(f"- {line}" for line in lines) + "\n" for lines in (report.summary, report.all_notes) if lines]
     parts += [markdown_table(table) for table in metric_tables(report.metrics)]
@@ -147,7 +148,7 @@ def markdown_report(report: Report) -> str:
 
 
 def html_report(report: Report) -> str:
-    """The whole page, with every picture and video inside."""
+    """Returns the whole page, with every picture and video inside."""
     parts = [f"<h1>{html.escape(report.title)}</h1>"]
     if report.summary:
         parts.append("<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in report.summary) + "</ul>")
@@ -173,7 +174,7 @@ def _section(title: str, content: str) -> str:
 
 
 def report_charts(report: Report) -> list[LineChart]:
-    """The charts that the report has data for."""
+    """Returns the charts for which the report has data."""
     charts = []
     if report.reliability is not None:
         charts.append(reliability_chart(*report.reliability))

@@ -26,9 +26,9 @@ from faithfusion.types import Camera, EigVolume
 
 @dataclass(frozen=True)
 class RunViews:
-    """The clip on the new path. `before`: the scene as fitted, to which `eig` and `depth` belong; `render`: the
-    scene in the last stage, from which the editor made the finished clip `edit`; `after`: the distilled scene.
-    `regenerate_rms`: expected RMS error, colours in [0, 1], above which a pixel counts as to be regenerated."""
+    """The clip on the new path. `before` is the scene as fitted, to which `eig` and `depth` belong; `render` is the
+    scene in the last stage, from which the editor made the finished clip `edit`; `after` is the distilled scene. A
+    pixel counts as to be regenerated above the expected RMS error `regenerate_rms`, colours in [0, 1]."""
 
     before: Float[Tensor, "t h w 3"]
     render: Float[Tensor, "t h w 3"]
@@ -41,13 +41,13 @@ class RunViews:
 
     @property
     def region(self) -> Tensor:
-        """[T, H, W] bool: pixels that count as regenerated."""
+        """The pixels that count as regenerated, [T, H, W]."""
         return self.eig.expected_sq_error > self.regenerate_rms**2
 
 
 def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[str, float]]:
-    """Scores per clip (before, edit, after), as far as there is something to compare it with: the clip before was
-    made of no render, and quality needs the truth."""
+    """Returns the scores of each clip (before, edit, after), as far as there is something to compare it with: no render
+    preceded the clip before, and quality needs the truth."""
     target = Target(cameras, views.depth, views.eig.eig_nats, views.region, render=views.render, truth=views.truth)
     targets = {"before": dataclasses.replace(target, render=None), "edit": target, "after": target}
     shown = {name for name, metric in METRICS.items() if metric.in_report}
@@ -58,7 +58,8 @@ def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[
 
 
 def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
-    """EIG and accumulated alpha as predictors of the render's true absolute error; empty without truth."""
+    """Returns how well EIG and accumulated alpha predict the true absolute error of the render; of EIG alone the
+    regenerated share without truth."""
     share = {"regenerated_share": float(views.region.float().mean())}
     if views.truth is None:
         return {"eig": share}
@@ -76,7 +77,7 @@ def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
 
 
 def sparsification_curves(views: RunViews) -> dict[str, tuple[list[float], list[float]]]:
-    """Removed shares and remaining errors when the most uncertain pixels go first. Needs truth."""
+    """Returns removed shares and remaining errors when the most uncertain pixels go first. Needs truth."""
     error = (views.before - views.truth).abs().mean(-1)
     pairs = subsample(views.eig.eig_nats.numpy(), error.numpy())
     result = sparsification(*pairs)
@@ -85,7 +86,8 @@ def sparsification_curves(views: RunViews) -> dict[str, tuple[list[float], list[
 
 
 def error_reliability(views: RunViews) -> tuple[list[float], list[float]]:
-    """Predicted and actual RMS error in ten groups of equally many pixels, smallest prediction first. Needs truth."""
+    """Returns predicted and actual RMS error in ten groups of equally many pixels, smallest prediction first. Needs
+    truth."""
     sq_error = (views.before - views.truth).square().mean(-1)
     pairs = subsample(views.eig.expected_sq_error.numpy(), sq_error.numpy())
     result = reliability(*pairs)
@@ -93,7 +95,7 @@ def error_reliability(views: RunViews) -> tuple[list[float], list[float]]:
 
 
 def decile_curves(views: RunViews) -> dict[str, list[float]]:
-    """PSNR against truth of each clip in the ten deciles of EIG. Needs truth."""
+    """Returns the PSNR against the truth of each clip in the ten deciles of EIG. Needs truth."""
     clips = {name: getattr(views, name) for name in ("before", "edit", "after")}
     return {name: list(psnr_by_decile(video, views.truth, views.eig.eig_nats).psnr_db) for name, video in clips.items()}
 

@@ -40,8 +40,8 @@ UNUSED_CAMERAS = "cameras that were not used"
 
 
 def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[str, float], *, command: str) -> Path:
-    """Writes scene.ply, videos, stills, metrics and the report, whose path it returns. `stage_seconds`: what every
-    stage of the run took."""
+    """Writes scene.ply, videos, stills, metrics and the report, and returns the path of the report. `stage_seconds`
+    says what every stage of the run took."""
     out = Path(config.out)
     cameras = path_cameras(run.clip, run.camera_name, run.path)
     views = final_views(run, cameras, config.editor.regenerate_rms)
@@ -80,7 +80,8 @@ def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[s
 
 
 def final_views(run: RefineRun, cameras: Sequence[Camera], regenerate_rms: float) -> RunViews:
-    """The clip on the new path (`cameras`): the fitted scene, the last edit, the distilled scene, the truth if known.
+    """Returns the clip on the new path (`cameras`): the fitted scene, the last edit, the distilled scene, and the truth
+    if it is known.
 
     EIG is that of the fitted scene, before anything was refined.
     """
@@ -101,7 +102,7 @@ def final_views(run: RefineRun, cameras: Sequence[Camera], regenerate_rms: float
 
 
 def why_no_truth(run: RefineRun) -> str:
-    """Why the run cannot be compared with true images; empty if it can."""
+    """Says why the run cannot be compared with true images; empty if it can."""
     shift_m, root = run.path.shift_m, run.clip.root
     if not true_shifts(root):
         return NO_TRUTH
@@ -113,7 +114,7 @@ def why_no_truth(run: RefineRun) -> str:
 
 
 def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tensor, "t h w 3"]:
-    """before.mp4, edit.mp4, after.mp4, eig.mp4, comparison.mp4; three stills. Returns the comparison."""
+    """Writes before.mp4, edit.mp4, after.mp4, eig.mp4, comparison.mp4 and three stills. Returns the comparison."""
     eig = colorize_eig(views.eig.eig_nats, EIG_RANGE_NATS)
     panels = {"before": views.before, "EIG": with_color_bar(eig, EIG_RANGE_NATS), "edited": views.edit}
     panels["after: distilled scene"] = views.after
@@ -130,7 +131,8 @@ def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tens
 
 
 def unseen_scores(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, float]:
-    """Recorded frames that no fit has seen: "psnr_db", "ssim", and PSNR per camera and inside moving objects."""
+    """Scores recorded frames that no fit has seen: "psnr_db", "ssim", and the PSNR per camera and inside moving
+    objects."""
     scores = score_frames(scene, frames)
     everything = scores.pop("all", {})
     return {name: everything[name] for name in ("psnr_db", "ssim") if everything} | {
@@ -139,7 +141,7 @@ def unseen_scores(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, fl
 
 
 def findings(views: RunViews, metrics: dict[str, dict[str, float]], place: str) -> tuple[str, ...]:
-    """The result in sentences. `place`: of the new path, which heads its metrics."""
+    """Returns the result in sentences. `place` is the one of the new path, which heads its metrics."""
     before, edit, after = (metrics[f"{place}: {name}"] for name in ("before", "edit", "after"))
     share = 100.0 * metrics["uncertainty: eig"]["regenerated_share"]
     lines = [f"{share:.1f} % of the pixels {place} are uncertain enough to be regenerated."]
@@ -164,10 +166,10 @@ def findings(views: RunViews, metrics: dict[str, dict[str, float]], place: str) 
 
 
 def still_frames(num_frames: int) -> list[int]:
-    """Three time stamps spread over a clip."""
+    """Returns three time stamps spread over a clip."""
     return sorted({num_frames // 6, num_frames // 2, num_frames - 1 - num_frames // 6})
 
 
 def scene_notes(run: RefineRun) -> tuple[str, ...]:
-    """What the reader of the report must know about this drive."""
+    """Returns what the reader of the report must know about this drive."""
     return (f"Absent in this drive: {', '.join(run.clip.missing)}.",) if run.clip.missing else ()

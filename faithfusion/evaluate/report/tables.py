@@ -16,7 +16,7 @@ Metrics = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Cell:
-    """A shown value and whether it is the best of its row."""
+    """A shown value, and whether it is the best of its row."""
 
     text: str
     best: bool = False
@@ -24,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """One section: a heading, a column per method, a row per metric."""
+    """One section with a heading, a column per method and a row per metric."""
 
     title: str
     columns: tuple[str, ...]
@@ -32,7 +32,7 @@ class Table:
 
 
 def metric_tables(metrics: Metrics) -> list[Table]:
-    """Sections from names "section: method"; a name without a colon is a section of its own."""
+    """Returns the sections of names "section: method"; a name without a colon is a section of its own."""
     sections: dict[str, dict[str, Mapping[str, float]]] = {}
     for name, values in metrics.items():
         section, colon, method = name.rpartition(": ")
@@ -53,7 +53,7 @@ def _metric_table(section: str, methods: Metrics) -> Table:
 
 
 def best_index(values: Sequence[float | None], name: MetricName) -> int | None:
-    """The best of at least two different finite values; None if the metric has no direction."""
+    """Returns the index of the best of at least two different finite values; None if the metric has no direction."""
     finite = {i: value for i, value in enumerate(values) if value is not None and math.isfinite(value)}
     if name.better is None or len(set(finite.values())) < 2:
         return None
@@ -61,7 +61,7 @@ def best_index(values: Sequence[float | None], name: MetricName) -> int | None:
 
 
 def seconds_table(stage_seconds: Mapping[str, float]) -> Table:
-    """Time per stage and its share of the whole."""
+    """Returns the time per stage and its share of the whole."""
     total_s = sum(stage_seconds.values())
     rows = [
         (MetricName(label=name), (Cell(show_seconds(s)), Cell(f"{100 * s / total_s:.0f} %" if total_s > 0 else "–")))
@@ -71,7 +71,7 @@ def seconds_table(stage_seconds: Mapping[str, float]) -> Table:
 
 
 def show_seconds(seconds: float) -> str:
-    """12.3 s, 4 min 05 s, 1 h 02 min."""
+    """Returns a time as "12.3 s", "4 min 05 s" or "1 h 02 min"."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -79,12 +79,12 @@ def show_seconds(seconds: float) -> str:
 
 
 def capitalize_first(text: str) -> str:
-    """The text with a capital first letter, the rest as it is."""
+    """Returns the text with a capital first letter and the rest as it is."""
     return text[:1].upper() + text[1:]
 
 
 def markdown_table(table: Table) -> str:
-    """A Markdown table under its heading; the best values are bold."""
+    """Returns a Markdown table under its heading; the best values are bold."""
     lines = [f"## {table.title}", "", _markdown_row(["", *table.columns]), _markdown_row(["---", *_right(table)])]
     for name, cells in table.rows:
         lines.append(_markdown_row([name.heading, *(f"**{c.text}**" if c.best else c.text for c in cells)]))
@@ -100,7 +100,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def html_table(table: Table) -> str:
-    """The same as an HTML table without its heading; each metric is explained below its name."""
+    """Returns the same as an HTML table without its heading; each metric is explained below its name."""
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in table.columns)
     body = []
     for name, cells in table.rows:

@@ -34,15 +34,15 @@ METRES_BETWEEN_LABELS = 10.0
 def draw_preview(
     clip: DriveClip, camera_name: str, path: NewPath, hits: Sequence[PathHit] = ()
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """`preview_figure` as pixels."""
+    """Returns `preview_figure` as pixels."""
     canvas = FigureCanvasAgg(preview_figure(clip, camera_name, path, hits))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def preview_figure(clip: DriveClip, camera_name: str, path: NewPath, hits: Sequence[PathHit] = ()) -> Figure:
-    """Both paths from above with headings of one camera, LiDAR points, tracked boxes and a scale; below it the offset,
-    the height and the yaw of the new path over the metres driven. `hits` are marked on both."""
+    """Draws both paths from above with headings of one camera, LiDAR points, tracked boxes and a scale, and below them
+    the offset, the height and the yaw of the new path over the metres driven. `hits` are marked on both."""
     turn = _plan_turn(path)
     bounds = _plan_bounds(path, turn)
     aspect = (bounds[1, 1] - bounds[0, 1]) / (bounds[1, 0] - bounds[0, 0])
@@ -64,8 +64,8 @@ def preview_figure(clip: DriveClip, camera_name: str, path: NewPath, hits: Seque
 
 
 def path_difference(path: NewPath) -> Float[np.ndarray, "t 4"]:
-    """Metres forward, left and up and degrees to the left from the recorded ego pose to the new one, per time stamp,
-    in the recorded ego's axes."""
+    """Returns the metres forward, left and up and the degrees to the left from the recorded ego pose to the new one,
+    per time stamp, in the axes of the recorded ego."""
     between = np.linalg.inv(path.recorded) @ path.world_from_ego()
     yaw = Rotation.from_matrix(between[:, :3, :3]).as_euler("ZYX", degrees=True)[:, 0]
     return np.concatenate([between[:, :3, 3], yaw[:, None]], axis=1)

@@ -36,7 +36,7 @@ class FixerOptions(FixerEditorConfig):
         require_neighbours(self.steady)
 
     def open(self, device: str) -> OpenedFixerEditor:
-        """Raises InputError for a missing or foreign file of weights."""
+        """Reads the weights onto the device. Raises InputError for a missing or foreign file."""
         from faithfusion.video.fixer.fixer_file import open_fixer
 
         opened = open_fixer(self.weights, self.public)
@@ -46,19 +46,19 @@ class FixerOptions(FixerEditorConfig):
 
 @dataclass(frozen=True)
 class OpenedFixerEditor:
-    """The fixer on its device."""
+    """A fixer on its device."""
 
     options: FixerOptions
     opened: OpenedFixer
 
     @property
     def identity(self) -> str:
-        """Of weights and options, wherever the weights lie."""
+        """What tells these weights and options from all others, wherever the weights lie."""
         return config_hash(self.opened.identity, dataclasses.replace(self.options, weights="", public=""))
 
     def check(self, clip: ClipFacts) -> None:
-        """Any clip will do: frames do not see each other, and views that lack count as without trust."""
+        """Accepts any clip: frames do not see each other, and views that are missing count as without trust."""
 
     def editor(self, fusing: CompositeConfig) -> FixerEditor:
-        """See `OpenedEditor.editor`."""
+        """Returns the fixer with its measured error profile."""
         return FixerEditor(self.opened.fixer, self.options, self.opened.profile, fusing)

@@ -26,26 +26,26 @@ EXPECTED = "package.module:Class or path/to/file.py:Class, of a dataclass with a
 
 @dataclass(frozen=True)
 class OwnEditor:
-    """An editor of the user as an opened one: it works with any clip."""
+    """An editor of the user, which works with any clip."""
 
     own: Editor
 
     @property
     def identity(self) -> str:
-        """Of its options and of the source of its file."""
+        """What tells its options and the source of its file from all others."""
         source = Path(inspect.getfile(type(self.own))).read_bytes()
         return config_hash(type(self.own).__qualname__, self.own, hashlib.sha256(source).hexdigest())
 
     def check(self, clip: ClipFacts) -> None:
-        """The user's own editor is not asked anything."""
+        """Asks nothing: the user's own editor answers for itself."""
 
     def editor(self, fusing: CompositeConfig) -> Editor:
-        """The editor as it is: it decides itself where it leaves the render."""
+        """Returns the editor as it is; it decides itself where it leaves the render."""
         return self.own
 
 
 def own_class(kind: str) -> type:
-    """The class that an import path leads to. Raises InputError if there is none, or one that is no editor."""
+    """Returns the class that an import path leads to. Raises InputError if there is none, or one that is no editor."""
     found = imported(kind, "editors.kind", EXPECTED)
     is_editor = inspect.isclass(found) and dataclasses.is_dataclass(found)
     if not is_editor or not (hasattr(found, "edit") or hasattr(found, "open")):

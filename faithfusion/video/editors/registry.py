@@ -25,7 +25,7 @@ one in another place is named by its import path (`own`)."""
 
 @dataclass(frozen=True)
 class OpenedEditors:
-    """What a run uses, in this order, and over how many frames before and after each edit is averaged."""
+    """The editors of a run, in their order, and over how many frames before and after each edit is averaged."""
 
     parts: tuple[OpenedEditor, ...]
     steady: tuple[int, ...]
@@ -41,7 +41,7 @@ class OpenedEditors:
             part.check(clip)
 
     def editor(self, fusing: CompositeConfig) -> Editor:
-        """All of them as one editor."""
+        """Returns all of them as one editor."""
         editors = [_steadied(part.editor(fusing), n) for part, n in zip(self.parts, self.steady, strict=True)]
         return editors[0] if len(editors) == 1 else ChainEditor(editors)
 
@@ -65,8 +65,8 @@ def open_each(chains: Mapping[str, Sequence[EditorEntry]], device: str) -> dict[
 
 
 def options_of(entry: EditorEntry) -> Any:
-    """The options of an entry as its kind's class, defaults filled in. Raises InputError for a kind that does not
-    exist and for options that it does not have."""
+    """Returns the options of an entry as its kind's class, with the defaults filled in. Raises InputError for a kind
+    that does not exist and for options that it does not have."""
     kind = entry["kind"]
     if kind not in EDITORS and ":" not in kind:
         raise InputError("editors.kind", kind, f"one of {', '.join(EDITORS)}, or the import path of your own editor")
@@ -75,7 +75,7 @@ def options_of(entry: EditorEntry) -> Any:
 
 
 def with_defaults(entry: EditorEntry) -> EditorEntry:
-    """The entry with all options of its kind, as plain values, so that it says the same when a default changes."""
+    """Returns the entry with all options of its kind, as plain values, so that it says the same when a default changes."""
     return entry | to_plain(options_of(entry))
 
 

@@ -39,7 +39,7 @@ class WanOptions(VideoEditorConfig):
         require_neighbours(self.steady)
 
     def open(self, device: str) -> OpenedWan:
-        """Raises InputError for a missing or foreign file of weights."""
+        """Reads the weights onto the device. Raises InputError for a missing or foreign file."""
         from faithfusion.video.model.memory import apply_memory
         from faithfusion.video.weights.open_generator import open_generator
 
@@ -50,14 +50,14 @@ class WanOptions(VideoEditorConfig):
 
 @dataclass(frozen=True)
 class OpenedWan:
-    """The generator on its device."""
+    """A generator on its device."""
 
     options: WanOptions
     opened: OpenedGenerator
 
     @property
     def identity(self) -> str:
-        """Of weights and options, wherever the weights lie."""
+        """What tells these weights and options from all others, wherever the weights lie."""
         return config_hash(self.opened.identity, dataclasses.replace(self.options, weights="", public=""))
 
     def check(self, clip: ClipFacts) -> None:
@@ -72,6 +72,6 @@ class OpenedWan:
         check_sampler(generator, self.opened.sampler_for(options.sampler))
 
     def editor(self, fusing: CompositeConfig) -> VideoEditor:
-        """Few-step weights bring their own sampler, unless one is configured."""
+        """Returns the video editor. Few-step weights bring their own sampler, unless one is configured."""
         config = dataclasses.replace(self.options, sampler=self.opened.sampler_for(self.options.sampler))
         return VideoEditor(self.opened.generator, config, self.opened.profile, fusing)
