@@ -42,7 +42,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def paired_interval(values: Sequence[float], others: Sequence[float], *, relative: bool = False) -> Interval:
-    """Returns the interval of `values - others`, paired street by street; `relative` gives it in percent of `others`."""
+    """Returns the interval of `values - others`, street by street; `relative` gives it in percent of `others`."""
     pairs = zip(values, others, strict=True)
     if relative:
         return mean_interval([100.0 * (value - other) / other if other else math.nan for value, other in pairs])
