@@ -40,7 +40,8 @@ def make_target(
 
 
 def score_lane(scene: GaussianScene, held_out: Sequence[Frame], camera_name: str) -> dict[str, float]:
-    """Scores the held-out frames of the recorded lane: those of one camera, and those of all ("psnr_db all cameras")."""
+    """Scores the held-out frames of the recorded lane: those of one camera, and those of all ("psnr_db all
+    cameras")."""
     scores = score_frames(scene, held_out)
     front, everything = scores[f"camera {camera_name}"], scores["all"]
     return {

@@ -46,7 +46,8 @@ def score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
 
 
 def refined_scene(street: Street, row: Row) -> GaussianScene:
-    """Returns the scene after the row's distillations, each from the edited clips of all shifts of its stage together."""
+    """Returns the scene after the row's distillations, each from the edited clips of all shifts of its stage
+    together."""
     config, drive, refine = street.config.distill_of(row), street.fitted.drive, street.config.refine
     recorded, ground = ViewLoader(drive.clip, drive.split.recorded), drive.lidar.ground(drive.split.recorded)
     scene, views = street.known[0], {}

@@ -144,7 +144,8 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
 
 
 def collect(config: AblationConfig, seed: int, folder: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Returns the scores of the finished street: {"rows": {row: {"video" | "scene": {shift: scores}, "lane": scores}}}."""
+    """Returns the scores of the finished street: {"rows": {row: {"video" | "scene": {shift: scores}, "lane":
+    scores}}}."""
     rows = {row.key: read_json(folder / f"scores_{row.key.replace('/', '_')}.json") for row in config.rows}
     return {"seed": seed, "rows": rows, "seconds": dict(seconds)}
 

@@ -40,7 +40,8 @@ OpenEditor = Callable[[str], Editor]
 
 @dataclass(frozen=True)
 class Tools:
-    """What every street needs and what is opened once: the editors by name, and the perceptual network if it is there."""
+    """What every street needs and what is opened once: the editors by name, and the perceptual network if it
+    is there."""
 
     editor: OpenEditor
     network: nn.Module | None

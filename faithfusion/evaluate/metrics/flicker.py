@@ -40,7 +40,8 @@ def warp_error(
 def follow_points(
     depth: Float[Tensor, "h w"], next_depth: Float[Tensor, "h w"], camera: Camera, next_camera: Camera
 ) -> tuple[Float[Tensor, "h w 2"], Bool[Tensor, "h w"]]:
-    """Returns where the world point behind each pixel lies in the next frame, in pixels, and whether it is seen there."""
+    """Returns where the world point behind each pixel lies in the next frame, in pixels, and whether it is
+    seen there."""
     sighting = sight(world_points(depth, camera), next_camera)
     return sighting.uv, sighting.is_shown(next_depth) & (depth > 0)
 

@@ -49,7 +49,8 @@ class Reliability:
 
 
 def subsample(*arrays: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """Returns the same `max_points` randomly chosen entries of all arrays, flattened; all entries if there are fewer."""
+    """Returns the same `max_points` randomly chosen entries of all arrays, flattened; all entries if there
+    are fewer."""
     flat = tuple(np.asarray(array).reshape(-1) for array in arrays)
     if flat[0].size <= max_points:
         return flat

@@ -75,7 +75,8 @@ def options_of(entry: EditorEntry) -> Any:
 
 
 def with_defaults(entry: EditorEntry) -> EditorEntry:
-    """Returns the entry with all options of its kind, as plain values, so that it says the same when a default changes."""
+    """Returns the entry with all options of its kind, as plain values, so that it says the same when a
+    default changes."""
     return entry | to_plain(options_of(entry))
 
 
