@@ -1,6 +1,7 @@
-"""The documentation keeps what it says: its links lead somewhere, its files exist, its commands have these options."""
+"""The documentation keeps what it says: links lead somewhere, files and options exist, recipes work."""
 
 import contextlib
+import dataclasses
 import os
 import re
 import subprocess
@@ -9,8 +10,18 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
+from tiny_generator import tiny_window
 
 from faithfusion.cli.main import COMMANDS
+from faithfusion.distill.weights.registry import weight_of
+from faithfusion.evaluate.metrics.scored_clip import ScoredClip, Target
+from faithfusion.types import WarpedViews
+from faithfusion.utils.import_path import imported
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE
+from faithfusion.video.editors.registry import open_editors
+from faithfusion.video.model.codecs.base import build_codec
+from faithfusion.video.model.config import CodecConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "ds_configs/README.md"])
@@ -91,6 +102,34 @@ def test_commands_have_the_options_that_pages_name(
     known = set(OPTION.findall(capsys.readouterr().out))
     assert known, f"{command} --help prints no options"
     assert options <= known, f"{command} does not know {sorted(options - known)}"
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that CONTRIBUTING.md shows, as the working directory."""
+    blocks = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)
+    for name, text in blocks:
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_recipes_of_contributing_work(recipes: Path) -> None:
+    window, video = tiny_window(5), torch.rand(1, 3, 5, 16, 16)
+    recorded = WarpedViews(torch.rand(2, *window.render.shape), torch.rand(2, *window.depth.shape))
+    window = dataclasses.replace(window, warped=recorded)
+    editor = open_editors([{"kind": "my_editor.py:CopyEditor", "strength": 0.3}], "cpu").editor(DEFAULT_COMPOSITE)
+    edited = editor.edit(window)
+    assert torch.equal(edited.gain, 0.3 * recorded.trust[0])
+    weight = weight_of("my_weight.py:render_error").of(window, edited, None)
+    assert weight.shape == window.depth.shape and weight.max() == 1.0
+    codec = build_codec(CodecConfig("my_codec.py:PixelCodec", latent_channels=96))
+    torch.testing.assert_close(codec.decode(codec.encode(video)), video)
+    region = torch.ones(window.depth.shape, dtype=torch.bool)
+    target = Target([], window.depth, window.eig.eig_nats, region, truth=window.render)
+    brighter = ScoredClip(window.render + 0.25, target)
+    assert imported("my_metric.py:WORST_FRAME", "test", "a metric").of(brighter) == pytest.approx(0.25)
+    assert imported("my_set.py:MY_SET", "test", "a layout").camera_from_opencv.shape == (4, 4)
 
 
 @pytest.mark.slow
