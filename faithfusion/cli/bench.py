@@ -19,7 +19,6 @@ PARTS = {
     "memory": ("fit_memory", "bench_memory", speed_config.FitMemoryConfig),
     "card": ("card", "bench_card", speed_config.CardConfig),
     "chain": ("window_seams", "bench_chain", speed_config.ChainConfig),
-    "colors": ("colors", "bench_colors", speed_config.ColorsConfig),
 }
 """Name of a part: module of `cli.speed`, its function, its options."""
 

@@ -6,6 +6,7 @@ A sequence is a `Window` of any length; video codecs take 4k + 1 frames in chunk
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -92,16 +93,7 @@ def pad_window(window: Window, side_multiple: int, chunk_frames: int = CHUNK_FRA
     if len(rows) == height and len(columns) == width:
         return window
 
-    def pad(values: Tensor) -> Tensor:
-        return values[:, rows][:, :, columns]
-
-    eig = EigVolume(*(pad(getattr(window.eig, field.name)) for field in dataclasses.fields(EigVolume)))
-    truth = None if window.truth is None else pad(window.truth)
-    warped = window.warped
-    if warped is not None:
-        warped = WarpedViews(warped.colors[:, :, rows][:, :, :, columns], warped.trust[:, :, rows][:, :, :, columns])
-    depth = pad(window.depth)
-    return dataclasses.replace(window, render=pad(window.render), eig=eig, depth=depth, truth=truth, warped=warped)
+    return _each_volume(window, lambda values: values[:, rows][:, :, columns])
 
 
 def reflected_indices(length: int, padded: int) -> Int[Tensor, " padded"]:
@@ -112,21 +104,20 @@ def reflected_indices(length: int, padded: int) -> Int[Tensor, " padded"]:
 
 
 def _index_frames(window: Window, frames: Int[Tensor, " n"]) -> Window:
-    eig = EigVolume(*(getattr(window.eig, field.name)[frames] for field in dataclasses.fields(EigVolume)))
-    truth = None if window.truth is None else window.truth[frames]
-    known, poses = window.known[frames], window.poses
+    poses = window.poses
     if poses is not None:
         poses = ViewPoses(poses.intrinsics[frames], poses.world_from_camera[frames])
+    return dataclasses.replace(
+        _each_volume(window, lambda values: values[frames]), known=window.known[frames], poses=poses
+    )
+
+
+def _each_volume(window: Window, change: Callable[[Tensor], Tensor]) -> Window:
+    """The window with `change` applied to everything of it that has frames, rows and columns."""
+    eig = EigVolume(*(change(getattr(window.eig, field.name)) for field in dataclasses.fields(EigVolume)))
+    truth = None if window.truth is None else change(window.truth)
     warped = window.warped
     if warped is not None:
-        warped = WarpedViews(warped.colors[:, frames], warped.trust[:, frames])
-    return dataclasses.replace(
-        window,
-        render=window.render[frames],
-        eig=eig,
-        depth=window.depth[frames],
-        known=known,
-        truth=truth,
-        poses=poses,
-        warped=warped,
-    )
+        warped = WarpedViews(*(torch.stack(list(map(change, views))) for views in (warped.colors, warped.trust)))
+    parts = {"render": change(window.render), "depth": change(window.depth)}
+    return dataclasses.replace(window, eig=eig, truth=truth, warped=warped, **parts)

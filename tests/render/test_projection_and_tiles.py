@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from reference.cloud import make_camera, make_gaussians, to_float64
@@ -112,18 +111,6 @@ def test_projection_of_a_point_and_a_ball_by_hand() -> None:
     variance = torch.stack([focal_x, focal_y]).mul(sigma_m / distance_m).square() + 0.3
     assert torch.allclose(conics, torch.stack([1 / variance[0], torch.tensor(0.0), 1 / variance[1]]), atol=1e-6)
     assert opacities == 0.5
-
-
-@pytest.mark.parametrize("num", [1, 4, 9, 16])
-def test_harmonics_are_orthonormal_on_the_sphere(num: int) -> None:
-    nodes, weights = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(8))
-    azimuth = torch.arange(16).double() * (2 * math.pi / 16)
-    z = nodes[:, None].expand(-1, 16)
-    radius = (1 - z * z).sqrt()
-    directions = torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], -1)
-    basis = sh_basis(directions, num)
-    gram = torch.einsum("zai,zaj,z->ij", basis, basis, weights) * (2 * math.pi / 16)
-    assert torch.allclose(gram, torch.eye(num).double(), atol=1e-12)
 
 
 def test_other_numbers_of_harmonics_are_refused() -> None:

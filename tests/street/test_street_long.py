@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faithfusion.street.cars import car_size
 from faithfusion.street.meshes import Material
-from faithfusion.street.rig import car_pose, ego_poses, view_at
-from faithfusion.street.street_config import StreetConfig, check_config
+from faithfusion.street.rig import view_at
+from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.street_plan import S_START, plan_street
 from faithfusion.street.tracer import TracedScene, pixel_rays
 from faithfusion.street.world import StreetWorld, build_world
 from faithfusion.street.writer import make_street
-from faithfusion.utils.errors import InputError
 
 LONG = StreetConfig(seed=2, num_frames=200, width=64, height=48)
 
@@ -111,30 +109,8 @@ def test_both_sides_are_built_up_beyond_the_last_pose(world: StreetWorld, last_s
 
 
 @pytest.mark.parametrize("seed", [2, 5])
-def test_cars_of_long_drives_move_stay_on_the_street_and_keep_clear(seed: int) -> None:
-    config = StreetConfig(seed=seed, num_frames=200, num_moving_cars=4)
-    plan = plan_street(config)
-    poses = ego_poses(config, plan)
+def test_cars_of_long_drives_move_and_stay_on_the_street(seed: int) -> None:
+    plan = plan_street(StreetConfig(seed=seed, num_frames=200, num_moving_cars=4))
     moving = [car for car in plan.cars if car.speed_m_s != 0]
     assert len(moving) == 4
     assert all(S_START < car.s0 + car.speed_m_s * time < plan.s_end for car in moving for time in (0.0, 20.0))
-    for t in range(0, 200, 8):
-        for car in plan.cars:
-            box_from_world = np.linalg.inv(car_pose(plan, car, t / 10))
-            half = np.array(car_size(car.kind))[:2] / 2
-            for shift_m in (-6.5, -3.0, 0.0, 3.0, 6.5):
-                centre = view_at(config, poses[t], "0", shift_m).world_from_camera[:, 3]
-                assert (np.abs((box_from_world @ centre)[:2]) - half).max() > 0.3
-
-
-@pytest.mark.parametrize("change", [{"num_frames": 400, "speed_m_s": 10.0}, {"num_frames": 999, "speed_m_s": 5.0}])
-def test_long_drives_are_allowed(change: dict) -> None:
-    check_config(StreetConfig(**change))
-
-
-@pytest.mark.parametrize(
-    "change", [{"num_frames": 1000, "speed_m_s": 1.0}, {"num_frames": 400, "speed_m_s": 15.0}, {"frame_rate_hz": 0.0}]
-)
-def test_too_long_drives_are_refused(change: dict) -> None:
-    with pytest.raises(InputError):
-        check_config(StreetConfig(**change))

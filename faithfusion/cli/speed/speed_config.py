@@ -127,16 +127,3 @@ class ChainConfig:
     weights: str = "wan-tiny"
     out: str = "output/chain"
     editor: VideoEditorConfig = field(default_factory=lambda: VideoEditorConfig(window_frames=49))
-
-
-@dataclass(frozen=True)
-class ColorsConfig:
-    """Measures how well, how small and how fast colours are stored in mp4 files.
-
-    Attributes:
-        images: The pattern of the files of one clip, in the order of their names.
-        keyframe_every: There are so many frames from one key frame to the next.
-    """
-
-    images: str
-    keyframe_every: int = 8
