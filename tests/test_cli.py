@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from run_command import run_command
 
 from faithfusion.cli.bench import PARTS
 from faithfusion.cli.main import COMMANDS, Command, command_of, help_page
@@ -88,9 +90,9 @@ def test_every_script_has_its_subcommand() -> None:
 
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda command: command.name)
-def test_bad_input_ends_with_one_line_and_code_2(command: Command) -> None:
+def test_bad_input_ends_with_one_line_and_code_2(command: Command, tmp_path: Path) -> None:
     argv = ["raster"] if command.name == "bench" else []
-    result = run(command.script, *argv, "--no_such_option", "1")
+    result = run_command(import_module(command.module).main, *argv, "--no_such_option", "1", cwd=tmp_path)
     assert result.returncode == 2
     assert re.fullmatch(r"error: --no_such_option: no such option; expected .*\n", result.stderr)
 

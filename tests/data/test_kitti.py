@@ -3,8 +3,6 @@
 import io
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,9 @@ import pytest
 import torch
 from made_up_kitti import NUM_FRAMES, MadeUp, write_kitti, write_tracklet
 from PIL import Image
+from run_command import run_command
 
+from faithfusion.cli import prepare_kitti as prepare_kitti_tool
 from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask, load_image
 from faithfusion.data.kitti.kitti_config import KittiConfig
@@ -23,8 +23,6 @@ from faithfusion.data.kitti.prepare_kitti import prepare_kitti
 from faithfusion.data.lidar import load_points_world, project_points
 from faithfusion.types import DriveClip
 from faithfusion.utils.errors import InputError
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare_kitti.py"
 
 
 @pytest.fixture(scope="module")
@@ -248,21 +246,10 @@ def test_times_pass_midnight_and_keep_nanoseconds(tmp_path: Path) -> None:
 
 def test_the_command_writes_a_drive(raw: MadeUp, tmp_path: Path) -> None:
     out = tmp_path / "drive"
-    command = [
-        sys.executable,
-        str(TOOL),
-        "--drive",
-        str(raw.source),
-        "--out",
-        str(out),
-        "--cameras",
-        "2",
-        "--frames",
-        "2",
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ["--drive", raw.source, "--out", out, "--cameras", "2", "--frames"]
+    result = run_command(prepare_kitti_tool.main, *options, "2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert json.loads((out / "layout.json").read_text())["layout"] == "waymo"
     assert read_drive(out).num_frames == 2
-    refused = subprocess.run([*command[:-1], "99"], capture_output=True, text=True, check=False)
+    refused = run_command(prepare_kitti_tool.main, *options, "99", cwd=tmp_path)
     assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1

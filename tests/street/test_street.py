@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from run_command import run_command
 
+from faithfusion.cli import make_street as make_street_tool
 from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask, load_image, load_sky_mask
 from faithfusion.data.lidar import load_points_world, project_points
@@ -24,7 +24,6 @@ from faithfusion.street.writer import make_street
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_street.py"
 TINY = StreetConfig(
     seed=1, num_frames=3, width=64, height=48, camera_names=("0", "2"), shifts_m=(3.0,), lidar_beams=32,
     lidar_columns=180, num_workers=1,
@@ -225,7 +224,7 @@ def test_a_finished_street_is_kept_and_another_refused(street: Path, tmp_path: P
 
 
 def test_tool_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, str(TOOL), "--out", str(tmp_path / "s"), "--frames", "2", "--shifts_m", "-3", "9"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ["--out", tmp_path / "s", "--frames", "2", "--shifts_m", "-3", "9"]
+    result = run_command(make_street_tool.main, *options, cwd=tmp_path)
     assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
     assert "street.shifts_m: 9.0" in result.stderr and not (tmp_path / "s").exists()

@@ -152,7 +152,7 @@ def patchify(
 
 def unpatchify(
     patches: Float[Tensor, "b l out"], inputs: BlockInputs, latents: Float[Tensor, "b c t h w"], patch: int
-) -> Float[Tensor, "b c t h w"]:
+) -> Float[Tensor, "b out_c t h w"]:
     """Patches back to the grid and dtype of `latents`; zeros where no token was computed."""
     t, h, w = latents.shape[2], latents.shape[3] // patch, latents.shape[4] // patch
     if inputs.chosen is not None:

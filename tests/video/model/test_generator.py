@@ -28,7 +28,9 @@ def test_the_same_stream_builds_the_same_weights_and_leaves_the_global_stream_al
     assert not torch.equal(first.prompt, other.prompt)
 
 
-@pytest.mark.parametrize("path", ["hold", "bridge", "per_token"])
+@pytest.mark.parametrize(
+    "path", ["hold", *(pytest.param(path, marks=pytest.mark.slow) for path in ("bridge", "per_token"))]
+)
 def test_the_generator_learns_to_undo_a_known_error(path: str) -> None:
     """The truth differs from the render by a constant per latent channel, which the prior cannot know."""
     batch = 8

@@ -32,6 +32,7 @@ def test_operations_are_those_that_were_planned(capsys: pytest.CaptureFixture[st
         assert counted[name] == pytest.approx(flops / 1e12, rel=0.01), name
 
 
+@pytest.mark.slow
 def test_a_training_step_is_the_real_one() -> None:
     """In a process (and a process group) of its own, since DeepSpeed starts once."""
     argv = [

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import gc
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny_wan_weights as tiny
 import torch
+from run_command import run_command
 from safetensors.torch import save_file
 from torch import Tensor
 
-from faithfusion.cli.encode_prompt import DRIVING_PROMPT
+from faithfusion.cli.encode_prompt import DRIVING_PROMPT, main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.weights.prompt import (
     PROMPT_TOKENS,
@@ -24,7 +22,6 @@ from faithfusion.video.weights.prompt import (
 )
 from faithfusion.video.weights.weight_layouts import match, umt5_config
 
-ROOT = Path(__file__).resolve().parents[3]
 WORDS = [f"w{index}" for index in range(101)]
 PROMPTS = [
     "a car  drives\non a street &amp;amp; turns",
@@ -134,8 +131,7 @@ def test_prompt_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["official"], indirect=True)
 def test_tool(source: Path, tmp_path: Path) -> None:
-    tool, out = ROOT / "tools/encode_prompt.py", tmp_path / "new" / "prompt.safetensors"
-    main = runpy.run_path(str(tool))["main"]
+    out = tmp_path / "new" / "prompt.safetensors"
     main(["--model", str(source), "--negative_prompt", "a car", "--out", str(out), "--device", "cpu"])
     found = load_prompt_file(out, tiny.TEXT)
     assert (found.text, found.negative_text, found.source) == (DRIVING_PROMPT, "a car", str(source))
@@ -143,8 +139,7 @@ def test_tool(source: Path, tmp_path: Path) -> None:
         torch.stack([found.prompt, found.negative]), encode_prompts(str(source), [DRIVING_PROMPT, "a car"])
     )
     other = tmp_path / "other.safetensors"
-    command = [sys.executable, str(tool), "--model", str(tmp_path / "absent"), "--out", str(other)]
-    failed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    failed = run_command(main, "--model", tmp_path / "absent", "--out", other, cwd=tmp_path)
     assert failed.returncode == 2 and failed.stderr.splitlines()[-1].startswith("error: ")
     assert "no such file or folder" in failed.stderr and "Traceback" not in failed.stderr
     assert not other.exists()
