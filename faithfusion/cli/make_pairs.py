@@ -20,8 +20,10 @@ def main(argv: list[str]) -> None:
     from faithfusion.evaluate.report.pair_sheet import write_pair_sheet
     from faithfusion.pairs.make import make_pairs
     from faithfusion.utils.atomic import require_writable
+    from faithfusion.utils.extras import require_extra
     from faithfusion.utils.progress import say
 
+    require_extra("train", "decord")
     require_writable(Path(config.out))
     shards = make_pairs(config, lambda path: say(f"picture: {write_pair_sheet(path)}"))
     say(f"{len(shards)} shards in {config.out}")
