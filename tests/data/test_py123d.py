@@ -194,8 +194,9 @@ def test_bad_options_are_refused(options: dict) -> None:
 
 
 def test_the_bridge_needs_neither_torch_nor_our_other_dependencies() -> None:
-    heavy = ["torch", "scipy", "matplotlib", "jaxtyping", "einops", "rich", "yaml", "jsonargparse", "py123d"]
-    code = f"import sys, faithfusion.data.py123d.prepare_log; print([m for m in {heavy} if m in sys.modules])"
+    heavy = ["torch", "scipy", "matplotlib", "jaxtyping", "einops", "rich", "yaml", "py123d"]
+    code = "import sys, faithfusion.cli.prepare_py123d, faithfusion.data.py123d.prepare_log; "
+    code += f"print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert result.stdout.strip() == "[]"
 
