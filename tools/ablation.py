@@ -1,4 +1,4 @@
-"""No refinement against weights x editors, on streets with truth, at shifts to both sides: one command, one table."""
+"""Compares weights, editors and loops on streets with truth. The command is also `faithfusion ablation`."""
 
 from faithfusion.cli.ablation import main
 from faithfusion.utils.errors import run_tool

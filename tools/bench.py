@@ -1,4 +1,4 @@
-"""Speed of the parts that run in every step: `python tools/bench.py PART [options]`, `PART --help` lists them."""
+"""Measures the speed of the parts that run in every step. The command is also `faithfusion bench`."""
 
 from faithfusion.cli.bench import main
 from faithfusion.utils.errors import run_tool

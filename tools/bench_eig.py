@@ -1,4 +1,4 @@
-"""Measures EIG against the true error of rendered views beside the recorded lane, next to the published gain."""
+"""Measures EIG against the true error beside the path. The command is also `faithfusion bench_eig`."""
 
 from faithfusion.cli.bench_eig import main
 from faithfusion.utils.errors import run_tool

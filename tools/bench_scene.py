@@ -1,4 +1,4 @@
-"""Compares ways to reconstruct on streets with truth, by kind of surface."""
+"""Compares ways to reconstruct on streets with truth. The command is also `faithfusion bench_scene`."""
 
 from faithfusion.cli.bench_scene import main
 from faithfusion.utils.errors import run_tool

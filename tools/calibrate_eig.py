@@ -1,4 +1,4 @@
-"""Measures the curves from EIG to expected error that every scene starts from: python tools/calibrate_eig.py"""
+"""Measures the curves from EIG to error that every scene starts from. Also `faithfusion calibrate_eig`."""
 
 from faithfusion.cli.calibrate_eig import main
 from faithfusion.utils.errors import run_tool

@@ -1,4 +1,4 @@
-"""Looks for faults in a recorded drive, draws what was understood of it, and ends with a verdict in one line."""
+"""Looks for faults in a drive and says whether it can be used. The command is also `faithfusion check`."""
 
 from faithfusion.cli.check_scene import main
 from faithfusion.utils.errors import run_tool

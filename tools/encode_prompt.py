@@ -1,4 +1,4 @@
-"""Encodes a prompt with Wan's text encoder once"""
+"""Encodes a prompt once for the public weights. The command is also `faithfusion encode_prompt`."""
 
 from faithfusion.cli.encode_prompt import main
 from faithfusion.utils.errors import run_tool

@@ -1,4 +1,4 @@
-"""Measures a finished run of refine_sequence again and writes its metrics and report anew."""
+"""Measures a finished run again and writes its report anew. The command is also `faithfusion evaluate`."""
 
 from faithfusion.cli.evaluate import main
 from faithfusion.utils.errors import run_tool

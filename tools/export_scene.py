@@ -1,4 +1,4 @@
-"""Writes a scene for viewers: python tools/export_scene.py --scene_checkpoint RUN/scene.safetensors --out FILE"""
+"""Writes a scene for viewers. The command is also `faithfusion export_scene`."""
 
 from faithfusion.cli.export_scene import main
 from faithfusion.utils.errors import run_tool

@@ -1,4 +1,4 @@
-"""Takes scenes of other systems: python tools/import_scene.py --gaussians FILE --cameras FILE --images DIR --out RUN"""
+"""Takes Gaussians and cameras of another system. The command is also `faithfusion import_scene`."""
 
 from faithfusion.cli.import_scene import main
 from faithfusion.utils.errors import run_tool

@@ -1,4 +1,4 @@
-"""Makes training pairs (render and EIG, references, true clip), one shard per street or drive; see docs/pairs.md."""
+"""Makes training pairs from streets or drives. The command is also `faithfusion make_pairs`."""
 
 from faithfusion.cli.make_pairs import main
 from faithfusion.utils.errors import run_tool

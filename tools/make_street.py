@@ -1,4 +1,4 @@
-"""Writes a procedural street with exact truth: python tools/make_street.py --seed 3 --frames 49 --shifts_m -3 3 6"""
+"""Makes a procedural street with exact truth. The command is also `faithfusion make_street`."""
 
 from faithfusion.cli.make_street import main
 from faithfusion.utils.errors import run_tool

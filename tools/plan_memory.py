@@ -1,4 +1,4 @@
-"""Before anything is downloaded: parameters, operations and predicted memory of sampling and training."""
+"""Predicts memory and operations before anything is downloaded. The command is also `faithfusion plan_memory`."""
 
 from faithfusion.cli.plan_memory import main
 from faithfusion.utils.errors import run_tool

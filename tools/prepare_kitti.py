@@ -1,4 +1,4 @@
-"""A drive of KITTI raw to a drive: python tools/prepare_kitti.py --drive DATE/DATE_drive_NUMBER_sync --out DRIVE"""
+"""Turns a drive of KITTI raw into a drive of this layout. The command is also `faithfusion prepare_kitti`."""
 
 from faithfusion.cli.prepare_kitti import main
 from faithfusion.utils.errors import run_tool

@@ -1,4 +1,4 @@
-"""A log of py123d to a drive. Runs in py123d's own environment, which needs nothing of ours but this folder:"""
+"""Turns a log of py123d into a drive. The command is also `faithfusion prepare_py123d`."""
 
 from faithfusion.cli.prepare_py123d import main
 from faithfusion.utils.errors import run_tool

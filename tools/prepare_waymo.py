@@ -1,4 +1,4 @@
-"""Waymo Open Dataset v2 (parquet) to a drive: python tools/prepare_waymo.py --data FOLDER --segment NAME --out DRIVE"""
+"""Turns a segment of the Waymo Open Dataset into a drive. The command is also `faithfusion prepare_waymo`."""
 
 from faithfusion.cli.prepare_waymo import main
 from faithfusion.utils.errors import run_tool

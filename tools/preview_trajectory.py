@@ -1,4 +1,4 @@
-"""Draws a new trajectory over a recorded drive from above, without fitting anything."""
+"""Draws a new path over a drive from above. The command is also `faithfusion preview`."""
 
 from faithfusion.cli.preview_trajectory import main
 from faithfusion.utils.errors import run_tool

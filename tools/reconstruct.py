@@ -1,4 +1,4 @@
-"""Fits a Gaussian scene to a drive: python tools/reconstruct.py --scene DIR --out RUN [--config FILE.yaml]"""
+"""Fits a Gaussian scene to a drive. The command is also `faithfusion reconstruct`."""
 
 from faithfusion.cli.reconstruct import main
 from faithfusion.utils.errors import run_tool

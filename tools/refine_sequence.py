@@ -1,4 +1,4 @@
-"""From a recorded drive to a lane-shift video, an improved Gaussian scene and a report."""
+"""Makes the video along a new path, an improved scene and a report. The command is also `faithfusion refine`."""
 
 from faithfusion.cli.refine_sequence import main
 from faithfusion.utils.errors import run_tool

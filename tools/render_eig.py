@@ -1,4 +1,4 @@
-"""Renders the expected information gain along a new trajectory: a volume in nats and a video with a colour bar."""
+"""Renders the information gain along a path, or lists the best next views. Also `faithfusion render_eig`."""
 
 from faithfusion.cli.render_eig import main
 from faithfusion.utils.errors import run_tool

@@ -1,4 +1,4 @@
-"""Shows a run in the browser: python tools/view.py RUN"""
+"""Shows a run in the browser. The command is also `faithfusion view`."""
 
 from faithfusion.cli.view import main
 from faithfusion.utils.errors import run_tool

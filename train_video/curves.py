@@ -1,4 +1,4 @@
-"""Draws the curves of training runs: loss over minutes, and PSNR of the held-out windows over steps, a row per run."""
+"""Draws the curves of training runs. The command is also `faithfusion curves`."""
 
 from faithfusion.cli.training_curves import main
 from faithfusion.utils.errors import run_tool

@@ -1,4 +1,4 @@
-"""A checkpoint of a run as one file with everything a sampler needs."""
+"""Writes a checkpoint as one file that editors open. The command is also `faithfusion export`."""
 
 from faithfusion.cli.export_weights import main
 from faithfusion.utils.errors import run_tool

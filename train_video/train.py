@@ -1,4 +1,4 @@
-"""Trains the generator, its codec or the fixer on shards of windows, in one process or many."""
+"""Trains the generator, its codec or the fixer. The command is also `faithfusion train`."""
 
 from faithfusion.cli.train_video import main
 from faithfusion.utils.errors import run_tool

@@ -1,8 +1,9 @@
-"""No refinement against weights x editors, on streets with truth, at shifts to both sides: one command, one table.
+"""Compares weights, editors and loops of the refinement on streets with truth, at shifts to both sides, in one table.
 
-python tools/ablation.py --config configs/evaluate/ablation.yaml            the table, streets 100 to 119
-python tools/ablation.py --config configs/evaluate/ablation_dev.yaml        while developing, streets 0 to 9
-Writes ablation.md and ablation.json into the folder. A killed run continues with the same command, and the same
+python tools/ablation.py --config configs/evaluate/ablation.yaml            for the table, on streets 100 to 119
+python tools/ablation.py --config configs/evaluate/ablation_dev.yaml        while developing, on streets 0 to 9
+
+It writes ablation.md and ablation.json into the folder. A killed run continues with the same command, and the same
 command in a second shell shares the streets.
 """
 

@@ -4,7 +4,8 @@ python tools/plan_memory.py --model 1.3b --frames 49 --active 0.3
 python tools/plan_memory.py --model vace-14b --frames 81 --zero 2 --gpus 8
 python tools/plan_memory.py --train configs/train_video/NAME.yaml --gpus 8
 python tools/plan_memory.py --refine configs/refine/vace_1.3b.yaml
-Reads no weights and needs no card; docs/memory.md explains the numbers.
+
+It reads no weights and needs no card; docs/memory.md explains the numbers.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 python tools/preview_trajectory.py --scene DRIVE --trajectory '[{shift_m: 3, over_m: [20, 50]}]' --out preview.png
 
-Says where the new path runs into tracked boxes or into things the LiDAR saw.
+It says where the new path runs into tracked boxes or into things the LiDAR saw.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
-"""From a recorded drive to a lane-shift video, an improved Gaussian scene and a report.
+"""Makes a lane-shift video, an improved Gaussian scene and a report from a recorded drive.
 
-python tools/refine_sequence.py                                   the procedural street, 3 m to the left
-python tools/refine_sequence.py --scene DRIVE --out RUN           a drive in DriveStudio's layout
+python tools/refine_sequence.py                                   on the procedural street, 3 m to the left
+python tools/refine_sequence.py --scene DRIVE --out RUN           on a drive in DriveStudio's layout
+
 A killed run continues with the same command.
 """
 
