@@ -10,6 +10,7 @@ to the streets' on withheld stretches, EIG by EIG.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -167,7 +168,7 @@ def street_curves(config: EigConfig) -> StreetCurves:
     centres = bin_centres()
     nats = 1.5 * np.log1p(factor * np.expm1(np.minimum(2.0 * centres / 3.0, 100.0)))
 
-    def read(curve: tuple[float, ...]) -> Float[np.ndarray, " b"]:
+    def read(curve: Sequence[float]) -> Float[np.ndarray, " b"]:
         return np.interp(np.log(nats), np.log(shipped.eig_nats), curve)
 
     curves = [read(curve) for curve in shipped.sq_errors]

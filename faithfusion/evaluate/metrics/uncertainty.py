@@ -111,7 +111,7 @@ def reliability(
     return Reliability(predicted, actual)
 
 
-def covered_error_share(error: Float[np.ndarray, " n"], region: Bool[np.ndarray, " n"]) -> float:
+def covered_error_share(error: Float[np.ndarray, "*shape"], region: Bool[np.ndarray, "*shape"]) -> float:
     """Returns the share of the total error that lies inside `region`; NaN without any error."""
     total = error.sum(dtype=np.float64)
     return float(error[region].sum(dtype=np.float64) / total) if total > 0 else float("nan")
