@@ -42,7 +42,7 @@ class Course:
         """Direction of the way, radians in the world."""
         return float(np.interp(distance, self.distance_m, self.headings))
 
-    def ground(self, distance: float | np.ndarray) -> np.ndarray:
+    def ground(self, distance: float | np.ndarray) -> np.ndarray | np.float64:
         """Height of the ground in metres, with the kerb's edge."""
         return np.interp(distance, self.distance_m, self.ground_m)
 
