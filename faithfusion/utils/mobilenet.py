@@ -28,7 +28,8 @@ STAGES = (1, 3, 6, 13, 17)
 """
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-StageFeatures = tuple[Float[Tensor, "t c h w"], ...]
+StageFeatures = tuple[Float[Tensor, "t _ _ _"], ...]
+"""[T, C, H, W] per stage, each with channels and a size of its own."""
 
 
 def open_mobilenet() -> nn.Module:

@@ -32,6 +32,7 @@ from faithfusion.pipeline.stages import calibrate, recalibrate, render, scene_co
 from faithfusion.scene.scene_file import load_scene, load_tensors, save_scene, save_tensors, scene_to
 from faithfusion.types import Camera, GaussianScene, Window
 from faithfusion.utils.device import choose_device
+from faithfusion.video.editing.chain import ChainEditor
 from faithfusion.video.editing.editor import EditedClip, Editor
 
 OpenEditor = Callable[[str], Editor]
@@ -179,7 +180,7 @@ def _edit(street: Street, editors: str, shift_m: float) -> EditedClip:
         eig = dataclasses.replace(window.eig, expected_sq_error=error.mean().expand_as(error))
         return editor.edit(dataclasses.replace(window, eig=eig))
     begun = street.config.begun_by(editors)
-    if begun and street.edit_path(begun, shift_m).is_file():
+    if begun and isinstance(editor, ChainEditor) and street.edit_path(begun, shift_m).is_file():
         first = edit_from_tensors(load_tensors(street.edit_path(begun, shift_m))[0])
         return editor.go_on(first, window, len(street.config.editors[begun]))
     return editor.edit(window)

@@ -55,7 +55,7 @@ def flicker(clip: ScoredClip) -> float:
 def artefact_flicker(clip: ScoredClip) -> float:
     """Returns the warp error of the clip's difference from the truth."""
     at = clip.target
-    return warp_error(clip.video - at.truth, at.depth_m, at.cameras, at.static)
+    return warp_error(clip.video - clip.truth, at.depth_m, at.cameras, at.static)
 
 
 FLICKER = Metric(

@@ -22,7 +22,7 @@ def psnr_per_frame(video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 
 
 def mean_psnr_db(clip: ScoredClip) -> float:
     """Returns the mean over frames of the PSNR to the truth."""
-    frames = psnr_per_frame(clip.video, clip.target.truth)
+    frames = psnr_per_frame(clip.video, clip.truth)
     return sum(frames) / len(frames)
 
 
@@ -47,7 +47,7 @@ PSNR = Metric(
 )
 SSIM = Metric(of=mean_ssim, label="SSIM", better="higher", meaning="11-pixel Gaussian window, mean over frames")
 MAE = Metric(
-    of=lambda clip: mean_abs_error(clip.video, clip.target.truth),
+    of=lambda clip: mean_abs_error(clip.video, clip.truth),
     label="Mean absolute error",
     better="lower",
     decimals=4,
@@ -55,7 +55,7 @@ MAE = Metric(
     in_ablation=False,
 )
 REGENERATED_PSNR = Metric(
-    of=lambda clip: psnr_db(clip.video, clip.target.truth, clip.target.region),
+    of=lambda clip: psnr_db(clip.video, clip.truth, clip.target.region),
     label="PSNR, regenerated region",
     unit="dB",
     better="higher",
@@ -64,14 +64,14 @@ REGENERATED_PSNR = Metric(
 )
 REGENERATED_SSIM = Metric(of=regenerated_ssim, label="SSIM, regenerated region", better="higher", in_ablation=False)
 REGENERATED_MAE = Metric(
-    of=lambda clip: mean_abs_error(clip.video, clip.target.truth, clip.target.region),
+    of=lambda clip: mean_abs_error(clip.video, clip.truth, clip.target.region),
     label="Mean absolute error, regenerated region",
     better="lower",
     decimals=4,
     is_compared=True,
 )
 KEPT_MAE = Metric(
-    of=lambda clip: mean_abs_error(clip.video, clip.target.truth, ~clip.target.region),
+    of=lambda clip: mean_abs_error(clip.video, clip.truth, ~clip.target.region),
     label="Mean absolute error, kept region",
     better="lower",
     decimals=4,
@@ -79,7 +79,7 @@ KEPT_MAE = Metric(
     in_ablation=False,
 )
 TO_RENDER = Metric(
-    of=lambda clip: psnr_db(clip.video, clip.target.render, clip.target.lowest_eig),
+    of=lambda clip: psnr_db(clip.video, clip.render, clip.target.lowest_eig),
     needs=("render",),
     label="PSNR to the render, lowest EIG decile",
     unit="dB",

@@ -23,7 +23,7 @@ def stage_features(network: nn.Module, video: Float[Tensor, "t h w 3"]) -> Stage
 def mobilenet_distance(
     network: nn.Module,
     video: Float[Tensor, "t h w 3"],
-    truth: Float[Tensor, "t h w 3"],
+    truth: Float[Tensor, "t2 h2 w2 3"],
     weight: Float[Tensor, "t h w"] | None = None,
 ) -> float:
     """Returns the `feature_distance` of two clips of one size. Raises InputError if their shapes differ."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,6 +16,8 @@ from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import ssim_map
 from faithfusion.utils.mobilenet import StageFeatures
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Target:
     @cached_property
     def truth_features(self) -> StageFeatures:
         """The network's features of the true clip."""
-        return stage_features(self.network, self.truth)
+        return stage_features(_present(self.network), _present(self.truth))
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,29 @@ class ScoredClip:
         if tuple(self.video.shape) != shape:
             raise InputError("scored clip", f"shape {tuple(self.video.shape)}", f"{shape} as its target")
 
+    @property
+    def truth(self) -> Float[Tensor, "t h w 3"]:
+        """The true clip, for metrics that need it."""
+        return _present(self.target.truth)
+
+    @property
+    def render(self) -> Float[Tensor, "t h w 3"]:
+        """The clip from which the editor started, for metrics that need it."""
+        return _present(self.target.render)
+
     @cached_property
     def ssim_maps(self) -> list[Float[Tensor, "h w"]]:
         """SSIM with the truth of every pixel, per frame."""
-        return [ssim_map(image, true) for image, true in zip(self.video, self.target.truth, strict=True)]
+        return [ssim_map(image, true) for image, true in zip(self.video, self.truth, strict=True)]
 
     @cached_property
     def features(self) -> StageFeatures:
         """The network's features of the clip."""
-        return stage_features(self.target.network, self.video)
+        return stage_features(_present(self.target.network), self.video)
+
+
+def _present(part: T | None) -> T:
+    """What a metric asks for; it says so in `Metric.needs`, so it is there."""
+    if part is None:
+        raise InputError("metric", "a part of its target that is None", "its name in the metric's `needs`")
+    return part

@@ -58,7 +58,7 @@ def subsample(*arrays: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0) 
     return tuple(array[chosen] for array in flat)
 
 
-def spearman(uncertainty: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> float:
+def spearman(uncertainty: Float[np.ndarray, ...], error: Float[np.ndarray, ...]) -> float:
     """Returns Spearman's rank correlation with mean ranks for ties; NaN if either side is constant."""
     _require_pairs(uncertainty, error)
     a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (uncertainty, error))
@@ -66,7 +66,7 @@ def spearman(uncertainty: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"
     return float(a @ b / norm) if norm > 0 else float("nan")
 
 
-def sparsification(uncertainty: Float[np.ndarray, " n"], error: Float[np.ndarray, " n"]) -> Sparsification:
+def sparsification(uncertainty: Float[np.ndarray, ...], error: Float[np.ndarray, ...]) -> Sparsification:
     """Returns the sparsification curves at removed fractions 0, 0.01, ..., 0.99 and the area between them (AUSE).
 
     Ilg et al., "Uncertainty Estimates and Multi-Hypotheses Networks for Optical Flow", ECCV 2018, with the error
@@ -94,7 +94,7 @@ def _share_over_ties(key: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def reliability(
-    predicted_sq_error: Float[np.ndarray, " n"], sq_error: Float[np.ndarray, " n"], *, num_bins: int = 10
+    predicted_sq_error: Float[np.ndarray, ...], sq_error: Float[np.ndarray, ...], *, num_bins: int = 10
 ) -> Reliability:
     """Groups pixels by predicted squared error and compares with the squared error that occurred.
 
