@@ -108,7 +108,7 @@ def test_the_tool_refuses_in_one_line(
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "viser", None)
-    with pytest.raises(InputError, match=r'pip install -e "\.\[viewer\]"'):
+    with pytest.raises(InputError, match=r'pip install "faithfusion\[viewer\]"'):
         runpy.run_path(str(TOOL))["main"](["."])
 
 
