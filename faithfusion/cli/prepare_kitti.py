@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     """Parses the options and writes the drive."""
     options = parse_config(PrepareKittiOptions, argv, description=__doc__)
 
-    from faithfusion.data.kitti.prepare_kitti import prepare_kitti
+    from faithfusion.data.kitti.prepare_raw import prepare_kitti
 
     config = part_of(options, KittiConfig, masks=options.masks and not options.no_masks)
     prepare_kitti(options.drive, options.out, config)

@@ -19,7 +19,7 @@ from faithfusion.data.drive_reader import clip_from_dataset_world, read_drive
 from faithfusion.data.images import load_dynamic_mask, load_image
 from faithfusion.data.kitti.kitti_config import KittiConfig
 from faithfusion.data.kitti.oxts import EARTH_RADIUS_M, read_times_s, world_from_imu
-from faithfusion.data.kitti.prepare_kitti import prepare_kitti
+from faithfusion.data.kitti.prepare_raw import prepare_kitti
 from faithfusion.data.lidar import load_points_world, project_points
 from faithfusion.types import DriveClip
 from faithfusion.utils.errors import InputError
