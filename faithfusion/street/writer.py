@@ -14,9 +14,9 @@ from PIL import Image
 
 from faithfusion.data.drive_writer import JPEG_QUALITY, BoxTrack, RigCamera, write_rig, write_tracks
 from faithfusion.street.cars import car_size
-from faithfusion.street.lidar_scan import lidar_scan
+from faithfusion.street.lidar_scan import LIDAR_RANGE_M, lidar_scan
 from faithfusion.street.rig import camera_intrinsics, ego_from_camera, view_at
-from faithfusion.street.street_config import StreetConfig, camera_shifts_m, check_config
+from faithfusion.street.street_config import HFOV_DEG, StreetConfig, camera_shifts_m, check_config
 from faithfusion.street.street_plan import S_START
 from faithfusion.street.tracer import Picture, TracedScene, render_view
 from faithfusion.street.truth import truth_paths
@@ -48,8 +48,12 @@ def make_street(config: StreetConfig, out: Path) -> None:
 
 
 def _facts(config: StreetConfig) -> dict:
-    """What the files depend on. Numbers that came later are left out where they are 0: the street is as before."""
+    """What the files depend on, named as in every version, so that a street made before is known again.
+
+    Numbers that came later are left out where they are 0; two that are constants today are still named.
+    """
     plain = to_plain(dataclasses.replace(config, num_workers=1, shifts_m=_shifts(config)))
+    plain |= {"hfov_deg": HFOV_DEG, "lidar_range_m": LIDAR_RANGE_M}
     if config.num_side_shifts:  # they go by the order of the shifts
         plain["shifts_m"] = list(config.shifts_m)
     for key in ("num_pedestrians", "num_cyclists", "num_side_shifts"):

@@ -285,6 +285,7 @@ def test_ground_has_kerbs() -> None:
 def test_a_street_without_people_has_the_facts_it_always_had(drive: Path, tmp_path: Path) -> None:
     facts = json.loads((drive / "street.json").read_text())
     assert facts["config"]["num_pedestrians"] == 4
+    assert (facts["config"]["hfov_deg"], facts["config"]["lidar_range_m"]) == (68.0, 80.0)  # options once
     with pytest.raises(InputError, match="another configuration"):
         make_street(dataclasses.replace(TINY, num_pedestrians=0), drive)
     del facts["config"]["num_pedestrians"], facts["config"]["num_cyclists"]
