@@ -25,7 +25,10 @@ def check_annotations() -> None:
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, its calls checked. A Warp struct is a value, not a class: what is said to be one is not checked."""
+    """The function, its calls checked. Configurations refuse wrong values themselves, in words. A Warp struct is a value,
+    not a class: what is said to be one is not checked."""
+    if function.__qualname__.endswith(("Config.__init__", "Options.__init__")):
+        return function
     for name, hint in function.__annotations__.items():
         if wp.types.type_is_struct(hint):
             function.__annotations__[name] = Any

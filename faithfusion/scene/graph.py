@@ -118,7 +118,7 @@ def _lit(
     return colors.index_copy(0, members, lit)
 
 
-def quaternion_product(left: Float[Tensor, "*n 4"], right: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+def quaternion_product(left: Float[Tensor, "*#n 4"], right: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*n 4"]:
     """Hamilton product of quaternions wxyz: the rotation `right` followed by `left`."""
     w1, x1, y1, z1 = left.unbind(-1)
     w2, x2, y2, z2 = right.unbind(-1)

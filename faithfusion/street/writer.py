@@ -155,7 +155,11 @@ def _tracks(world: StreetWorld) -> Iterator[tuple[int, BoxTrack]]:
 
 
 def _track(
-    name: str, class_name: str, frames: tuple[int, ...], poses: Sequence[np.ndarray], size_m: Sequence[float]
+    name: str,
+    class_name: str,
+    frames: tuple[int, ...],
+    poses: Sequence[np.ndarray] | np.ndarray,
+    size_m: Sequence[float],
 ) -> BoxTrack:
     return BoxTrack(name, class_name, frames, np.stack(poses), np.tile(size_m, (len(frames), 1)))
 

@@ -219,7 +219,7 @@ def test_people_cast_shadows(tiny_world: StreetWorld) -> None:
         chest = person_frame(person.plan, 0.0)[:3, 3] + [0.0, 0.0, 1.2]
         ground = chest - to_sun * (chest[2] - 0.15) / to_sun[2]
         shaded.append(not scene.is_free(ground[None], to_sun[None], 3.0 / to_sun[2])[0])
-        assert scene.is_free(chest[None] + [0, 0, 1.0], [[0.0, 0.0, 1.0]], 0.3)[0]
+        assert scene.is_free(chest[None] + [0, 0, 1.0], np.array([[0.0, 0.0, 1.0]]), 0.3)[0]
     assert np.mean(shaded) > 0.8
 
 

@@ -28,7 +28,7 @@ TARGET_ASPECT = 16 / 9
 GAP = 6
 
 
-def colorize_eig(eig_nats: Float[Tensor, "t h w"], max_nats: float) -> Float[Tensor, "t h w 3"]:
+def colorize_eig(eig_nats: Float[Tensor, "*shape"], max_nats: float) -> Float[Tensor, "*shape 3"]:
     """Returns EIG in colour on a fixed scale from 0 to `max_nats` nats; larger values take the top colour."""
     if not (math.isfinite(max_nats) and max_nats > 0):
         raise InputError("max_nats", max_nats, "a positive number of nats")

@@ -71,6 +71,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> AblationConfig:
     return parse_config(AblationConfig, ["--config", str(folder / "small.yaml"), "--out", str(folder / "out")])
 
 
+@pytest.mark.slow
 def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys: pytest.CaptureFixture) -> None:
     assert config.refine.street.num_workers == 1  # the default of the ablation, not of streets
     out, kept = Path(config.out), dataclasses.replace(config, keep_work=True)
@@ -106,6 +107,7 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     assert not (out / "work" / "street_3").exists()
 
 
+@pytest.mark.slow
 def test_other_settings_refuse_to_continue(config: AblationConfig) -> None:
     assert (Path(config.out) / "street_0003.json").is_file()
     refine = dataclasses.replace(config.refine, settle_steps=3)
