@@ -25,8 +25,8 @@ def check_annotations() -> None:
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, its calls checked. Configurations refuse wrong values themselves, in words. A Warp struct is a value,
-    not a class: what is said to be one is not checked."""
+    """The function, its calls checked. Configurations are left alone, since they refuse wrong values in words. A Warp
+    struct is a value, not a class: what is said to be one is not checked."""
     if function.__qualname__.endswith(("Config.__init__", "Options.__init__")):
         return function
     for name, hint in function.__annotations__.items():
