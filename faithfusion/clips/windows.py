@@ -107,17 +107,15 @@ def _index_frames(window: Window, frames: Int[Tensor, " n"]) -> Window:
     poses = window.poses
     if poses is not None:
         poses = ViewPoses(poses.intrinsics[frames], poses.world_from_camera[frames])
-    return dataclasses.replace(
-        _each_volume(window, lambda values: values[frames]), known=window.known[frames], poses=poses
-    )
+    return _each_volume(window, lambda values: values[frames], known=window.known[frames], poses=poses)
 
 
-def _each_volume(window: Window, change: Callable[[Tensor], Tensor]) -> Window:
-    """The window with `change` applied to everything of it that has frames, rows and columns."""
+def _each_volume(window: Window, change: Callable[[Tensor], Tensor], **others: object) -> Window:
+    """The window with `change` applied to everything of it that has frames, rows and columns, and `others` as given."""
     eig = EigVolume(*(change(getattr(window.eig, field.name)) for field in dataclasses.fields(EigVolume)))
     truth = None if window.truth is None else change(window.truth)
     warped = window.warped
     if warped is not None:
         warped = WarpedViews(*(torch.stack(list(map(change, views))) for views in (warped.colors, warped.trust)))
     parts = {"render": change(window.render), "depth": change(window.depth)}
-    return dataclasses.replace(window, eig=eig, truth=truth, warped=warped, **parts)
+    return dataclasses.replace(window, eig=eig, truth=truth, warped=warped, **parts, **others)

@@ -58,6 +58,10 @@ def scene_tensors(scene: GaussianScene) -> dict[str, Tensor]:
 def scene_from_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> GaussianScene:
     """Inverse of `scene_tensors`; `path` is for the message if a tensor is missing or of the wrong length."""
     try:
+        num = tensors["means"].shape[0]
+        for name in (*GAUSSIAN_FIELDS, "node_ids"):
+            if tensors[name].shape[0] != num:
+                raise InputError(path, f"{name} has {tensors[name].shape[0]} rows", f"{num} as in means")
         gaussians = Gaussians(**{name: tensors[name] for name in GAUSSIAN_FIELDS})
         nodes = tuple(_node(tensors, index, track_id) for index, track_id in enumerate(header["track_ids"]))
         sky, cameras = Sky(tensors["sky_texture"]), header.get("exposed_cameras")
@@ -67,9 +71,6 @@ def scene_from_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str,
         scene = GaussianScene(gaussians, tensors["node_ids"], nodes, sky, exposure, tensors.get("world_from_ego"))
     except KeyError as error:
         raise InputError(path, f"no tensor or key {error}", "a complete scene") from None
-    for name in (*GAUSSIAN_FIELDS, "node_ids"):
-        if tensors[name].shape[0] != gaussians.num:
-            raise InputError(path, f"{name} has {tensors[name].shape[0]} rows", f"{gaussians.num} as in means")
     return scene
 
 
