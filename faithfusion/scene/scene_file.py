@@ -68,10 +68,9 @@ def scene_from_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str,
         exposure = None
         if cameras is not None:
             exposure = Exposure(tuple(cameras), tensors["exposure.log_gains"], tensors["exposure.offsets"])
-        scene = GaussianScene(gaussians, tensors["node_ids"], nodes, sky, exposure, tensors.get("world_from_ego"))
+        return GaussianScene(gaussians, tensors["node_ids"], nodes, sky, exposure, tensors.get("world_from_ego"))
     except KeyError as error:
         raise InputError(path, f"no tensor or key {error}", "a complete scene") from None
-    return scene
 
 
 def _node(tensors: dict[str, Tensor], index: int, track_id: str) -> RigidNode:
