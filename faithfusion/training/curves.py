@@ -46,7 +46,7 @@ def read_curves(run: Path) -> RunCurves:
     return RunCurves(run.name, training, _read_lines(run / "validation.jsonl"))
 
 
-def smoothed(values: Sequence[float], count: int) -> np.ndarray:
+def smoothed(values: Sequence[float] | np.ndarray, count: int) -> np.ndarray:
     """Running mean over `count` values before and including each; over those that there are at the start."""
     sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=np.float64))])
     ends = np.arange(1, len(values) + 1)

@@ -22,10 +22,10 @@ def random_conditions(request: PlanRequest, active: float, device: torch.device,
     """Conditions of clips of the planned size, filled with numbers in [0, 1]; phi is 1 for the first `active` of the
     tokens, else 0."""
     drawn = empty_conditions(request.generator, request.size, batch, request.references, active, device)
-    phi = drawn.phi.to(device)
-    for tensor in tensors_of(dataclasses.replace(drawn, phi=phi.new_zeros(0))):
-        tensor.uniform_()
-    return dataclasses.replace(drawn, phi=phi)
+    for tensor in tensors_of(drawn):
+        if tensor is not drawn.phi:
+            tensor.uniform_()
+    return dataclasses.replace(drawn, phi=drawn.phi.to(device))
 
 
 def print_row(

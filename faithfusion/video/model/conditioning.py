@@ -35,7 +35,7 @@ class LatentConditions:
     phi: Float[Tensor, "b t th tw"]  # noise level of every token, 0 = certain, 1 = unknown
     vace: Float[Tensor, "b v t h w"] | None = None  # VACE's own context
     inverse_depth: Float[Tensor, "b 1 t h w"] | None = None
-    warped: Float[Tensor, "b v t h w"] | None = None  # latents of the warped views, each with its pooled trust
+    warped: Float[Tensor, "b s t h w"] | None = None  # latents of the warped views, each with its pooled trust
     references: ReferenceViews | None = None
     reference_keys: Sequence[KeysValues] | None = None  # those of `references`, if computed once for many steps
 
