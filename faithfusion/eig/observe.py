@@ -47,6 +47,8 @@ from faithfusion.utils.progress import track
 
 mat45 = wp.types.matrix(shape=(4, 5), dtype=float)
 
+BRIGHTEST = 1.5
+"""No colour in [0, 1] is brighter, not even after a resampling that overshoots; one in bytes is."""
 RESIDUAL_WINDOW_PX = 3
 """Side of the square over which squared residuals are averaged: one pixel's own is too noisy a measure."""
 
@@ -135,6 +137,9 @@ def add_view(scene: GaussianScene, view: TrainingView, evidence: Evidence) -> No
     for name, part in {"mask": view.mask, "sky mask": view.sky_mask, "image": view.image}.items():
         if part is not None and tuple(part.shape[:2]) != size:
             raise InputError(f"{name} of time index {view.time_index}", tuple(part.shape), f"the image size {size}")
+    if view.image is not None and (not view.image.is_floating_point() or float(view.image.max()) > BRIGHTEST):
+        found = f"{view.image.dtype}, up to {float(view.image.max()):g}"
+        raise InputError(f"image of time index {view.time_index}", found, "floating-point colours in [0, 1]")
     config, device = evidence.config, evidence.precision.device
     with torch.no_grad():
         rendering = render_view(scene, view.camera.to(device), view.time_index)

@@ -71,7 +71,8 @@ def _checked(means: Tensor, quats: Tensor, log_scales: Tensor, opacity_logits: T
     tensors |= {"opacities": (opacity_logits, (num,)), "colours": (colors, (num, num_harmonics, 3))}
     for name, (tensor, shape) in tensors.items():
         if tuple(tensor.shape) != shape:
-            raise InputError(name, f"shape {tuple(tensor.shape)}", f"{shape}")
+            expected = f"{(num, 3)} or ({num}, k, 3)" if name == "colours" else f"{shape}"
+            raise InputError(name, f"shape {tuple(tensor.shape)}", expected)
         if not torch.isfinite(tensor).all():
             raise InputError(name, "NaN or infinite values", "finite numbers")
     if num_harmonics not in (1, 4, 9, 16) or not num:

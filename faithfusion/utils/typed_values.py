@@ -190,7 +190,7 @@ def joined(where: str, name: str) -> str:
 def close_names(name: str, known: Mapping[str, Any]) -> str:
     """What may have been meant."""
     near = difflib.get_close_matches(name, known, 3, 0.6)
-    return " or ".join(near) + " (see --help)" if near else f"one of {', '.join(known)}"
+    return " or ".join(near) if near else f"one of {', '.join(known)}"
 
 
 def shown(value: Any) -> str:

@@ -170,3 +170,10 @@ def test_an_image_of_another_size_is_refused() -> None:
     view = masked_view()
     with pytest.raises(InputError, match="image of time index 0"):
         fit_posterior(make_scene(), [dataclasses.replace(view, image=view.image[1:])], CONFIG)
+
+
+def test_an_image_in_bytes_is_refused() -> None:
+    scene, view = make_scene(), make_views(1)[0]
+    bright = dataclasses.replace(view, image=torch.full((*view.mask.shape, 3), 200.0))
+    with pytest.raises(InputError, match=r"up to 200; expected floating-point colours in \[0, 1\]"):
+        view_information(scene, bright, CONFIG)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from faithfusion.evaluate.metrics.scored_clip import ScoredClip
+from faithfusion.evaluate.metrics.scored_clip import ScoredClip, Target
+from faithfusion.utils.errors import InputError
 
 EXACT_DB = 99.9
 """`psnr_db` is capped at 100 dB: above this two pictures are the same."""
@@ -52,6 +54,8 @@ class MetricName:
 class Metric(MetricName):
     """A metric of clips.
 
+    Raises InputError for `needs` that no clip can have.
+
     Attributes:
         of: Computes the value of one clip; NaN where it is undefined.
         needs: Fields of `scored_clip.Target`. The metric is left out where one of them is None.
@@ -65,3 +69,9 @@ class Metric(MetricName):
     in_report: bool = True
     in_ablation: bool = True
     is_compared: bool = False
+
+    def __post_init__(self) -> None:
+        known = [field.name for field in dataclasses.fields(Target)]
+        unknown = [self.needs] if isinstance(self.needs, str) else [name for name in self.needs if name not in known]
+        if unknown:
+            raise InputError(f"metric {self.label!r}", f"needs = {self.needs!r}", f"a tuple of {', '.join(known)}")

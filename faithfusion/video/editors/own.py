@@ -15,10 +15,13 @@ import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.import_path import imported
 from faithfusion.utils.plain import config_hash
-from faithfusion.video.editing.editor import ClipFacts, Editor
+from faithfusion.video.editing.editor import ClipFacts, EditedClip, Editor
 from faithfusion.video.editing.editor_config import CompositeConfig
 
 EXPECTED = "package.module:Class or path/to/file.py:Class, of a dataclass with a method `edit`"
@@ -40,8 +43,29 @@ class OwnEditor:
         """Asks nothing: the user's own editor answers for itself."""
 
     def editor(self, fusing: CompositeConfig) -> Editor:
-        """Returns the editor as it is; it decides itself where it leaves the render."""
-        return self.own
+        """Returns the editor, which decides itself where it leaves the render; what it returns is checked."""
+        return _CheckedEditor(self.own)
+
+
+@dataclass(frozen=True)
+class _CheckedEditor:
+    """An editor whose result must have the shapes of the clip and values that mean something."""
+
+    own: Editor
+
+    def edit(self, window: Window) -> EditedClip:
+        """See `Editor.edit`. Raises InputError for a result that is no edited clip of this window."""
+        edited, where = self.own.edit(window), f"editors, {type(self.own).__name__}"
+        if not isinstance(edited, EditedClip):
+            raise InputError(where, f"edit returned {type(edited).__name__}", "an EditedClip")
+        clip = tuple(window.render.shape)
+        for name, value in vars(edited).items():
+            wanted = clip if name in ("frames", "edit") else clip[:3]
+            if tuple(value.shape) != wanted:
+                raise InputError(where, f"{name} of shape {tuple(value.shape)}", f"{wanted}")
+            if not bool(torch.isfinite(value).all()):
+                raise InputError(where, f"{name} with NaN or infinite values", "finite numbers")
+        return edited
 
 
 def own_class(kind: str) -> type:

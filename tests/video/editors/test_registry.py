@@ -123,3 +123,16 @@ def test_an_entry_that_cannot_be_opened_is_refused_in_one_line(entry: dict, mess
     with pytest.raises(InputError, match=message) as refusal:
         options_of(entry | {"kind": entry["kind"].replace("{folder}", str(tmp_path))})
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("result", ["window.render", "EditedClip(window.render, window.render, gain[..., None], gain)"])
+def test_a_result_that_is_no_edited_clip_names_the_editor(tmp_path: Path, result: str) -> None:
+    source = (
+        "from dataclasses import dataclass\nfrom faithfusion.video.editing.editor import EditedClip\n\n\n"
+        "@dataclass(frozen=True)\nclass Wrong:\n    def edit(self, window):\n"
+        f"        gain = 0.5 * window.eig.alpha\n        return {result}\n"
+    )
+    (tmp_path / "wrong.py").write_text(source)
+    editor = open_editors([{"kind": f"{tmp_path / 'wrong.py'}:Wrong"}], "cpu").editor(DEFAULT_COMPOSITE)
+    with pytest.raises(InputError, match="editors, Wrong: "):
+        editor.edit(tiny_window())
