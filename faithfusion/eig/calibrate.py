@@ -116,7 +116,7 @@ def calibration_bins(eig_nats: Float[Tensor, "*n"], sq_error: Float[Tensor, "*n"
     scale = NUM_BINS / np.log(HIGHEST_NATS / LOWEST_NATS)
     bins = ((eig.clamp_min(LOWEST_NATS) / LOWEST_NATS).log() * scale).long().clamp_max(NUM_BINS - 1)
     counts = torch.bincount(bins, minlength=NUM_BINS).double()
-    return CalibrationBins(counts.numpy(), torch.bincount(bins, weights=error, minlength=NUM_BINS).numpy())
+    return CalibrationBins(counts.numpy(), torch.bincount(bins, weights=error, minlength=NUM_BINS).double().numpy())
 
 
 def bin_centres() -> Float[np.ndarray, " b"]:

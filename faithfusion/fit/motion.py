@@ -95,9 +95,9 @@ class NodeMotion:
     def _corrected(self, index: int, rows: Int[Tensor, " r"]) -> RigidNode:
         node = self.base[index]
         if len(rows) == 0:
-            return dataclasses.replace(
-                node, time_indices=node.time_indices[:0], world_from_node=node.world_from_node[:0]
-            )
+            timed = ("time_indices", "world_from_node", "handle_offsets_m", "log_gains")
+            known = {name: value for name in timed if (value := getattr(node, name)) is not None}
+            return dataclasses.replace(node, **{name: value[:0] for name, value in known.items()})
         here = rows + self._starts[index]
         shift, turn, gains = self._poses.at(self._shifts, here), self._poses.at(self._turns, here), None
         if self._with_light:
@@ -107,11 +107,17 @@ class NodeMotion:
             gains = node.log_gains[rows]
         correction = rigid_transforms(shift, turn)
         pose = node.world_from_node[rows].to(correction) @ correction
-        node = dataclasses.replace(node, time_indices=node.time_indices[rows], world_from_node=pose, log_gains=gains)
-        if node.handle_offsets_m is None:
-            return node
-        offsets = self._shapes.at(self._handles, rows + self._shape_starts[index])
-        return dataclasses.replace(node, handle_offsets_m=node.handle_offsets_m[rows].to(offsets) + offsets)
+        offsets = None
+        if node.handle_offsets_m is not None:
+            offsets = self._shapes.at(self._handles, rows + self._shape_starts[index])
+            offsets = node.handle_offsets_m[rows].to(offsets) + offsets
+        return dataclasses.replace(
+            node,
+            time_indices=node.time_indices[rows],
+            world_from_node=pose,
+            log_gains=gains,
+            handle_offsets_m=offsets,
+        )
 
 
 def node_rates(config: MotionConfig) -> dict[str, float]:

@@ -170,6 +170,7 @@ def test_a_missing_or_cut_off_mp4_is_named_when_the_shard_is_opened(tmp_path: Pa
         ShardFolder(tmp_path)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_mask_and_clip_of_different_length_are_refused(tmp_path: Path) -> None:
     path, window = tmp_path / "shard.safetensors", tiny_window(9)
     short = dataclasses.replace(window, eig=dataclasses.replace(window.eig, eig_nats=window.eig.eig_nats[:5]))

@@ -40,6 +40,7 @@ def test_a_nerfstudio_camera_looks_along_its_negative_z_with_y_up() -> None:
     assert float(y) == pytest.approx(13.1 - 32.0 / 5)  # above the centre
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("viewmats", "intrinsics", "message"),
     [

@@ -166,6 +166,7 @@ def test_pixels_per_observation_divides_all_evidence() -> None:
         assert (whole - 10.0 * tenth).norm() < 1e-4 * whole.norm()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_an_image_of_another_size_is_refused() -> None:
     view = masked_view()
     with pytest.raises(InputError, match="image of time index 0"):

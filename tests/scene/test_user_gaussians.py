@@ -62,6 +62,7 @@ def test_splatfacto_of_degree_0_keeps_logits_of_colours() -> None:
     torch.testing.assert_close(0.5 + 0.28209479177387814 * found.colors, known.colors.sigmoid())
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_does_not_fit_is_refused() -> None:
     known = made()
     quats, scales, opacities = known.quats, known.log_scales.exp(), known.opacity_logits.sigmoid()

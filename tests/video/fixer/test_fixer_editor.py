@@ -74,6 +74,7 @@ def test_a_certain_clip_is_not_touched() -> None:
     assert torch.equal(untrained_editor().edit(certain).frames, window.render)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_parts_of_another_size_are_refused() -> None:
     window = warped_window(2)
     with pytest.raises(InputError, match="depth"):
