@@ -68,7 +68,7 @@ def add_dense_information(
     size = block_size(precision)
     row, column = torch.triu_indices(size, size, device=precision.device)
     for chunk, jacobian in screen_jacobians(scene, camera, time_index, projection, ids, chunk_size):
-        half = dense_moments(moments[chunk], rows_of(projection, chunk)) @ jacobian
+        half = dense_moments(moments[chunk], selected(projection, chunk)) @ jacobian
         if precision.shape[1] == size:
             precision[chunk] += (jacobian * half).sum(1)
         else:
@@ -96,7 +96,7 @@ def dense_coefficients(
         else:
             factor = guarded_cholesky(dense_precision(rows), prior[chunk].double())
             X = torch.linalg.solve_triangular(factor, screen, upper=False)
-        parts.append(coefficients_of(X.mT @ X, rows_of(projection, chunk)).float())
+        parts.append(coefficients_of(X.mT @ X, selected(projection, chunk)).float())
     return torch.cat(parts)
 
 
@@ -137,6 +137,6 @@ def guarded_cholesky(H: Float[Tensor, "m d d"], prior: Float[Tensor, "m d"]) -> 
     return L
 
 
-def rows_of(projection: Projection, ids: Int[Tensor, " m"]) -> Projection:
+def selected(projection: Projection, ids: Int[Tensor, " m"]) -> Projection:
     """The projections of some of the Gaussians."""
     return Projection(**{name: value[ids] for name, value in vars(projection).items()})

@@ -23,7 +23,7 @@ import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.eig.dense_blocks import rows_of
+from faithfusion.eig.dense_blocks import selected
 from faithfusion.eig.moments import SQUARES, count_alive, dense_moments, num_blocks, offset_moments, splats_of
 from faithfusion.eig.observe import TrainingView
 from faithfusion.render.project import project_ellipsoids
@@ -164,7 +164,7 @@ def squared_gradients(
     result[:, NUM_GEOMETRY + 1 :] = (slopes.square() * moments[:, SQUARES, None, None]).flatten(1)
     for ids in torch.nonzero(moments[:, SQUARES] > 0).flatten().split(chunk_size):
         # float64: a^T M a is a small difference of large numbers where position and shape act alike
-        rows = rows_of(grey, ids)
+        rows = selected(grey, ids)
         chunk = dataclasses.replace(rows, conics=rows.conics.double(), opacities=rows.opacities.double())
         M = dense_moments(moments[ids].double(), chunk)
         columns = geometry_slopes(world.means[ids], world.quats[ids], world.log_scales[ids], camera)

@@ -140,6 +140,7 @@ def test_ratios_beyond_float32_stay_finite() -> None:
     assert gain.paper.isfinite().all()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_refused() -> None:
     scene, (view,) = scene_of(1), make_views(1)
     with pytest.raises(InputError, match="image size"):

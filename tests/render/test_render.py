@@ -101,6 +101,7 @@ def test_gradient_of_the_screen_means_can_be_kept() -> None:
     assert relative_error(rendering.projection.means2d.grad[front_to_back], twin["means"].grad) < 1e-4
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_input_is_refused() -> None:
     gaussians, camera = make_gaussians(5), make_camera(20, 18)
     with pytest.raises(InputError, match="background"):
