@@ -22,7 +22,7 @@ CLASSES = {
     "scene/variants": FitConfig,
     "generator": GeneratorConfig,
     "refine": RefineConfig,
-    "faithfusion.training": TrainConfig,
+    "train_video": TrainConfig,
     "evaluate": EigBenchmarkConfig,
     "pairs": PairsConfig,
 }

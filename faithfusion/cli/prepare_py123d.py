@@ -1,6 +1,6 @@
 """Turns a log of py123d into a drive.
 
-It runs in py123d's own environment, which needs nothing of this project but its folder:
+It runs in py123d's own environment, which needs of this project its folder and jsonargparse[signatures]:
 PYTHONPATH=. ENV/bin/python tools/prepare_py123d.py --log LOG --out DRIVE
 """
 

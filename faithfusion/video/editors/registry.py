@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from faithfusion.config import from_plain
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.plain import config_hash, to_plain
-from faithfusion.utils.typed_values import from_plain
 from faithfusion.video.editing.chain import ChainEditor
 from faithfusion.video.editing.editor import ClipFacts, Editor, OpenedEditor
 from faithfusion.video.editing.editor_config import CompositeConfig, EditorEntry

@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from faithfusion.config import from_plain
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.plain import to_plain
-from faithfusion.utils.typed_values import from_plain
 
 PROFILE_FIELDS = ("expected_sq_error", "editor_sq_error")  # every file ever written has them
 StoredDtype = Literal["bfloat16", "float32"]

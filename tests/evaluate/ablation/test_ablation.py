@@ -133,7 +133,7 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         (("--editors", "{mine: []}"), "at least one entry"),
         (("--loops", "{a/b: {}}"), "a/b"),
         (("--weights", "[heavy]"), "distill.weight: heavy; expected one of likelihood"),
-        (("--loops", "{a: {steps: 3}}"), "loops.a.steps: no such option"),
+        (("--loops", "{a: {steps: 3}}"), "loops.steps: no such option"),
         (("--loops", "{a: {schedule: {passes: 2}}}"), "passes: 2; expected in_stages"),
         (("--refine.distill.schedule.passes", "2"), "in_stages"),
         (("--shifts_m", "[9]"), "9"),
