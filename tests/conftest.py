@@ -9,7 +9,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; spinning threads 
 
 import jaxtyping
 import pytest
+import runtime_types
 import torch
+
+runtime_types.check_annotations()  # before the package is imported
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LATEST_START = pytest.StashKey[float]()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
@@ -55,7 +56,9 @@ class ViewState:
     lines: bool = True
 
 
-def pose_from_quaternion(wxyz: Sequence[float], position_m: Sequence[float]) -> tuple[float, ...]:
+def pose_from_quaternion(
+    wxyz: Sequence[float] | np.ndarray, position_m: Sequence[float] | np.ndarray
+) -> tuple[float, ...]:
     """The 16 numbers of `FreeView.world_from_camera`."""
     pose = torch.eye(4, dtype=torch.float64)
     pose[:3, :3] = torch.from_numpy(Rotation.from_quat(wxyz, scalar_first=True).as_matrix())

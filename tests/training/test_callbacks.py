@@ -40,6 +40,7 @@ def run_with(weights: list[float]) -> SimpleNamespace:
     return run
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_ema_is_the_weighted_sum(tmp_path: Path) -> None:
     values = [1.0, 2.0, 4.0, 8.0]
     run, ema = run_with(values), Ema(EmaConfig(decay=0.9, warmup=False))
@@ -56,6 +57,7 @@ def test_ema_is_the_weighted_sum(tmp_path: Path) -> None:
     assert torch.equal(again.weights["w"], ema.weights["w"]), "a loaded average is not overwritten"
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_ema_warm_up_forgets_the_start() -> None:
     run, ema = run_with([100.0] + [1.0] * 30), Ema(EmaConfig(decay=0.999))
     ema.start(run)
@@ -185,6 +187,7 @@ def test_reconstruction_is_the_true_clip_through_the_codec() -> None:
     assert result.shape == window.truth.shape and float(result.min()) >= 0.0 and float(result.max()) <= 1.0
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_spread_over_all_windows() -> None:
     assert evenly_spaced(list(range(10)), 3) == [0, 3, 6]
     assert evenly_spaced(list(range(2)), 5) == [0, 1]
