@@ -104,6 +104,7 @@ def test_subsample_keeps_pixels_paired_and_repeats() -> None:
     np.testing.assert_array_equal(subsample(values, max_points=1000)[0], values.ravel())
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("uncertainty", "error"),
     [
