@@ -125,6 +125,7 @@ def test_an_entry_that_cannot_be_opened_is_refused_in_one_line(entry: dict, mess
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("result", ["window.render", "EditedClip(window.render, window.render, gain[..., None], gain)"])
 def test_a_result_that_is_no_edited_clip_names_the_editor(tmp_path: Path, result: str) -> None:
     source = (
