@@ -159,7 +159,7 @@ def _track(
     class_name: str,
     frames: tuple[int, ...],
     poses: Sequence[np.ndarray] | np.ndarray,
-    size_m: Sequence[float],
+    size_m: Sequence[float] | np.ndarray,
 ) -> BoxTrack:
     return BoxTrack(name, class_name, frames, np.stack(poses), np.tile(size_m, (len(frames), 1)))
 

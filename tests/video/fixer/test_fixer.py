@@ -127,6 +127,7 @@ def test_the_same_random_state_gives_the_same_fixer() -> None:
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_parts_of_different_size_are_refused() -> None:
     window = warped_window()
     for wrong in (
