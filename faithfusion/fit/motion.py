@@ -42,7 +42,7 @@ class Knots:
         return (1.0 - fraction) * values[self.left[rows]] + fraction * values[self.right[rows]]
 
 
-def make_knots(times: Sequence[Int[Tensor, " n"]], knot_frames: int) -> Knots:
+def make_knots(times: Sequence[Int[Tensor, " _"]], knot_frames: int) -> Knots:
     """Knots every `knot_frames` time stamps for each of several time axes (one per node), one after the other."""
     left, right, fraction, count = [], [], [], 0
     for time_indices in times:
