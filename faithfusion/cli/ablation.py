@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
         editors.check(ClipFacts(config.refine.street.num_frames, config.refine.warp.num_views))
 
     def editor(name: str) -> Editor:
-        return opened[name.removesuffix(BLIND)].editor(config.editor_of(name).composite)
+        return opened[name.removesuffix(BLIND)].editor(config.editor_of(name).composite, config.refine.seed)
 
     identities = {name: editors.identity for name, editors in opened.items()}
     page = run_ablation(config, editor, identities=identities, command=command_line())

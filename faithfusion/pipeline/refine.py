@@ -77,7 +77,7 @@ def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None
     settling = (config.settle_steps, config.distill.optimise)
     depends_on = (config.eig, config.posterior_stride, settling)
     log.run("calibrate", depends_on, [known], lambda: _calibrate(fitted, drive, config, known))
-    editor = inputs.opened.editor(config.editor.composite)
+    editor = inputs.opened.editor(config.editor.composite, config.seed)
     _refine(drive, editor, inputs.opened.identity, config, log)
     return open_run(config, drive, fitted)
 

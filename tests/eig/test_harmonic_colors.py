@@ -10,6 +10,7 @@ import pytest
 import torch
 from reference.eig_bruteforce import block_information, color_jacobian, finite_difference_jacobian, pixel_covariance
 from reference.eig_scene import double_camera, make_camera, make_scene, to_double
+from reference.view_gain import view_gain
 
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import (
@@ -26,7 +27,6 @@ from faithfusion.eig.observe import TrainingView, view_information
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, fit_posterior, prior_posterior, prior_precision
 from faithfusion.eig.variance_polynomials import variance_coefficients
-from faithfusion.eig.view_gain import view_gain
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene

@@ -9,13 +9,13 @@ import pytest
 import torch
 from reference.eig_bruteforce import block_information, color_jacobian, pixel_covariance
 from reference.eig_scene import double_camera, make_camera, make_scene, make_views, to_device, to_double
+from reference.view_gain import view_gain
 
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import dense_precision
 from faithfusion.eig.observe import TrainingView
 from faithfusion.eig.pixel_gain import eig_map, information_gain
 from faithfusion.eig.posterior import Posterior, fit_posterior, prior_precision
-from faithfusion.eig.view_gain import view_gain
 from faithfusion.scene.sky import sky_background
 from faithfusion.utils.errors import InputError
 

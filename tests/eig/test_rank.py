@@ -13,6 +13,7 @@ import torch
 from reference.eig_bruteforce import block_information, color_jacobian, node_poses, world_gaussians
 from reference.eig_scene import double_camera, make_camera, make_scene, make_views, to_double
 from reference.raster import render_reference
+from reference.view_gain import view_gain
 from tiny_clip import write_tiny_clip
 
 import faithfusion.eig.rank as rank
@@ -24,7 +25,6 @@ from faithfusion.eig.dense_blocks import dense_precision
 from faithfusion.eig.observe import TrainingView
 from faithfusion.eig.posterior import fit_posterior, prior_precision
 from faithfusion.eig.rank import Candidate, clip_candidates, half_log_dets, rank_views, select_views
-from faithfusion.eig.view_gain import view_gain
 from faithfusion.scene.initialise import initialise_scene
 from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.scene.scene_file import save_scene, scene_tensors

@@ -9,12 +9,12 @@ import torch
 from tiny_fixer import tiny_fixer, warped_window
 from tiny_training import fixed_generator
 
-from faithfusion.evaluate.metrics.perceptual import mobilenet_distance
+from faithfusion.evaluate.metrics.perceptual import stage_features
 from faithfusion.training.data import FixerBatch
 from faithfusion.training.fixer import FixerMethod, distances, partly_repaired, recolored
 from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.utils.image_math import ssim_map
-from faithfusion.utils.mobilenet import PACKAGE, open_mobilenet
+from faithfusion.utils.mobilenet import PACKAGE, feature_distance, open_mobilenet
 from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.model.conditioning import noise_level
 
@@ -83,7 +83,8 @@ def test_features_are_one_more_term_and_are_not_trained() -> None:
     weight = 1.0 + 2.0 * noise_level(data.inputs.expected_sq_error, fixer.config.conditioning)
     result = fixer(data.inputs)
     images = (image.permute(0, 2, 3, 1) for image in (result.detach(), data.truth))
-    assert values["feature"].item() == pytest.approx(mobilenet_distance(open_mobilenet(), *images, weight), rel=1e-4)
+    features = (stage_features(open_mobilenet(), image) for image in images)
+    assert values["feature"].item() == pytest.approx(float(feature_distance(*features, weight)), rel=1e-4)
     torch.testing.assert_close(loss, plain + 0.3 * values["feature"])
     assert dict(method.named_parameters()).keys() == dict(fixer.named_parameters()).keys()
     loss.backward()

@@ -42,11 +42,6 @@ class Reliability:
     predicted_rms: Float[np.ndarray, " b"]
     actual_rms: Float[np.ndarray, " b"]
 
-    @property
-    def mean_deviation(self) -> float:
-        """The mean absolute difference of predicted and actual RMS error, in colour units."""
-        return float(np.abs(self.predicted_rms - self.actual_rms).mean())
-
 
 def subsample(*arrays: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Returns the same `max_points` randomly chosen entries of all arrays, flattened; all entries if there

@@ -53,8 +53,9 @@ class OpenedEditor(Protocol):
         """Raises InputError for clips or options with which this editor cannot work."""
         ...
 
-    def editor(self, fusing: CompositeConfig) -> Editor:
-        """The editor itself; it may be asked for more than once. `fusing`: where it has to leave the render."""
+    def editor(self, fusing: CompositeConfig, seed: int = 0) -> Editor:
+        """The editor itself; it may be asked for more than once. `fusing`: where it has to leave the render; `seed`:
+        of everything that it leaves to chance."""
         ...
 
 

@@ -26,7 +26,6 @@ class SamplerConfig:
             were trained.
         guidance: The strength of classifier-free guidance towards the prompt and away from the negative one of the
             prompt file, at twice the cost; 1 is none.
-        seed: The seed of the noise.
     """
 
     path: PathName | None = None
@@ -34,7 +33,6 @@ class SamplerConfig:
     sparse: bool = False
     renoise: bool = False
     guidance: float = 1.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1:

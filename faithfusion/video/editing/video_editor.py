@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
 
 
 class VideoEditor:
-    """The generator as an editor, with its measured error profile. `fusing`: where the render is left as it is."""
+    """The generator as an editor, with its measured error profile. `fusing`: where the render is left as it is; `seed`:
+    of the noise."""
 
     def __init__(
         self,
@@ -31,8 +32,10 @@ class VideoEditor:
         config: VideoEditorConfig,
         profile: ErrorProfile,
         fusing: CompositeConfig = DEFAULT_COMPOSITE,
+        seed: int = 0,
     ) -> None:
         self.generator, self.config, self.profile, self.fusing = generator, config, profile, fusing
+        self.seed = seed
 
     def edit(self, window: Window) -> EditedClip:
         """See `Editor.edit`. Known frames and the best known pixels are the render's own values."""
@@ -70,7 +73,7 @@ class VideoEditor:
             with at_work(generator.codec, *place):
                 conditions = latent_conditions(generator, [window])
             with at_work(generator.backbone, *place), at_work(generator.branch, *place):
-                latents = sample(generator, conditions, sampler, make_generator(sampler.seed, "noise", name))
+                latents = sample(generator, conditions, sampler, make_generator(self.seed, "noise", name))
             with at_work(generator.codec, *place):
                 edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
                 if self.config.keep_detail:

@@ -59,6 +59,6 @@ class OpenedFixerEditor:
     def check(self, clip: ClipFacts) -> None:
         """Accepts any clip: frames do not see each other, and views that are missing count as without trust."""
 
-    def editor(self, fusing: CompositeConfig) -> FixerEditor:
-        """Returns the fixer with its measured error profile."""
+    def editor(self, fusing: CompositeConfig, seed: int = 0) -> FixerEditor:
+        """Returns the fixer with its measured error profile; it leaves nothing to chance."""
         return FixerEditor(self.opened.fixer, self.options, self.opened.profile, fusing)

@@ -42,7 +42,7 @@ class OwnEditor:
     def check(self, clip: ClipFacts) -> None:
         """Asks nothing: the user's own editor answers for itself."""
 
-    def editor(self, fusing: CompositeConfig) -> Editor:
+    def editor(self, fusing: CompositeConfig, seed: int = 0) -> Editor:
         """Returns the editor, which decides itself where it leaves the render; what it returns is checked."""
         return _CheckedEditor(self.own)
 

@@ -40,9 +40,9 @@ class OpenedEditors:
         for part in self.parts:
             part.check(clip)
 
-    def editor(self, fusing: CompositeConfig) -> Editor:
+    def editor(self, fusing: CompositeConfig, seed: int = 0) -> Editor:
         """Returns all of them as one editor."""
-        editors = [_steadied(part.editor(fusing), n) for part, n in zip(self.parts, self.steady, strict=True)]
+        editors = [_steadied(part.editor(fusing, seed), n) for part, n in zip(self.parts, self.steady, strict=True)]
         return editors[0] if len(editors) == 1 else ChainEditor(editors)
 
 

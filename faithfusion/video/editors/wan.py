@@ -71,7 +71,7 @@ class OpenedWan:
             raise InputError("warp.num_views", clip.num_views, f"at least {wanted}: so many does the video model read")
         check_sampler(generator, self.opened.sampler_for(options.sampler))
 
-    def editor(self, fusing: CompositeConfig) -> VideoEditor:
+    def editor(self, fusing: CompositeConfig, seed: int = 0) -> VideoEditor:
         """Returns the video editor. Few-step weights bring their own sampler, unless one is configured."""
         config = dataclasses.replace(self.options, sampler=self.opened.sampler_for(self.options.sampler))
-        return VideoEditor(self.opened.generator, config, self.opened.profile, fusing)
+        return VideoEditor(self.opened.generator, config, self.opened.profile, fusing, seed)

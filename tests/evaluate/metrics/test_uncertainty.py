@@ -83,10 +83,9 @@ def test_reliability_equals_loops_and_finds_overconfidence() -> None:
     pairs = np.array(reliability_loops(predicted, actual, 8))
     np.testing.assert_allclose(result.predicted_rms, pairs[:, 0], rtol=1e-12)
     np.testing.assert_allclose(result.actual_rms, pairs[:, 1], rtol=1e-12)
-    assert reliability(predicted, predicted).mean_deviation == 0.0
-    assert reliability(predicted, 4 * predicted).mean_deviation == pytest.approx(
-        reliability(predicted, predicted).predicted_rms.mean()
-    )
+    right, overconfident = reliability(predicted, predicted), reliability(predicted, 4 * predicted)
+    np.testing.assert_array_equal(right.actual_rms, right.predicted_rms)
+    np.testing.assert_allclose(overconfident.actual_rms, 2 * overconfident.predicted_rms)
 
 
 def test_covered_error_share() -> None:
