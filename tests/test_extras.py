@@ -24,7 +24,7 @@ from faithfusion.video.weights import prompt
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 NO_PART_OF_THE_CORE = {
-    *("accelerate", "decord", "deep_sort_realtime", "deepspeed", "diffsynth", "ftfy", "jsonargparse", "nbformat"),
+    *("accelerate", "decord", "deep_sort_realtime", "deepspeed", "diffsynth", "ftfy", "nbformat"),
     *("peft", "pyarrow", "tensorboard", "torchmetrics", "torchvision", "transformers", "viser", "xformers"),
 }
 OPEN_THE_MAIN_JOB = """
