@@ -8,6 +8,7 @@ masks 1 = regenerate (sky and dynamic masks: 1 = sky, 1 = dynamic).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -213,6 +214,12 @@ class ViewPoses:
     intrinsics: Float[Tensor, "n 3 3"]
     world_from_camera: Float[Tensor, "n 4 4"]
 
+    @classmethod
+    def of(cls, cameras: Sequence[Camera]) -> ViewPoses | None:
+        """The cameras in their order, in float32; None without cameras."""
+        parts = [(camera.intrinsics.float(), camera.world_from_camera.float()) for camera in cameras]
+        return cls(*map(torch.stack, zip(*parts, strict=True))) if parts else None
+
 
 @dataclass(frozen=True)
 class WarpedViews:
@@ -226,15 +233,27 @@ class WarpedViews:
 @dataclass(frozen=True)
 class Window:
     """What the generator gets: 4k+1 frames of a render with its EIG, references from the recorded views, and, in
-    training, the true clip. `known` marks frames whose content is exact history (phi = 0). The poses of frames and
-    references are known together or not at all."""
+    training, the true clip. `known` marks frames whose content is exact history (phi = 0). Cameras and time stamps
+    (frame numbers of the drive) are those of the frames, one each; without any, nobody knows where the clip was seen
+    from."""
 
     render: Float[Tensor, "t h w 3"]
     eig: EigVolume
     depth: Float[Tensor, "t h w"]
     references: Float[Tensor, "r rh rw 3"]
     known: Bool[Tensor, " t"]
+    cameras: tuple[Camera, ...] = ()
+    time_indices: tuple[int, ...] = ()
+    reference_cameras: tuple[Camera, ...] = ()
     truth: Float[Tensor, "t h w 3"] | None = None
-    poses: ViewPoses | None = None  # of the frames
-    reference_poses: ViewPoses | None = None
     warped: WarpedViews | None = None
+
+    @property
+    def poses(self) -> ViewPoses | None:
+        """The cameras of the frames, stacked; None if they are not known."""
+        return ViewPoses.of(self.cameras)
+
+    @property
+    def reference_poses(self) -> ViewPoses | None:
+        """The cameras of the references, stacked; None if they are not known."""
+        return ViewPoses.of(self.reference_cameras)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.types import Camera, EigVolume, WarpedViews, Window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.model.block import BlockInputs
 from faithfusion.video.model.config import BranchConfig, CodecConfig, GeneratorConfig, TinyVaeConfig, WanConfig
@@ -57,12 +57,12 @@ def wan_forward(
     return backbone.proj_out(last_tokens(backbone, tokens, inputs, samples, injection))
 
 
-def tiny_poses(count: int, height: int, width: int, step_m: float = 0.5) -> ViewPoses:
-    """A camera driving straight ahead, `step_m` per image."""
+def tiny_cameras(count: int, height: int, width: int, step_m: float = 0.5, axis: int = 2) -> tuple[Camera, ...]:
+    """A camera driving straight ahead, or along another axis of its own, `step_m` per image."""
     intrinsics = torch.tensor([[width, 0.0, width / 2], [0.0, width, height / 2], [0.0, 0.0, 1.0]])
     world_from_camera = torch.eye(4).repeat(count, 1, 1)
-    world_from_camera[:, 2, 3] = step_m * torch.arange(count)
-    return ViewPoses(intrinsics.repeat(count, 1, 1), world_from_camera)
+    world_from_camera[:, axis, 3] = step_m * torch.arange(count)
+    return tuple(Camera(intrinsics.clone(), pose, width, height) for pose in world_from_camera)
 
 
 def tiny_window(
@@ -80,7 +80,8 @@ def tiny_window(
         references=torch.rand(1, height, width, 3, generator=random),
         known=torch.zeros(frames, dtype=torch.bool),
         truth=torch.rand(frames, height, width, 3, generator=random),
-        poses=tiny_poses(frames, height, width) if poses else None,
-        reference_poses=tiny_poses(1, height, width) if poses else None,
+        cameras=tiny_cameras(frames, height, width) if poses else (),
+        time_indices=tuple(range(frames)) if poses else (),
+        reference_cameras=tiny_cameras(1, height, width) if poses else (),
         warped=WarpedViews(views[..., :3], views[..., 3]) if warped else None,
     )

@@ -1,8 +1,9 @@
 """Shards of windows on disk: `NAME.safetensors` with mp4 files beside it; any window is read without the others.
 
 Colours lie in mp4 files, `NAME_render_WxH.mp4`, `NAME_truth_WxH.mp4` and `NAME_warped0_WxH.mp4`, ..., sequence after
-sequence; references and the trust in warped views (bytes), EIG, expected error, alpha, depth (float16), known frames
-and poses (float32) in the safetensors file, whose header (`shard_header`) holds them together.
+sequence; references and the trust in warped views (bytes), EIG, expected error, alpha, depth (float16), known frames,
+poses (float32) and time stamps in the safetensors file, whose header (`shard_header`) holds them together. Shards of
+versions before have no time stamps.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -20,20 +20,19 @@ from torch import Tensor
 
 from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.clips.manifest import check_manifests
-from faithfusion.clips.shard_header import ColorName, ShardHeader, check_header, header_from_metadata, warped_name
+from faithfusion.clips.shard_header import ColorName, ShardHeader, check_header, header_from_metadata
 from faithfusion.clips.shard_writer import ShardColors
 from faithfusion.clips.video_file import read_frames
+from faithfusion.clips.window_tensors import EIG, TRUST, as_bytes, as_float16, window_from_tensors, window_tensors
 from faithfusion.clips.windows import Span
-from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.types import Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 
-FLOAT16_MAX = 65504.0
-VOLUMES = ("eig_nats", "expected_sq_error", "alpha", "depth")
+VOLUMES = (*EIG, "depth")
 PER_FRAME = (*VOLUMES, "known")
-TRUST = "warped_trust"  # [T, n, H, W]
-POSES = ("poses", "reference_poses")
-POSE_FIELDS = ("intrinsics", "world_from_camera")
+STILLS = ("references", TRUST)
+"""Parts of four axes that lie in the safetensors file, as bytes."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,9 @@ class WindowShard:
             with safe_open(self.path, framework="pt") as file:
                 names = [key.removeprefix(prefix) for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
                 packed = {
-                    name: file.get_slice(prefix + name)[frames]
-                    if name in (*PER_FRAME, TRUST) or name.startswith("poses.")
-                    else file.get_tensor(prefix + name)[list(entry.references)]
+                    name: file.get_tensor(prefix + name)[list(entry.references)]
+                    if name.startswith("reference")
+                    else file.get_slice(prefix + name)[frames]
                     for name in names
                 }
         except (OSError, SafetensorError) as error:
@@ -91,7 +90,7 @@ class WindowShard:
         whole = (slice(None), slice(None), slice(None))
         places = self.header.sequences[entry.sequence].places
         colors = {name: self.colors(index, name, whole) for name in places}
-        return _unpack(packed | colors)
+        return window_from_tensors(packed | colors)
 
     def has_truth(self, index: int) -> bool:
         """Whether the true clip of a window is stored."""
@@ -207,59 +206,13 @@ def _require_alike(path: Path, number: int, shapes: dict[str, Sequence[int]], si
 
 def _pack(path: Path, window: Window) -> tuple[dict[ColorName, Tensor], dict[str, Tensor]]:
     """What goes into the videos, and what goes into the safetensors file."""
-    clips = {"render": _bytes(window.render)}
+    tensors = window_tensors(window)
+    clips = {name: as_bytes(value) for name, value in tensors.items() if value.dim() == 4 and name not in STILLS}
     packed = {
-        "references": _bytes(window.references),
-        "eig_nats": _half(window.eig.eig_nats),
-        "expected_sq_error": _half(window.eig.expected_sq_error),
-        "alpha": _half(window.eig.alpha),
-        "depth": _half(window.depth),
-        "known": window.known.contiguous(),
+        name: as_bytes(value) if name in STILLS else as_float16(value) if name in VOLUMES else value
+        for name, value in tensors.items()
+        if name not in clips
     }
-    if window.truth is not None:
-        clips["truth"] = _bytes(window.truth)
-    if window.warped is not None:
-        clips |= {warped_name(number): _bytes(view) for number, view in enumerate(window.warped.colors)}
-        packed[TRUST] = _bytes(window.warped.trust.transpose(0, 1))
-    for name, poses in ((name, getattr(window, name)) for name in POSES):
-        if poses is not None:
-            packed |= {f"{name}.{field}": getattr(poses, field).float().cpu().contiguous() for field in POSE_FIELDS}
-    parts = {name: value.shape for name, value in packed.items() if name in PER_FRAME}
-    parts |= {name: value.shape for name, value in clips.items()}
+    parts = {name: value.shape for name, value in (packed | clips).items() if name in (*PER_FRAME, *clips)}
     _require_alike(path, 0, parts, tuple(window.render.shape[:3]))
     return clips, packed
-
-
-def _unpack(packed: dict[str, Tensor]) -> Window:
-    eig = EigVolume(*(packed[name].float() for name in ("eig_nats", "expected_sq_error", "alpha")))
-    poses = {
-        name: ViewPoses(*(packed[f"{name}.{field}"] for field in POSE_FIELDS))
-        for name in POSES
-        if f"{name}.intrinsics" in packed
-    }
-    return Window(
-        render=packed["render"].float() / 255.0,
-        eig=eig,
-        depth=packed["depth"].float(),
-        references=packed["references"].float() / 255.0,
-        known=packed["known"],
-        truth=packed["truth"].float() / 255.0 if "truth" in packed else None,
-        warped=_unpack_warped(packed),
-        **poses,
-    )
-
-
-def _unpack_warped(packed: dict[str, Tensor]) -> WarpedViews | None:
-    if TRUST not in packed:
-        return None
-    trust = packed[TRUST].transpose(0, 1).float() / 255.0
-    colors = torch.stack([packed[warped_name(number)].float() / 255.0 for number in range(len(trust))])
-    return WarpedViews(colors, trust)
-
-
-def _bytes(colors: Tensor) -> Tensor:
-    return (colors.detach().cpu().clamp(0, 1) * 255.0 + 0.5).to(torch.uint8).contiguous()
-
-
-def _half(values: Tensor) -> Tensor:
-    return values.detach().cpu().clamp(-FLOAT16_MAX, FLOAT16_MAX).half().contiguous()

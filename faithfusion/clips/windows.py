@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from faithfusion.clips.clip_config import CHUNK_FRAMES
-from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.types import EigVolume, WarpedViews, Window
 from faithfusion.utils.errors import InputError
 
 
@@ -71,12 +71,13 @@ def training_spans(num_frames: int, window_frames: int, overlap: int) -> list[Sp
 
 def nearest_references(window: Window, count: int) -> Window:
     """The window with the `count` references whose cameras come nearest to those of its frames; all if fewer."""
-    if window.poses is None or window.reference_poses is None or window.references.shape[0] <= count:
+    poses, reference_poses = window.poses, window.reference_poses
+    if poses is None or reference_poses is None or len(window.references) <= count:
         return window
-    centres, places = (p.world_from_camera[:, :3, 3] for p in (window.reference_poses, window.poses))
+    centres, places = (p.world_from_camera[:, :3, 3] for p in (reference_poses, poses))
     nearest = torch.cdist(centres.double(), places.double()).amin(1).argsort(stable=True)[:count].sort().values
-    poses = ViewPoses(*(getattr(window.reference_poses, f.name)[nearest] for f in dataclasses.fields(ViewPoses)))
-    return dataclasses.replace(window, references=window.references[nearest], reference_poses=poses)
+    cameras = tuple(window.reference_cameras[index] for index in nearest)
+    return dataclasses.replace(window, references=window.references[nearest], reference_cameras=cameras)
 
 
 def pad_window(window: Window, side_multiple: int, chunk_frames: int = CHUNK_FRAMES) -> Window:
@@ -93,7 +94,8 @@ def pad_window(window: Window, side_multiple: int, chunk_frames: int = CHUNK_FRA
     if len(rows) == height and len(columns) == width:
         return window
 
-    return _each_volume(window, lambda values: values[:, rows][:, :, columns])
+    cameras = tuple(dataclasses.replace(c, width=len(columns), height=len(rows)) for c in window.cameras)
+    return _each_volume(window, lambda values: values[:, rows][:, :, columns], cameras=cameras)
 
 
 def reflected_indices(length: int, padded: int) -> Int[Tensor, " padded"]:
@@ -104,10 +106,9 @@ def reflected_indices(length: int, padded: int) -> Int[Tensor, " padded"]:
 
 
 def _index_frames(window: Window, frames: Int[Tensor, " n"]) -> Window:
-    poses = window.poses
-    if poses is not None:
-        poses = ViewPoses(poses.intrinsics[frames], poses.world_from_camera[frames])
-    return _each_volume(window, lambda values: values[frames], known=window.known[frames], poses=poses)
+    parts = {name: getattr(window, name) for name in ("cameras", "time_indices")}
+    parts = {name: tuple(values[index] for index in frames) if values else () for name, values in parts.items()}
+    return _each_volume(window, lambda values: values[frames], known=window.known[frames], **parts)
 
 
 def _each_volume(window: Window, change: Callable[[Tensor], Tensor], **others: object) -> Window:

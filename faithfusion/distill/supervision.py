@@ -14,26 +14,24 @@ from faithfusion.distill.weights.context import WeightContext
 from faithfusion.distill.weights.registry import weight_of
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render.render_view import node_coverage
-from faithfusion.types import Camera, DriveClip, GaussianScene, Window
+from faithfusion.types import DriveClip, GaussianScene, Window
 from faithfusion.video.editing.editor import EditedClip
 
 SURFACE_ALPHA = 0.9
 """A pixel that Gaussians cover less shows no surface whose depth could be held."""
 
 
-def supervision(
-    context: WeightContext, window: Window, edited: EditedClip, config: DistillConfig
-) -> list[SupervisedView]:
+def supervision(context: WeightContext, edited: EditedClip, config: DistillConfig) -> list[SupervisedView]:
     """Returns the edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says.
     Raises InputError for a weight that does not exist."""
-    scene, clip, cameras = context.of_scene.scene, context.of_scene.clip, context.cameras
+    window = context.window
     weight = weight_of(config.weight).of(window, edited, context)
-    weight = weight * distilled_share(scene, cameras, config.moving_objects)
-    return novel_views(cameras, edited, weight, novel_depth(config.novel_depth, clip, cameras, window), config)
+    weight = weight * distilled_share(context.of_scene.scene, window, config.moving_objects)
+    return novel_views(window, edited, weight, novel_depth(config.novel_depth, context.of_scene.clip, window), config)
 
 
 def novel_views(
-    cameras: Sequence[Camera],
+    window: Window,
     edited: EditedClip,
     weight: Float[Tensor, "t h w"],
     depth_m: Sequence[Tensor | None],
@@ -42,30 +40,26 @@ def novel_views(
     """Returns the edited clip as supervision, weighted per pixel (`distill.weights`), with a depth in metres or none
     per frame (`novel_depth`)."""
     targets = edited.edit if config.target == "edit" else edited.frames
-    parts = zip(cameras, targets, weight, depth_m, strict=True)
-    return [
-        SupervisedView(camera, time, target, of_pixel, lidar_depth_m=depth)
-        for time, (camera, target, of_pixel, depth) in enumerate(parts)
-    ]
+    parts = zip(window.cameras, window.time_indices, targets, weight, depth_m, strict=True)
+    return [SupervisedView(*view, lidar_depth_m=depth) for *view, depth in parts]
 
 
-def novel_depth(
-    kind: NovelDepth, clip: DriveClip, cameras: Sequence[Camera], window: Window
-) -> list[Float[Tensor, "h w"] | None]:
+def novel_depth(kind: NovelDepth, clip: DriveClip, window: Window) -> list[Float[Tensor, "h w"] | None]:
     """Returns the depth of every new view: none, that of the LiDAR scan of its time stamp, or that of the render before
     the distillation where Gaussians cover the pixel. It is 0 where nothing is known."""
     if kind == "none":
-        return [None] * len(cameras)
+        return [None] * len(window.render)
     if kind == "render":
         return list(torch.where(window.eig.alpha > SURFACE_ALPHA, window.depth, 0.0))
-    scans = [load_points_world(clip, time) for time in range(len(cameras))]
-    return [lidar_depth(scan, at) if len(scan) else None for scan, at in zip(scans, cameras, strict=True)]
+    scans = [load_points_world(clip, time) for time in window.time_indices]
+    return [lidar_depth(scan, at) if len(scan) else None for scan, at in zip(scans, window.cameras, strict=True)]
 
 
 def distilled_share(
-    scene: GaussianScene, cameras: Sequence[Camera], moving_objects: MovingObjects
+    scene: GaussianScene, window: Window, moving_objects: MovingObjects
 ) -> Float[Tensor, "t h w"] | Float[Tensor, ""]:
     """Returns what of every pixel is distilled: moving objects are left out, unless they are to be distilled too."""
     if moving_objects == "distil" or not scene.nodes:
         return torch.ones(())
-    return 1.0 - torch.stack([node_coverage(scene, camera, t).cpu() for t, camera in enumerate(cameras)])
+    places = zip(window.cameras, window.time_indices, strict=True)
+    return 1.0 - torch.stack([node_coverage(scene, camera, time).cpu() for camera, time in places])

@@ -95,33 +95,24 @@ def cut_sequences(
         cameras = [target.framing.camera(camera) for camera in target.cameras[start:stop]]
         times = target.times[start:stop]
         window = rendered_window(fitted.known, fitted.clip, cameras, times)
-        window = dataclasses.replace(window, warped=warped_views(fitted.recorded, window, cameras, times))
+        window = dataclasses.replace(window, warped=warped_views(fitted.recorded, window))
         truth = [target.truth(number) for number in range(start, stop)]
         gain = brightness_gain(window, truth) if target.match_brightness else None
         facts.append(target.facts | {"first_time": times[0], "gain": None if gain is None else gain.tolist()})
         inside = [Span(span.start - start, span.stop - start) for span in group]
-        yield with_references(with_truth(window, truth, gain), fitted, cameras, times, inside, config)
+        yield with_references(with_truth(window, truth, gain), fitted, inside, config)
 
 
-def with_references(
-    window: Window,
-    fitted: FittedDrive,
-    cameras: Sequence[Camera],
-    times: Sequence[int],
-    spans: Sequence[Span],
-    config: PairsConfig,
-) -> CutSequence:
+def with_references(window: Window, fitted: FittedDrive, spans: Sequence[Span], config: PairsConfig) -> CutSequence:
     """The sequence with the true views that its windows need, each stored once."""
-    chosen = [
-        choose_references(window, cameras, times, span, fitted.fitted_frames, config.num_references) for span in spans
-    ]
+    chosen = [choose_references(window, span, fitted.fitted_frames, config.num_references) for span in spans]
     pool = sorted({index for indices in chosen for index in indices})
     frames = [fitted.fitted_frames[index] for index in pool]
-    images, poses = load_references(frames, config.framing.downscale, tuple(window.render.shape[1:3]))
+    images, cameras = load_references(frames, config.framing.downscale, tuple(window.render.shape[1:3]))
     cuts = tuple(
         Cut(span, tuple(pool.index(index) for index in indices)) for span, indices in zip(spans, chosen, strict=True)
     )
-    return CutSequence(dataclasses.replace(window, references=images, reference_poses=poses), cuts)
+    return CutSequence(dataclasses.replace(window, references=images, reference_cameras=cameras), cuts)
 
 
 def grouped_spans(spans: Sequence[Span], most_frames: int) -> list[list[Span]]:

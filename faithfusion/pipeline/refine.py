@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from faithfusion.eig.field import EigField
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.drive import Drive
 from faithfusion.pipeline.inputs import RunInputs, check_inputs, make_street_once, read_run_drive, require_camera
-from faithfusion.pipeline.stage_files import StageClip, as_stored, load_stage_clip, save_stage_clip
+from faithfusion.pipeline.stage_files import CLIP_FORMAT, StageClip, kept_window, load_stage_clip, save_stage_clip
 from faithfusion.pipeline.stages import calibrate, distil, fit_stage, recalibrate, render, settle
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
-from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
+from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
@@ -105,7 +105,7 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
     path = clip_path(drive.clip, config.trajectory_entries)
     scene, metadata = load_scene(out / CALIBRATED, device)
     calibration = calibration_from_plain(metadata["calibration"])
-    depends_on = (config.distill, config.editor, config.warp, camera_name, identity, path.key())
+    depends_on = (CLIP_FORMAT, config.distill, config.editor, config.warp, camera_name, identity, path.key())
     steps = stages_of(path, config)
 
     def known_now(scene: GaussianScene) -> EigField:
@@ -116,7 +116,7 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
         first = scene  # what `scene` names changes below
         log.run(
             "unrefined",
-            (camera_name, path.key()),
+            (CLIP_FORMAT, camera_name, path.key()),
             [unrefined],
             lambda: _render(known_now(first), drive, cameras, path, unrefined),
         )
@@ -125,13 +125,14 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
 
         def refine(scene=scene, step=step, outputs=outputs) -> None:
             cameras = path_cameras(drive.clip, camera_name, step)
-            window = _kept(out / WINDOW_STATE, log.key, lambda: render(known_now(scene), drive, cameras, config.warp))
+            window = kept_window(
+                out / WINDOW_STATE, log.key, lambda: render(known_now(scene), drive, cameras, config.warp)
+            )
             say(f"{step.name}: regenerating {len(cameras)} frames")
             edited = editor.edit(window)
             distilled = distil(
                 scene,
                 drive,
-                cameras,
                 window,
                 edited,
                 config.distill,
@@ -163,17 +164,6 @@ def clip_file(number: int) -> str:
 def scene_file(number: int, count: int) -> str:
     """Name of the file with the scene after a stage; that of the last one is the scene of the run."""
     return FINAL if number == count else f"scene_stage_{number}.safetensors"
-
-
-def _kept(path: Path, key: str, work: Callable[[], Window]) -> Window:
-    """The window that `work` renders, with the precision of its file; a run that is killed later finds it there."""
-    if path.is_file():
-        stored = load_stage_clip(path)
-        if stored.name == key:
-            return stored.window
-    window = as_stored(work())
-    save_stage_clip(path, StageClip(key, window))
-    return window
 
 
 def _render(known: EigField, drive: Drive, cameras: Sequence[Camera], path: NewPath, file: Path) -> None:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from faithfusion.clips.store import FLOAT16_MAX
+from faithfusion.clips.window_tensors import as_float, as_float16, window_from_tensors, window_tensors
 from faithfusion.scene.scene_file import load_tensors, save_tensors
-from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.types import Window
+from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import composite
 from faithfusion.video.editing.editor import EditedClip
 
-NESTED = {"eig": EigVolume, "poses": ViewPoses, "reference_poses": ViewPoses, "warped": WarpedViews}
-EXACT = ("eig.expected_sq_error", "gain", "sq_error")
+CLIP_FORMAT = "faithfusion-clip-2"
+"""Stages that write clips depend on it, so that those of another version are made again."""
+EXACT = ("expected_sq_error", "gain", "sq_error")
 """What squared errors are compared with; float16 has no small ones."""
 MIN_CLIP_AXES = 3
-
-
-READ_BY_EDITORS = ("references", "reference_poses", "warped")
-"""Parts of a window that nobody asks for once the clip is edited: half of its bytes."""
+READ_BY_EDITORS = ("reference", "warped")
+"""How the names of those parts of a window begin that nobody asks for once the clip is edited: half of its bytes."""
 
 
 @dataclass(frozen=True)
@@ -42,68 +40,55 @@ def save_stage_clip(path: Path, clip: StageClip) -> None:
     Of an edited clip neither what only editors read is kept, nor the finished frames, which `EditedClip` defines by
     the rest.
     """
-    tensors = window_tensors(clip.window)
+    tensors = _small(window_tensors(clip.window))
     if clip.edited is not None:
-        tensors = {name: value for name, value in tensors.items() if name.partition(".")[0] not in READ_BY_EDITORS}
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(READ_BY_EDITORS)}
         tensors["references"] = clip.window.references[:0]
         tensors |= {f"edited.{name}": value for name, value in edit_tensors(clip.edited).items() if name != "frames"}
-    save_tensors(path, tensors, {"name": clip.name})
+    names = [camera.name for camera in clip.window.cameras]
+    save_tensors(path, tensors, {"format": CLIP_FORMAT, "name": clip.name, "camera_names": names})
 
 
 def load_stage_clip(path: Path) -> StageClip:
-    """Inverse of `save_stage_clip`. InputError if the file is missing or damaged."""
+    """Inverse of `save_stage_clip`. InputError if the file is missing, damaged or of another version."""
     tensors, header = load_tensors(path)
-    edit = {key.removeprefix("edited."): value for key, value in tensors.items() if key.startswith("edited.")}
-    window = window_from_tensors({key: value for key, value in tensors.items() if not key.startswith("edited.")})
+    if header.get("format") != CLIP_FORMAT:
+        raise InputError(path, f"a file of format {header.get('format')}", f"{CLIP_FORMAT}: run the command again")
+    edit = {key.removeprefix("edited."): as_float(value) for key, value in tensors.items() if key.startswith("edited.")}
+    window = window_from_tensors(tensors, header["camera_names"])
     if not edit:
         return StageClip(header["name"], window)
-    values = {name: _full(value) for name, value in edit.items()}
-    frames = composite(window.render, values["edit"], values["gain"])
-    return StageClip(header["name"], window, EditedClip(frames=frames, **values))
+    frames = composite(window.render, edit["edit"], edit["gain"])
+    return StageClip(header["name"], window, EditedClip(frames=frames, **edit))
 
 
 def as_stored(window: Window) -> Window:
     """The window with the precision that its file has, so that an editor sees the same whether it was read or not."""
-    return window_from_tensors(window_tensors(window))
+    return window_from_tensors(_small(window_tensors(window)), [camera.name for camera in window.cameras])
 
 
-def window_tensors(window: Window) -> dict[str, Tensor]:
-    """The parts of a window by name, "eig.alpha" and so on for nested ones; without what is None."""
-    tensors: dict[str, Tensor] = {}
-    for part in dataclasses.fields(window):
-        value = getattr(window, part.name)
-        if part.name in NESTED and value is not None:
-            tensors |= {f"{part.name}.{f.name}": getattr(value, f.name) for f in dataclasses.fields(value)}
-        elif value is not None:
-            tensors[part.name] = value
-    return {name: _small(name, value) for name, value in tensors.items()}
-
-
-def window_from_tensors(tensors: Mapping[str, Tensor]) -> Window:
-    """Inverse of `window_tensors`."""
-    values: dict[str, Any] = {name: _full(value) for name, value in tensors.items() if "." not in name}
-    for name, kind in NESTED.items():
-        parts = {key.partition(".")[2]: _full(value) for key, value in tensors.items() if key.startswith(f"{name}.")}
-        if parts:
-            values[name] = kind(**parts)
-    return Window(**values)
+def kept_window(path: Path, key: str, work: Callable[[], Window]) -> Window:
+    """The window that `work` renders, with the precision of its file; a run that is killed later finds it there."""
+    with contextlib.suppress(InputError):  # missing, or of a version before: rendered anew
+        stored = load_stage_clip(path)
+        if stored.name == key:
+            return stored.window
+    window = as_stored(work())
+    save_stage_clip(path, StageClip(key, window))
+    return window
 
 
 def edit_tensors(edited: EditedClip) -> dict[str, Tensor]:
     """The parts of an edited clip by name."""
-    return {name: _small(name, value) for name, value in vars(edited).items()}
+    return _small(vars(edited))
 
 
 def edit_from_tensors(tensors: Mapping[str, Tensor]) -> EditedClip:
     """Inverse of `edit_tensors`."""
-    return EditedClip(**{name: _full(value) for name, value in tensors.items()})
+    return EditedClip(**{name: as_float(value) for name, value in tensors.items()})
 
 
-def _small(name: str, value: Tensor) -> Tensor:
-    if name in EXACT or not value.is_floating_point() or value.dim() < MIN_CLIP_AXES or "poses" in name:
-        return value
-    return value.clamp(-FLOAT16_MAX, FLOAT16_MAX).half()
-
-
-def _full(value: Tensor) -> Tensor:
-    return value.float() if value.dtype == torch.float16 else value
+def _small(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Clips in float16, but for what must stay exact; poses as they are."""
+    exact = {name for name, value in tensors.items() if name in EXACT or "poses" in name or value.dim() < MIN_CLIP_AXES}
+    return {name: value if name in exact else as_float16(value) for name, value in tensors.items()}

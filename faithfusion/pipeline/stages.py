@@ -113,7 +113,6 @@ def scene_context(scene: GaussianScene, drive: Drive, recorded: ViewLoader, *, p
 def distil(
     scene: GaussianScene,
     drive: Drive,
-    cameras: Sequence[Camera],
     window: Window,
     edited: EditedClip,
     config: DistillConfig,
@@ -127,6 +126,6 @@ def distil(
     """Pulls an edited clip back into the scene it was rendered from, while the recorded views keep being fitted."""
     recorded = ViewLoader(drive.clip, drive.split.recorded)
     context = scene_context(scene, drive, recorded, posterior_stride=posterior_stride)
-    novel = supervision(WeightContext(context, cameras), window, edited, config)
+    novel = supervision(WeightContext(context, window), edited, config)
     ground = drive.lidar.ground(drive.split.recorded)
     return distill(scene, recorded, novel, config, ground=ground, name=name, chance=chance, seed=seed, device=device)

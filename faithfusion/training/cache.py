@@ -15,7 +15,7 @@ from torch import Tensor
 from faithfusion.training.data import WindowRef
 from faithfusion.training.engine import wait_for_all
 from faithfusion.training.topology import Topology
-from faithfusion.types import EigVolume, ViewPoses, WarpedViews, Window
+from faithfusion.types import Camera, EigVolume, WarpedViews, Window
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.plain import config_hash
 from faithfusion.utils.progress import track
@@ -82,21 +82,20 @@ def mirrored(window: Window) -> Window:
         depth=window.depth.flip(2),
         references=window.references.flip(2),
         truth=None if window.truth is None else window.truth.flip(2),
-        poses=_mirrored_poses(window.poses, window.render.shape[2]),
-        reference_poses=_mirrored_poses(window.reference_poses, window.references.shape[2]),
+        cameras=tuple(map(_mirrored_camera, window.cameras)),
+        reference_cameras=tuple(map(_mirrored_camera, window.reference_cameras)),
         warped=warped,
     )
 
 
-def _mirrored_poses(poses: ViewPoses | None, width: int) -> ViewPoses | None:
-    """Reflects world and camera along their x axes: again rigid poses, with the principal point on the other side."""
-    if poses is None:
-        return None
+def _mirrored_camera(camera: Camera) -> Camera:
+    """Reflects world and camera along their x axes: again a rigid pose, with the principal point on the other side."""
     reflection = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
-    intrinsics = poses.intrinsics.clone()
-    intrinsics[:, 0, 2] = width - intrinsics[:, 0, 2]
-    intrinsics[:, 0, 1] = -intrinsics[:, 0, 1]  # the skew changes its sign
-    return ViewPoses(intrinsics, reflection @ poses.world_from_camera @ reflection)
+    intrinsics = camera.intrinsics.clone()
+    intrinsics[0, 2] = camera.width - intrinsics[0, 2]
+    intrinsics[0, 1] = -intrinsics[0, 1]  # the skew changes its sign
+    pose = reflection @ camera.world_from_camera @ reflection
+    return dataclasses.replace(camera, intrinsics=intrinsics, world_from_camera=pose)
 
 
 def _packed(name: str, values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faithfusion.clips.windows import Span
 from faithfusion.data.images import load_image
-from faithfusion.types import Camera, Frame, ViewPoses, Window
+from faithfusion.types import Camera, Frame, Window
 from faithfusion.window.framing import COVERED_ALPHA, framed_to
 
 POINTS_PER_SIDE = 16
@@ -22,22 +22,16 @@ METRES_PER_TIME_STAMP = 0.1
 """What moved since, and views of a vehicle that stands still."""
 
 
-def choose_references(
-    window: Window,
-    cameras: Sequence[Camera],
-    times: Sequence[int],
-    span: Span,
-    candidates: Sequence[Frame],
-    count: int,
-) -> tuple[int, ...]:
+def choose_references(window: Window, span: Span, candidates: Sequence[Frame], count: int) -> tuple[int, ...]:
     """Indices of `count` candidates for the frames of `span`: anchors spread over the span take the best in turn.
 
-    `cameras` and `times`: of the sequence's frames. A candidate is taken twice only if there are too few.
+    A candidate is taken twice only if there are too few.
     """
     chosen: list[int] = []
     for anchor in anchor_frames(span, count):
-        points = visible_points(window.depth[anchor], window.eig.alpha[anchor], cameras[anchor])
-        costs = [reference_cost(points, cameras[anchor], times[anchor], frame) for frame in candidates]
+        camera, time = window.cameras[anchor], window.time_indices[anchor]
+        points = visible_points(window.depth[anchor], window.eig.alpha[anchor], camera)
+        costs = [reference_cost(points, camera, time, frame) for frame in candidates]
         free = [index for index in range(len(candidates)) if index not in chosen] or range(len(candidates))
         chosen.append(min(free, key=costs.__getitem__))
     return tuple(chosen)
@@ -84,15 +78,9 @@ def visible_points(depth_m: Float[Tensor, "h w"], alpha: Float[Tensor, "h w"], c
 
 def load_references(
     frames: Sequence[Frame], downscale: int, size: tuple[int, int]
-) -> tuple[Float[Tensor, "r h w 3"], ViewPoses]:
-    """The pictures of frames at the window's own scale and size (height, width), and their poses."""
+) -> tuple[Float[Tensor, "r h w 3"], tuple[Camera, ...]]:
+    """The pictures of frames at the window's own scale and size (height, width), and their cameras."""
     framings = [framed_to(frame.camera, downscale, *size) for frame in frames]
     images = [framing.image(load_image(frame)) for framing, frame in zip(framings, frames, strict=True)]
-    cameras = [framing.camera(frame.camera) for framing, frame in zip(framings, frames, strict=True)]
-    return torch.stack(images), stacked_poses(cameras)
-
-
-def stacked_poses(cameras: Sequence[Camera]) -> ViewPoses:
-    """Cameras of one image size, in order."""
-    intrinsics = torch.stack([camera.intrinsics.float() for camera in cameras])
-    return ViewPoses(intrinsics, torch.stack([camera.world_from_camera.float() for camera in cameras]))
+    cameras = tuple(framing.camera(frame.camera) for framing, frame in zip(framings, frames, strict=True))
+    return torch.stack(images), cameras

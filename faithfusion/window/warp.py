@@ -152,14 +152,13 @@ def on_ground(depth_m: Float[Tensor, "h w"], camera: Camera, ground: Ground, abo
 
 
 @torch.no_grad()
-def warped_views(
-    source: WarpSource, window: Window, cameras: Sequence[Camera], times: Sequence[int]
-) -> WarpedViews | None:
+def warped_views(source: WarpSource, window: Window) -> WarpedViews | None:
     """The `num_views` best recorded views of every pixel of a rendered window; None if none are wanted."""
     if source.config.num_views == 0:
         return None
     frames = []
-    for number, (camera, time) in enumerate(track(list(zip(cameras, times, strict=True)), "warp recorded views")):
+    places = list(zip(window.cameras, window.time_indices, strict=True))
+    for number, (camera, time) in enumerate(track(places, "warp recorded views")):
         depth = source.settle(window.depth[number], camera)
         frames.append(_warp_frame(source, (camera, time), window.render[number], depth))
     colors, trust = (torch.stack(parts, dim=1) for parts in zip(*frames, strict=True))

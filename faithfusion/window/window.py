@@ -11,7 +11,7 @@ from faithfusion.clips.windows import Span
 from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.eig.field import EigField
 from faithfusion.types import Camera, DriveClip, Window
-from faithfusion.window.references import choose_references, load_references, stacked_poses
+from faithfusion.window.references import choose_references, load_references
 from faithfusion.window.warp import WarpSource, warped_views
 
 FRAMES_PER_REFERENCE = 8
@@ -28,7 +28,7 @@ def rendered_window(
     distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
     eig, renders, depths = known.volume(cameras, times, distances_m)
     unknown = torch.zeros(len(times)).bool()
-    return Window(renders, eig, depths, renders[:0], unknown, poses=stacked_poses(cameras))
+    return Window(renders, eig, depths, renders[:0], unknown, tuple(cameras), tuple(times))
 
 
 def window_of(
@@ -39,11 +39,10 @@ def window_of(
 ) -> Window:
     """`rendered_window` at every time stamp, with what recorded frames of any camera show: those that see most of the
     clip as references, and the best for every pixel, warped."""
-    times = list(range(clip.num_frames))
-    window = rendered_window(known, clip, cameras, times)
-    frames = recorded.frames
-    count = max(MIN_REFERENCES, len(times) // FRAMES_PER_REFERENCE)
-    chosen = sorted(set(choose_references(window, cameras, times, Span(0, len(times)), frames, count)))
-    references, poses = load_references([frames[index] for index in chosen], 1, window.render.shape[1:3])
-    warped = warped_views(recorded, window, cameras, times)
-    return dataclasses.replace(window, references=references, reference_poses=poses, warped=warped)
+    window = rendered_window(known, clip, cameras, range(clip.num_frames))
+    count = max(MIN_REFERENCES, clip.num_frames // FRAMES_PER_REFERENCE)
+    chosen = sorted(set(choose_references(window, Span(0, clip.num_frames), recorded.frames, count)))
+    frames = [recorded.frames[index] for index in chosen]
+    references, reference_cameras = load_references(frames, 1, window.render.shape[1:3])
+    warped = warped_views(recorded, window)
+    return dataclasses.replace(window, references=references, reference_cameras=reference_cameras, warped=warped)

@@ -14,7 +14,7 @@ from faithfusion.clips.clip_config import ColorFormat
 from faithfusion.clips.store import Cut, CutSequence, ShardFolder, read_shard, write_shard
 from faithfusion.clips.video_file import VideoWriter, count_frames
 from faithfusion.clips.windows import Span, slice_window
-from faithfusion.types import ViewPoses, Window
+from faithfusion.types import Camera, Window
 from faithfusion.utils.errors import InputError
 
 
@@ -33,13 +33,15 @@ def assert_same(found: Window, expected: Window) -> None:
         for name in ("colors", "trust"):
             pair = (getattr(found.warped, name), getattr(expected.warped, name))
             torch.testing.assert_close(*pair, atol=0.5 / 255 + 1e-6, rtol=0)
-    for name in ("poses", "reference_poses"):
-        pair = (getattr(found, name), getattr(expected, name))
-        assert pair == (None, None) or all(torch.equal(*values) for values in zip(*map(vars_of, pair), strict=True))
+    assert found.time_indices == expected.time_indices
+    for name in ("cameras", "reference_cameras"):
+        for one, other in zip(getattr(found, name), getattr(expected, name), strict=True):
+            assert torch.equal(one.intrinsics, other.intrinsics) and (one.width, one.height) == (48, 32)
+            assert torch.equal(one.world_from_camera, other.world_from_camera)
 
 
-def vars_of(poses: ViewPoses) -> list[torch.Tensor]:
-    return [poses.intrinsics, poses.world_from_camera]
+def random_cameras(count: int) -> tuple[Camera, ...]:
+    return tuple(Camera(torch.rand(3, 3), torch.rand(4, 4), 48, 32) for _ in range(count))
 
 
 def posed_sequence(frames: int, references: int) -> Window:
@@ -50,8 +52,9 @@ def posed_sequence(frames: int, references: int) -> Window:
         window,
         depth=depth,
         references=torch.rand(references, 32, 48, 3),
-        poses=ViewPoses(torch.rand(frames, 3, 3), torch.rand(frames, 4, 4)),
-        reference_poses=ViewPoses(torch.rand(references, 3, 3), torch.rand(references, 4, 4)),
+        cameras=random_cameras(frames),
+        time_indices=tuple(range(3, 3 + frames)),
+        reference_cameras=random_cameras(references),
     )
 
 
@@ -105,9 +108,9 @@ def test_overlapping_windows_share_frames_and_have_their_own_references(tmp_path
     assert len(shard) == 3
     for index, cut in enumerate(cuts):
         chosen = list(cut.references)
-        poses = ViewPoses(*(values[chosen] for values in vars_of(sequences[0].reference_poses)))
+        cameras = tuple(sequences[0].reference_cameras[index] for index in chosen)
         references = sequences[0].references[chosen]
-        expected = dataclasses.replace(sequences[0], references=references, reference_poses=poses)
+        expected = dataclasses.replace(sequences[0], references=references, reference_cameras=cameras)
         assert_same(shard[index], slice_window(expected, cut.span))
     assert_same(shard[2], sequences[1])
     for name in ("render", "truth"):

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_generator import tiny_poses, tiny_window
+from tiny_generator import tiny_cameras, tiny_window
 
 from faithfusion.clips.windows import (
     Span,
@@ -41,13 +41,14 @@ def test_padded_length_is_the_next_4k_plus_1() -> None:
 
 
 def test_windows_are_slices_of_every_field() -> None:
-    sequence = tiny_window(15, 16, 16)
+    sequence = tiny_window(15, 16, 16, poses=True)
     windows = [slice_window(sequence, span) for span in training_spans(len(sequence.render), 9, 5)]
     assert len(windows) == 2  # 13 of 15 frames are used
     assert torch.equal(windows[1].render, sequence.render[4:13])
     assert torch.equal(windows[1].truth, sequence.truth[4:13])
     assert torch.equal(windows[1].eig.alpha, sequence.eig.alpha[4:13])
     assert windows[1].known.shape == (9,) and torch.equal(windows[1].references, sequence.references)
+    assert windows[1].time_indices == tuple(range(4, 13)) and windows[1].cameras == sequence.cameras[4:13]
     with pytest.raises(InputError, match="15 frames"):
         training_spans(len(sequence.render), 17, 5)
 
@@ -59,8 +60,10 @@ def test_reflection_goes_back_and_forth_for_any_length() -> None:
 
 
 def test_padding_reflects_and_cropping_undoes_it() -> None:
-    window = tiny_window(6, 20, 33)
+    window = tiny_window(6, 20, 33, poses=True)
     padded = pad_window(window, 16)
+    assert [padded.time_indices[t] for t in (5, 6, 8)] == [5, 4, 2]
+    assert {(camera.height, camera.width) for camera in padded.cameras} == {(32, 48)} and len(padded.cameras) == 9
     assert padded.render.shape == (9, 32, 48, 3) and padded.truth.shape == padded.render.shape
     assert padded.eig.eig_nats.shape == padded.depth.shape == (9, 32, 48) and padded.known.shape == (9,)
     assert torch.equal(padded.render[:6, :20, :33], window.render)
@@ -75,8 +78,8 @@ def test_one_window_is_the_whole_short_clip() -> None:
 
 def test_a_window_looks_at_the_references_nearest_to_its_frames() -> None:
     window = tiny_window(frames=9, poses=True)
-    places = tiny_poses(6, 32, 48, step_m=2.0)  # at 0, 2, ..., 10 m; the frames at 0, 0.5, ..., 4 m
-    window = dataclasses.replace(window, references=torch.rand(6, 32, 48, 3), reference_poses=places)
+    places = tiny_cameras(6, 32, 48, step_m=2.0)  # at 0, 2, ..., 10 m; the frames at 0, 0.5, ..., 4 m
+    window = dataclasses.replace(window, references=torch.rand(6, 32, 48, 3), reference_cameras=places)
     late = slice_window(window, Span(4, 9))
     found = nearest_references(late, 2)
     assert torch.equal(found.references, window.references[1:3])

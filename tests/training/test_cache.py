@@ -23,8 +23,8 @@ def shard(folder: Path, **options: object) -> WindowRef:
 
 def test_a_mirrored_window_is_seen_by_cameras_of_a_mirrored_world() -> None:
     window = tiny_window(frames=5, poses=True, warped=2)
-    window.poses.world_from_camera[:, 0, 3] = torch.arange(5.0)
-    window.poses.intrinsics[:, 0, 2] = 20.0
+    for t, camera in enumerate(window.cameras):
+        camera.world_from_camera[0, 3], camera.intrinsics[0, 2] = t, 20.0
     twice = mirrored(mirrored(window))
     assert torch.equal(twice.warped.colors, window.warped.colors) and torch.equal(
         twice.warped.trust, window.warped.trust

@@ -14,7 +14,7 @@ from faithfusion.eig.assess import RecordedViews
 from faithfusion.eig.published import PublishedInformation, published_gain, published_information
 from faithfusion.fit.supervised_view import ViewLoader
 from faithfusion.render.render_view import render_view
-from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
+from faithfusion.types import DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 
@@ -46,10 +46,10 @@ class SceneContext:
 
 @dataclass(frozen=True)
 class WeightContext:
-    """What is known of one clip of the scene, from `cameras`, one per time stamp."""
+    """What is known of one rendered clip of the scene."""
 
     of_scene: SceneContext
-    cameras: Sequence[Camera]
+    window: Window
 
     @property
     def recorded_sq_error(self) -> float:
@@ -60,9 +60,10 @@ class WeightContext:
     def published_gain(self) -> Float[Tensor, "t h w"]:
         """The released code's gain of every pixel of the clip."""
         scene, information = self.of_scene.scene, self.of_scene.published_information
-        places = track(list(enumerate(self.cameras)), "published gain of the new views")
+        places = list(zip(self.window.cameras, self.window.time_indices, strict=True))
         with torch.no_grad():
-            return torch.stack([published_gain(scene, information, camera, t).code.cpu() for t, camera in places])
+            gains = [published_gain(scene, information, *at) for at in track(places, "published gain of the new views")]
+            return torch.stack([gain.code.cpu() for gain in gains])
 
 
 @torch.no_grad()

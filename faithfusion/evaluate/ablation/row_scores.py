@@ -11,7 +11,7 @@ from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.scored_clip import Target
 from faithfusion.evaluate.metrics.surface_scores import moving_ids
 from faithfusion.street.truth import load_truth
-from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
+from faithfusion.types import DriveClip, Frame, GaussianScene, Window
 
 
 def make_target(
@@ -21,14 +21,13 @@ def make_target(
     window: Window,
     regenerate_rms: float,
     network: nn.Module | None,
-    cameras: Sequence[Camera],
 ) -> Target:
     """Reads the truth of every time stamp at one shift and says where the unrefined render (`window`) is expected to be
     wrong. Raises InputError if the street has no truth there."""
     views = [load_truth(clip.root, shift_m, camera_name, t) for t in range(clip.num_frames)]
     ids = torch.tensor(sorted(set().union(*moving_ids(clip.root).values())), dtype=torch.int64)
     return Target(
-        cameras=cameras,
+        cameras=window.cameras,
         depth_m=torch.stack([view.depth for view in views]),
         eig_nats=window.eig.eig_nats,
         region=window.eig.expected_sq_error > regenerate_rms**2,

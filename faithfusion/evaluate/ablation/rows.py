@@ -8,7 +8,6 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.distil import distill
 from faithfusion.distill.supervision import supervision
 from faithfusion.distill.weights.context import WeightContext
@@ -36,7 +35,7 @@ def score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
     renders = {shift_m: window.render for shift_m, window in street.windows.items()}
     if row != NO_REFINEMENT:
         scene = refined_scene(street, row)
-        renders = {shift_m: render_clip(scene, cameras) for shift_m, cameras in street.cameras.items()}
+        renders = {shift_m: render_clip(scene, window.cameras) for shift_m, window in street.windows.items()}
     scores = {shift_name(shift_m): clip_scores(render, street.targets[shift_m]) for shift_m, render in renders.items()}
     if pictures:
         _draw(street, row, renders, pictures)
@@ -63,15 +62,15 @@ def _supervision(
     street: Street, row: Row, scene: GaussianScene, shifts_m: Sequence[float], *, is_unrefined: bool
 ) -> dict[float, list[SupervisedView]]:
     """The edited clips of a scene at some shifts with the row's weights."""
-    config, clip = street.config.distill_of(row), street.fitted.drive.clip
+    config = street.config.distill_of(row)
     stored_m = [at for at in shifts_m if is_unrefined and at in street.config.shifts_m]
     new_m = [at for at in shifts_m if at not in stored_m]
     clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, scene, new_m)
     of_scene = street.context if is_unrefined else context_of(street, scene)
     views = {}
     for at, (window, edited) in clips.items():
-        context = WeightContext(of_scene, shifted_cameras(clip, street.config.camera, at))
-        views[at] = supervision(street.contexts[at] if at in stored_m else context, window, edited, config)
+        context = street.contexts[at] if at in stored_m else WeightContext(of_scene, window)
+        views[at] = supervision(context, edited, config)
     return views
 
 

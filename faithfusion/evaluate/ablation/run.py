@@ -23,6 +23,7 @@ from faithfusion.evaluate.ablation.street import (
 from faithfusion.evaluate.ablation.table import markdown, plain_table
 from faithfusion.evaluate.benchmark_config import KnownTruthConfig
 from faithfusion.evaluate.street_scenes import fitted_street
+from faithfusion.pipeline.stage_files import CLIP_FORMAT
 from faithfusion.street.street_config import check_config
 from faithfusion.utils.atomic import atomic_file, require_writable
 from faithfusion.utils.errors import InputError
@@ -130,7 +131,8 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     inputs = (refine.eig, refine.posterior_stride, settling)
     log.run("calibrate", inputs, [street.known_path], lambda: calibrate_street(street))
     yield "calibrate"
-    log.run("windows", (refine.warp, config.camera, config.shifts_m), paths, lambda: render_windows(street))
+    inputs = (CLIP_FORMAT, refine.warp, config.camera, config.shifts_m)
+    log.run("windows", inputs, paths, lambda: render_windows(street))
     yield "windows"
     for editors in config.edits:
         run_edits(street, editors)

@@ -30,7 +30,7 @@ from faithfusion.pipeline.stage_files import (
 )
 from faithfusion.pipeline.stages import calibrate, recalibrate, render, scene_context, settle
 from faithfusion.scene.scene_file import load_scene, load_tensors, save_scene, save_tensors, scene_to
-from faithfusion.types import Camera, GaussianScene, Window
+from faithfusion.types import GaussianScene, Window
 from faithfusion.utils.device import choose_device
 from faithfusion.video.editing.chain import ChainEditor
 from faithfusion.video.editing.editor import EditedClip, Editor
@@ -83,12 +83,6 @@ class Street:
         return load_scene(self.known_path, choose_device(self.config.refine.device))
 
     @cached_property
-    def cameras(self) -> Mapping[float, Sequence[Camera]]:
-        """The driven camera at every time stamp, by shift."""
-        clip, name = self.fitted.drive.clip, self.config.camera
-        return {shift_m: shifted_cameras(clip, name, shift_m) for shift_m in self.config.shifts_m}
-
-    @cached_property
     def windows(self) -> Mapping[float, Window]:
         """The windows by shift."""
         return {shift_m: load_stage_clip(self.window_path(shift_m)).window for shift_m in self.config.shifts_m}
@@ -99,7 +93,7 @@ class Street:
         rms = self.config.refine.editor.regenerate_rms
         at = (self.fitted.drive.clip, self.config.camera)
         return {
-            shift_m: make_target(*at, shift_m, window, rms, self.tools.network, self.cameras[shift_m])
+            shift_m: make_target(*at, shift_m, window, rms, self.tools.network)
             for shift_m, window in self.windows.items()
         }
 
@@ -111,7 +105,7 @@ class Street:
     @cached_property
     def contexts(self) -> Mapping[float, WeightContext]:
         """The same for its clips, by shift; a value is computed for the first row that asks."""
-        return {shift_m: WeightContext(self.context, cameras) for shift_m, cameras in self.cameras.items()}
+        return {shift_m: WeightContext(self.context, window) for shift_m, window in self.windows.items()}
 
     def edits(self, editors: str) -> Mapping[float, EditedClip]:
         """Returns what an editor made, by shift."""

@@ -10,7 +10,6 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.data.new_path import path_cameras
 from faithfusion.data.path_hits import warning_line
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.registry import metric_name
@@ -31,7 +30,7 @@ from faithfusion.render.render_view import render_clip
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.ply import export_ply
 from faithfusion.street.truth import load_truth, true_shifts, truth_paths
-from faithfusion.types import Camera, Frame, GaussianScene
+from faithfusion.types import Frame, GaussianScene
 from faithfusion.utils.media import write_image, write_video
 from faithfusion.utils.plain import to_plain
 
@@ -43,8 +42,7 @@ def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[s
     """Writes scene.ply, videos, stills, metrics and the report, and returns the path of the report. `stage_seconds`
     says what every stage of the run took."""
     out = Path(config.out)
-    cameras = path_cameras(run.clip, run.camera_name, run.path)
-    views = final_views(run, cameras, config.editor.regenerate_rms)
+    views, cameras = final_views(run, config.editor.regenerate_rms), run.last.window.cameras
     export_ply(out / "scene.ply", gaussians_at(run.after, 0))
     panels = write_videos(out, views, run.clip.frame_rate_hz)
     preview = draw_preview(run.clip, run.camera_name, run.path, run.hits)
@@ -79,8 +77,8 @@ def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[s
     return write_report(out, report)
 
 
-def final_views(run: RefineRun, cameras: Sequence[Camera], regenerate_rms: float) -> RunViews:
-    """Returns the clip on the new path (`cameras`): the fitted scene, the last edit, the distilled scene, and the truth
+def final_views(run: RefineRun, regenerate_rms: float) -> RunViews:
+    """Returns the clip on the new path: the fitted scene, the last edit, the distilled scene, and the truth
     if it is known.
 
     EIG is that of the fitted scene, before anything was refined.
@@ -93,7 +91,7 @@ def final_views(run: RefineRun, cameras: Sequence[Camera], regenerate_rms: float
         before=run.unrefined.window.render,
         render=run.last.window.render,
         edit=run.last.edited.frames,
-        after=render_clip(run.after, cameras),
+        after=render_clip(run.after, run.last.window.cameras),
         eig=run.unrefined.window.eig,
         depth=run.unrefined.window.depth,
         truth=truth,

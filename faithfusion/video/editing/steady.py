@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.render.reproject import FAR_M, sight, world_points
-from faithfusion.types import Camera, Window
+from faithfusion.types import Window
 from faithfusion.video.editing.composite import composite
 from faithfusion.video.editing.detail import local_mean
 from faithfusion.video.editing.editor import EditedClip, Editor
@@ -42,8 +42,8 @@ class SteadyEditor:
 
 
 def steadied(edit: Float[Tensor, "t h w 3"], window: Window, num_neighbours: int) -> Float[Tensor, "t h w 3"]:
-    """The mean over the frames around, in [0, 1]; known frames, and windows without poses, as they are."""
-    if window.poses is None or num_neighbours == 0:
+    """The mean over the frames around, in [0, 1]; known frames, and windows without cameras, as they are."""
+    if not window.cameras or num_neighbours == 0:
         return edit
     frames = []
     for t, frame in enumerate(edit):
@@ -61,15 +61,9 @@ def steadied(edit: Float[Tensor, "t h w 3"], window: Window, num_neighbours: int
 
 def _neighbours(edit: Tensor, window: Window, t: int, reach: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields, for each frame around t, its colours at the points that frame t shows, and where it shows them."""
-    points = world_points(window.depth[t], _camera(window, t))
+    points = world_points(window.depth[t], window.cameras[t])
     depth_m = torch.where(window.depth > 0.0, window.depth, FAR_M)
     for s in range(max(0, t - reach), min(len(edit), t + reach + 1)):
         if s != t:
-            sighting = sight(points, _camera(window, s))
+            sighting = sight(points, window.cameras[s])
             yield sighting.sample(edit[s], "bicubic"), sighting.is_shown(depth_m[s])
-
-
-def _camera(window: Window, t: int) -> Camera:
-    height, width = window.render.shape[1:3]
-    poses = window.poses
-    return Camera(poses.intrinsics[t], poses.world_from_camera[t], width, height)

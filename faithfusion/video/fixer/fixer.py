@@ -114,11 +114,12 @@ def nearest_per_frame(window: Window, count: int) -> Int[Tensor, "t r"]:
     """The numbers of the references whose cameras are nearest to each frame's, nearest first; without poses those of
     the first ones."""
     frames, there = len(window.render), len(window.references)
-    if window.poses is None or window.reference_poses is None:
+    poses, reference_poses = window.poses, window.reference_poses
+    if poses is None or reference_poses is None:
         return torch.arange(there)[:count].expand(frames, -1)
     points = [
         (p.world_from_camera[:, :3, 3] + LOOK_AHEAD_M * p.world_from_camera[:, :3, 2]).double()
-        for p in (window.poses, window.reference_poses)
+        for p in (poses, reference_poses)
     ]
     return torch.cdist(*points).argsort(dim=1, stable=True)[:, :count]
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from tiny_generator import tiny_generator, tiny_poses, tiny_window
+from tiny_generator import tiny_cameras, tiny_generator, tiny_window
 
 from faithfusion.types import EigVolume
 from faithfusion.utils.errors import InputError
@@ -47,7 +47,7 @@ def test_references_are_padded_and_rays_are_those_of_the_chunks_frames() -> None
     generator = tiny_generator(branch__references=True)
     window = tiny_window(frames=9, poses=True)
     window = dataclasses.replace(
-        window, references=torch.rand(2, 30, 41, 3), reference_poses=tiny_poses(2, 30, 41, step_m=3.0)
+        window, references=torch.rand(2, 30, 41, 3), reference_cameras=tiny_cameras(2, 30, 41, step_m=3.0)
     )
     views = latent_conditions(generator, [window]).references
     assert views.latent.shape == (1, 2, 8, 4, 6) and views.rays.shape == (1, 2, 6, 2, 3)

@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_generator import tiny_window
+from tiny_generator import tiny_cameras, tiny_window
 
-from faithfusion.types import ViewPoses, Window
+from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import composite
 from faithfusion.video.editing.editor import EditedClip
@@ -33,14 +33,12 @@ def wall_clip() -> torch.Tensor:
 
 def drive_past() -> Window:
     window = tiny_window(FRAMES, HEIGHT, WIDTH)
-    intrinsics = torch.tensor([[FOCAL_PX, 0.0, WIDTH / 2], [0.0, FOCAL_PX, HEIGHT / 2], [0.0, 0.0, 1.0]])
-    poses = torch.eye(4).repeat(FRAMES, 1, 1)
-    poses[:, 0, 3] = STEP_M * torch.arange(FRAMES)
+    cameras = tiny_cameras(FRAMES, HEIGHT, WIDTH, STEP_M, axis=0)
+    for camera in cameras:
+        camera.intrinsics[[0, 1], [0, 1]] = FOCAL_PX
     depth = torch.full((FRAMES, HEIGHT, WIDTH), WALL_M)
-    poses = ViewPoses(intrinsics.repeat(FRAMES, 1, 1), poses)
-    references = ViewPoses(poses.intrinsics[:1], poses.world_from_camera[:1])
     known = torch.zeros(FRAMES, dtype=torch.bool)
-    return dataclasses.replace(window, depth=depth, poses=poses, reference_poses=references, known=known)
+    return dataclasses.replace(window, depth=depth, cameras=cameras, known=known)
 
 
 def test_noise_falls_and_the_picture_stays() -> None:
@@ -54,7 +52,8 @@ def test_noise_falls_and_the_picture_stays() -> None:
 
 def test_a_pixel_by_hand() -> None:
     clip, window = wall_clip() + 0.02 * torch.randn(FRAMES, HEIGHT, WIDTH, 3), drive_past()
-    window.poses.world_from_camera[:, 0, 3] *= 0.8  # 2 pixels a frame: nothing is interpolated
+    for camera in window.cameras:
+        camera.world_from_camera[0, 3] *= 0.8  # 2 pixels a frame: nothing is interpolated
     row, column, t = 15, 20, 2
     total, weights = clip[t, row, column].clone(), 1.0
     for s in (1, 3):
@@ -76,13 +75,13 @@ def test_what_moves_or_is_hidden_stays() -> None:
     assert torch.equal(steadied(clip, window, 2)[2], clip[2])
 
 
-def test_known_frames_and_windows_without_poses_stay() -> None:
+def test_known_frames_and_windows_without_cameras_stay() -> None:
     clip, window = torch.rand(FRAMES, HEIGHT, WIDTH, 3), drive_past()
     window.known[1] = True
     result = steadied(clip, window, 2)
     assert torch.equal(result[1], clip[1]) and not torch.equal(result[2], clip[2])
     assert torch.equal(steadied(clip, window, 0), clip)
-    assert torch.equal(steadied(clip, dataclasses.replace(window, poses=None, reference_poses=None), 2), clip)
+    assert torch.equal(steadied(clip, dataclasses.replace(window, cameras=()), 2), clip)
 
 
 def test_sky_is_followed_by_the_rotation_alone() -> None:

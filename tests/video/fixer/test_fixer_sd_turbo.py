@@ -9,11 +9,10 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionMode
 from diffusers.models.attention_processor import AttnProcessor2_0
 from einops import rearrange
 from tiny_fixer import warped_window
-from tiny_generator import tiny_poses
+from tiny_generator import tiny_cameras
 from tiny_sd_turbo import LORA, tiny_sd_turbo, with_references, write_sd_turbo
 from torch.nn import functional as F
 
-from faithfusion.types import ViewPoses
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.fixer.fixer import FixerInputs, fixer_inputs, nearest_per_frame
 from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
@@ -131,13 +130,16 @@ def test_any_size_and_batch_gives_every_frame_its_own_result(folder: Path) -> No
 
 
 def test_each_frame_gets_the_nearest_references_that_look_the_same_way() -> None:
-    window, cameras = with_references(warped_window(3, 32, 32), 3), tiny_poses(3, 32, 32)
+    window, cameras = with_references(warped_window(3, 32, 32), 3), tiny_cameras(3, 32, 32)
     frames, recorded = torch.eye(4).repeat(3, 1, 1), torch.eye(4).repeat(3, 1, 1)
     frames[:, 0, 3] = torch.tensor([0.0, 4.0, 8.0])
     recorded[:, 0, 3] = torch.tensor([7.0, 0.5, 0.0])
     recorded[2, :3, :3] = torch.diag(torch.tensor([-1.0, 1.0, -1.0]))  # at the first frame's place, but looks back
-    poses = {"poses": ViewPoses(cameras.intrinsics, frames), "reference_poses": ViewPoses(cameras.intrinsics, recorded)}
-    placed = dataclasses.replace(window, **poses)
+    own, others = (
+        tuple(dataclasses.replace(camera, world_from_camera=pose) for camera, pose in zip(cameras, poses, strict=True))
+        for poses in (frames, recorded)
+    )
+    placed = dataclasses.replace(window, cameras=own, reference_cameras=others)
     assert nearest_per_frame(placed, 3).tolist() == [[1, 0, 2], [0, 1, 2], [0, 1, 2]]
     found, as_given = fixer_inputs(placed, 2).references, fixer_inputs(window, 3).references
     assert found.shape == (3, 2, 3, 32, 32) and torch.equal(found[0, 0], as_given[0, 1])
