@@ -1,55 +1,105 @@
-"""Gaussians seen by a pinhole camera: screen-space means, conics, opacities and colours, in plain differentiable torch.
+"""Gaussians seen by a pinhole camera: screen-space means, conics, opacities and colours.
 
 EWA splatting (Zwicker et al. 2001) as in 3D Gaussian Splatting (Kerbl et al. 2023).
 """
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import torch
+import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.render.constants import COVARIANCE_BLUR_PX2, EDGE_MARGIN, MIN_ALPHA, NEAR_M
+from faithfusion.render.project_kernels import Ellipsoids, Screen, pinhole, project_backward, project_forward
 from faithfusion.render.view_colors import view_colors
+from faithfusion.render.warp_launch import as_warp, launch, prepare_warp
+from faithfusion.scene.graph import quaternion_product, quaternions_from_rotations
 from faithfusion.types import Camera, Gaussians, Projection
 
 
 def project(gaussians: Gaussians, camera: Camera) -> Projection:
-    """Screen-space Gaussians, differentiable in every parameter of `gaussians`.
+    """Screen-space Gaussians in float32, differentiable in every parameter of `gaussians` and in the camera's pose.
 
     Culled (radius 0): nearer than NEAR_M, opacity below MIN_ALPHA, or no pixel centre of the image inside the box in
-    which alpha >= MIN_ALPHA.
+    which alpha >= MIN_ALPHA. Gradients by what is culled are 0. The result and the gradients are bitwise the same for
+    any number of threads.
     """
-    means2d, conics, opacities = screen_parameters(
-        gaussians.means, gaussians.quats, gaussians.log_scales, gaussians.opacity_logits, camera
-    )
-    depths = _camera_points(gaussians.means, camera)[..., 2]
     rgb = view_colors(gaussians.colors, gaussians.means, camera.world_from_camera[:3, 3])
-    with torch.no_grad():
-        extents = extents_px(conics, opacities)
-        first_pixel, last_pixel = means2d - extents - 0.5, means2d + extents - 0.5
-        size = means2d.new_tensor([camera.width, camera.height])
-        seen = (depths > NEAR_M) & (opacities >= MIN_ALPHA) & ((last_pixel >= 0) & (first_pixel <= size - 1)).all(-1)
-        radii = torch.where(seen, extents.amax(-1).ceil(), 0.0).to(torch.int32)
+    means, quats = gaussians.means, gaussians.quats
+    if camera.world_from_camera.requires_grad:
+        means, quats, camera = _in_camera_axes(means, quats, camera)
+    means2d, conics, depths, opacities, radii = _Project.apply(
+        means, quats, gaussians.log_scales, gaussians.opacity_logits, camera
+    )
     return Projection(means2d=means2d, conics=conics, depths=depths, radii=radii, opacities=opacities, rgb=rgb)
 
 
-def screen_parameters(
-    means: Float[Tensor, "*n 3"],
-    quats: Float[Tensor, "*n 4"],
-    log_scales: Float[Tensor, "*n 3"],
-    opacity_logits: Float[Tensor, "*n"],
-    camera: Camera,
-) -> tuple[Float[Tensor, "*n 2"], Float[Tensor, "*n 3"], Float[Tensor, "*n"]]:
-    """Means in pixels, conics (a, b, c) in 1/px^2 and opacities; see `project_ellipsoids`."""
-    means2d, conics = project_ellipsoids(means, rotation_matrices(quats), log_scales.exp(), camera)
-    return means2d, conics, opacity_logits.sigmoid()
+class _Project(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        means: Float[Tensor, "n 3"],
+        quats: Float[Tensor, "n 4"],
+        log_scales: Float[Tensor, "n 3"],
+        opacity_logits: Float[Tensor, " n"],
+        camera: Camera,
+    ) -> tuple[Tensor, ...]:
+        num = len(means)
+        ctx.pinhole = pinhole(camera)
+        screen = tuple(means.new_zeros(num, *size) for size in ((2,), (3,), (), ()))
+        radii = torch.zeros(num, dtype=torch.int32, device=means.device)
+        gaussians = (means, quats, log_scales, opacity_logits)
+        inputs = [ctx.pinhole, _ellipsoids(gaussians), _screen(screen), as_warp(radii, wp.int32)]
+        launch(project_forward, num, inputs, means.device)
+        ctx.save_for_backward(*gaussians, radii)
+        ctx.mark_non_differentiable(radii)
+        return *screen, radii
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        *gaussians, radii = ctx.saved_tensors
+        gradients = tuple(torch.zeros_like(parameter) for parameter in gaussians)
+        visible, by_screen = as_warp(radii, wp.int32), _screen(grads[:4])
+        inputs = [ctx.pinhole, _ellipsoids(gaussians), visible, by_screen, _ellipsoids(gradients)]
+        launch(project_backward, len(radii), inputs, radii.device)
+        return *gradients, None
+
+
+def _ellipsoids(tensors: tuple[Tensor, ...] | list[Tensor]) -> Ellipsoids:
+    prepare_warp()
+    result = Ellipsoids()
+    dtypes = (wp.vec3, wp.vec4, wp.vec3, wp.float32)
+    arrays = [as_warp(tensor, dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
+    result.means, result.quats, result.log_scales, result.opacity_logits = arrays
+    return result
+
+
+def _screen(tensors: tuple[Tensor, ...]) -> Screen:
+    result = Screen()
+    dtypes = (wp.vec2, wp.vec3, wp.float32, wp.float32)
+    arrays = [as_warp(tensor, dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
+    result.means2d, result.conics, result.depths, result.opacities = arrays
+    return result
+
+
+def _in_camera_axes(
+    means: Float[Tensor, "n 3"], quats: Float[Tensor, "n 4"], camera: Camera
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 4"], Camera]:
+    """The Gaussians before a camera at the origin, through which gradients reach the pose of `camera`."""
+    turn = quaternions_from_rotations(camera.world_from_camera[None, :3, :3].mT)
+    at_origin = dataclasses.replace(camera, world_from_camera=torch.eye(4).to(means))
+    return _camera_points(means, camera), quaternion_product(turn, quats), at_origin
 
 
 def project_ellipsoids(
     means: Float[Tensor, "*n 3"], axes: Float[Tensor, "*n 3 3"], scales: Float[Tensor, "*n 3"], camera: Camera
 ) -> tuple[Float[Tensor, "*n 2"], Float[Tensor, "*n 3"]]:
-    """Means in pixels and conics (a, b, c) in 1/px^2; `axes` in columns. Works under `torch.func` transforms.
+    """Means in pixels and conics (a, b, c) in 1/px^2; `axes` in columns. Works in any precision and under `torch.func`
+    transforms, which `project` does not.
 
     The covariance is J W R S S R^T W^T J^T + blur (Kerbl et al. 2023, equation 5), J the projection's Jacobian at the
     mean. Gaussians behind the near plane get finite numbers without meaning: they must be culled by depth.
@@ -66,12 +116,11 @@ def project_ellipsoids(
     row_x = torch.stack([focal_x / z, zero, -focal_x * bound_x / z], -1)
     row_y = torch.stack([zero, focal_y / z, -focal_y * bound_y / z], -1)
     jacobian = torch.stack([row_x, row_y], -2) @ camera.camera_from_world[:3, :3]
-    root = (jacobian @ axes) * scales[..., None, :]
-    root_x, root_y = root.unbind(-2)
-    cov_xx = (root_x * root_x).sum(-1) + COVARIANCE_BLUR_PX2
-    cov_yy = (root_y * root_y).sum(-1) + COVARIANCE_BLUR_PX2
-    cov_xy = (root_x * root_y).sum(-1)
-    conics = torch.stack([cov_yy, -cov_xy, cov_xx], -1) / (cov_xx * cov_yy - cov_xy * cov_xy)[..., None]
+    root_x, root_y = ((jacobian @ axes) * scales[..., None, :]).unbind(-2)
+    xx, xy, yy = (root_x * root_x).sum(-1), (root_x * root_y).sum(-1), (root_y * root_y).sum(-1)
+    parallelogram = torch.linalg.cross(root_x, root_y).square().sum(-1)  # xx yy - xy^2, without the difference
+    determinant = parallelogram + COVARIANCE_BLUR_PX2 * (xx + yy) + COVARIANCE_BLUR_PX2**2
+    conics = torch.stack([yy + COVARIANCE_BLUR_PX2, -xy, xx + COVARIANCE_BLUR_PX2], -1) / determinant[..., None]
     return means2d, conics
 
 
