@@ -41,7 +41,7 @@ def pixel_centres(camera: Camera) -> Float[Tensor, "hw 2"]:
 
 
 def project_reference(gaussians: Gaussians, camera: Camera) -> dict[str, Tensor]:
-    """Screen-space Gaussians before the near plane, front to back."""
+    """Screen-space Gaussians before the near plane, front to back; `ids` are their numbers."""
     camera_from_world = torch.linalg.inv(camera.world_from_camera)
     rotation = camera_from_world[:3, :3]
     points = gaussians.means @ rotation.T + camera_from_world[:3, 3]
@@ -55,6 +55,7 @@ def project_reference(gaussians: Gaussians, camera: Camera) -> dict[str, Tensor]
     cov = jacobian @ rotation @ cov_world @ rotation.T @ jacobian.mT
     pixels = points @ camera.intrinsics.T
     return {
+        "ids": order,
         "means": pixels[:, :2] / pixels[:, 2:],
         "precisions": torch.linalg.inv(cov + COVARIANCE_BLUR_PX2 * torch.eye(2).to(cov)),
         "depths": points[:, 2],

@@ -11,10 +11,10 @@ from reference.raster import pixel_centres
 from torch import Tensor
 
 from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
-from faithfusion.render.project import project, screen_parameters
+from faithfusion.render.project import project, project_ellipsoids, rotation_matrices
 from faithfusion.render.tiles import intersect_tiles
 from faithfusion.render.view_colors import sh_basis
-from faithfusion.types import Projection
+from faithfusion.types import Gaussians, Projection
 from faithfusion.utils.errors import InputError
 
 
@@ -74,18 +74,17 @@ def test_radius_is_zero_exactly_where_no_pixel_sees_the_gaussian() -> None:
     assert (projection.radii[projection.depths <= 0.05] == 0).all()
 
 
-def test_screen_parameters_under_jacfwd_and_vmap_equal_finite_differences() -> None:
+def test_ellipsoids_under_jacfwd_and_vmap_equal_finite_differences() -> None:
     gaussians, camera = make_gaussians(12), to_float64(make_camera(48, 32))
     visible = project(gaussians, make_camera(48, 32)).radii > 0
-    values = [getattr(gaussians, name)[visible].double() for name in ("means", "quats", "log_scales", "opacity_logits")]
+    values = [getattr(gaussians, name)[visible].double() for name in ("means", "quats", "log_scales")]
 
-    def packed(*parameters: Tensor) -> Tensor:
-        means2d, conics, opacities = screen_parameters(*parameters, camera)
-        return torch.cat([means2d, conics, opacities[..., None]], -1)
+    def packed(means: Tensor, quats: Tensor, log_scales: Tensor) -> Tensor:
+        return torch.cat(project_ellipsoids(means, rotation_matrices(quats), log_scales.exp(), camera), -1)
 
-    jacobians = torch.func.vmap(torch.func.jacfwd(packed, argnums=(0, 1, 2, 3)))(*values)
+    jacobians = torch.func.vmap(torch.func.jacfwd(packed, argnums=(0, 1, 2)))(*values)
     step = 1e-6
-    for index in range(4):
+    for index in range(3):
         width = values[index][0].numel()
         for column in range(width):
             shift = torch.zeros_like(values[index]).reshape(len(values[index]), -1)
@@ -94,7 +93,7 @@ def test_screen_parameters_under_jacfwd_and_vmap_equal_finite_differences() -> N
             high = packed(*[v + shift if i == index else v for i, v in enumerate(values)])
             low = packed(*[v - shift if i == index else v for i, v in enumerate(values)])
             slope = (high - low) / (2 * step)
-            exact = jacobians[index].reshape(len(values[index]), 6, -1)[..., column]
+            exact = jacobians[index].reshape(len(values[index]), 5, -1)[..., column]
             assert torch.allclose(exact, slope, rtol=1e-5, atol=1e-6)
 
 
@@ -102,15 +101,18 @@ def test_projection_of_a_point_and_a_ball_by_hand() -> None:
     camera = make_camera(64, 48)
     centre, forward = camera.world_from_camera[:3, 3], camera.world_from_camera[:3, 2]
     sigma_m, distance_m = 0.2, 4.0
-    means2d, conics, opacities = screen_parameters(
-        centre + distance_m * forward, torch.tensor([0.3, 0.1, -0.7, 0.2]), torch.full((3,), math.log(sigma_m)),
-        torch.tensor(0.0), camera,
+    ball = Gaussians(
+        (centre + distance_m * forward)[None], torch.tensor([[0.3, 0.1, -0.7, 0.2]]),
+        torch.full((1, 3), math.log(sigma_m)), torch.zeros(1), torch.zeros(1, 1, 3),
     )  # fmt: skip
+    projection = project(ball, camera)
     focal_x, focal_y = camera.intrinsics[0, 0], camera.intrinsics[1, 1]
-    assert torch.allclose(means2d, camera.intrinsics[:2, 2], atol=1e-4)
+    assert torch.allclose(projection.means2d[0], camera.intrinsics[:2, 2], atol=1e-4)
     variance = torch.stack([focal_x, focal_y]).mul(sigma_m / distance_m).square() + 0.3
-    assert torch.allclose(conics, torch.stack([1 / variance[0], torch.tensor(0.0), 1 / variance[1]]), atol=1e-6)
-    assert opacities == 0.5
+    conic = torch.stack([1 / variance[0], torch.tensor(0.0), 1 / variance[1]])
+    assert torch.allclose(projection.conics[0], conic, atol=1e-6)
+    assert projection.opacities == 0.5 and torch.allclose(projection.depths, torch.tensor(distance_m))
+    assert projection.radii == math.ceil(float((2 * variance.max() * math.log(0.5 / MIN_ALPHA)).sqrt()))
 
 
 def test_other_numbers_of_harmonics_are_refused() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from reference.cloud import make_camera, make_gaussians, to_float64, with_gradients
+from reference.raster import project_reference
 from scipy.spatial.transform import Rotation
 
 from faithfusion.render import render
-from faithfusion.render.project import project
 from faithfusion.scene.move_gaussians import move_gaussians
 from faithfusion.utils.similarity import Similarity
 
@@ -22,13 +22,19 @@ def test_moved_scene_looks_the_same(bases: int, scale: float) -> None:
     gaussians = with_gradients(gaussians, torch.float64)
     move = Similarity(Rotation.random(random_state=3).as_matrix(), np.array([400.0, -70.0, 3.0]), scale)
     pose = torch.from_numpy(move.move_pose(camera.world_from_camera.numpy()))
-    before = project(gaussians, camera)
-    after = project(move_gaussians(gaussians, move), dataclasses.replace(camera, world_from_camera=pose))
-    seen = before.depths > 0.5
-    assert int(seen.sum()) > 200
-    for name in ("means2d", "conics", "opacities", "rgb"):
-        torch.testing.assert_close(getattr(after, name)[seen], getattr(before, name)[seen], atol=1e-7, rtol=1e-7)
-    torch.testing.assert_close(after.depths, scale * before.depths)
+    before = project_reference(gaussians, camera)
+    after = project_reference(move_gaussians(gaussians, move), dataclasses.replace(camera, world_from_camera=pose))
+    ids = before["ids"][before["depths"] > 0.5]
+    assert len(ids) > 200
+
+    def seen(projection: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+        place = torch.full((300,), -1).index_copy(0, projection["ids"], torch.arange(len(projection["ids"])))
+        return projection[name][place[ids]]
+
+    assert torch.equal(seen(after, "ids"), ids)
+    for name in ("means", "precisions", "opacities", "colors"):
+        torch.testing.assert_close(seen(after, name), seen(before, name), atol=1e-7, rtol=1e-7)
+    torch.testing.assert_close(seen(after, "depths"), scale * seen(before, "depths"))
 
 
 def test_moved_scene_renders_the_same() -> None:
