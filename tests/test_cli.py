@@ -21,6 +21,7 @@ from faithfusion.cli.main import COMMANDS, Command, command_of, help_page
 from faithfusion.config import parse_config
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.utils.errors import InputError
+from faithfusion.video.editors.kinds import EDITORS
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY = [command for group in COMMANDS.values() for command in group]
@@ -71,6 +72,13 @@ def test_help_comes_at_once(command: list[str], limit_s: float) -> None:
         assert run(*command).returncode == 0
         times.append(time.perf_counter() - start)
     assert min(times) < limit_s
+
+
+def test_help_names_every_kind_of_editor_with_its_options() -> None:
+    page = run("tools/refine_sequence.py", "--help").stdout
+    for kind, options in EDITORS.items():
+        entry = page[page.index(f"{{kind: {kind}, ") :].partition("}\n")[0]
+        assert all(f"{field.name}: " in entry for field in dataclasses.fields(options)), kind
 
 
 def test_every_script_has_its_subcommand() -> None:

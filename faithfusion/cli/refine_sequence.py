@@ -14,11 +14,12 @@ from pathlib import Path
 from faithfusion.config import parse_config, save_config
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.utils.called import command_line
+from faithfusion.video.editors.kinds import kinds_help
 
 
 def main(argv: list[str]) -> None:
     """Runs the stages that are not done yet and writes the report."""
-    config = parse_config(RefineConfig, argv, description=__doc__)
+    config = parse_config(RefineConfig, argv, description=f"{__doc__}\n{kinds_help()}")
     out = Path(config.out)
 
     from faithfusion.evaluate.report.summary import summarise_run

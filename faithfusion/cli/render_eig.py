@@ -85,6 +85,8 @@ def main(argv: list[str]) -> None:
     shift = (TrajectoryEntry(shift_m=config.shift_m),) if config.shift_m else ()
     cameras = path_cameras(clip, names[0], clip_path(clip, config.trajectory or shift))
     candidates = clip_candidates(clip, names, config.rank_shifts_m, config.rank_every) if config.rank else []
+    if config.rank > len(candidates):
+        raise InputError("--rank", config.rank, f"at most the {len(candidates)} candidates there are")
     fitted = clip_as_fitted(fitted_clip(clip, metadata), scene)
     require_writable(out)
     known = reassess_scene(scene, metadata, fitted, config.split, config.eig)

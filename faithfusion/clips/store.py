@@ -94,7 +94,7 @@ class WindowShard:
 
     def has_truth(self, index: int) -> bool:
         """Whether the true clip of a window is stored."""
-        return self._has(index, "truth")
+        return self.header.sequences[self.header.windows[index].sequence].truth is not None
 
     def size(self, index: int) -> tuple[int, int, int]:
         """Frames, height and width of a window, without reading it."""
@@ -119,9 +119,6 @@ class WindowShard:
             raise InputError(path, f"frames {region[0]}", "a run of consecutive frames")
         size = {"height": sequence.height, "width": sequence.width}
         return read_frames(path, place.first + frames.start, place.first + frames.stop, **size)[:, region[1], region[2]]
-
-    def _has(self, index: int, name: ColorName) -> bool:
-        return self.header.sequences[self.header.windows[index].sequence].place(name) is not None
 
 
 class ShardFolder:

@@ -59,9 +59,11 @@ class EigField:
 
         `withheld`: views with images that the scene was not fitted to; how wrong its renders are there calibrates the
         expected error. Without them the curves of procedural streets hold. A `calibration` that is known already is
-        taken as it is. `config`: noise and prior, by default `EigConfig()`. Raises InputError if a mask or an image
-        does not have its camera's size, and for withheld views without images.
+        taken as it is. `config`: noise and prior, by default `EigConfig()`. Raises InputError without views, if a mask
+        or an image does not have its camera's size, and for withheld views without images.
         """
+        if not len(views):
+            raise InputError("views", "none", "at least one that informs the scene")
         posterior = fit_posterior(scene, views, config or EigConfig())
         if calibration is None:
             calibration = fit_calibration(withheld_bins(scene, posterior, withheld), posterior.config)
@@ -125,8 +127,8 @@ class EigField:
         """Where to look next: the `count` views that together tell most, chosen greedily; all of them, each judged by
         itself, if `count` is None.
 
-        A bare camera is a candidate at time stamp 0, named by its position in `views`. Raises InputError without views
-        and for count < 1.
+        A bare camera is a candidate at time stamp 0, named by its position in `views`. Raises InputError without views,
+        for count < 1 and for one above the number of views.
         """
         candidates = [
             Candidate(str(index), view, 0, 0.0) if isinstance(view, Camera) else view
@@ -134,6 +136,8 @@ class EigField:
         ]
         if count is None:
             return rank_views(self.scene, self.posterior, candidates)
+        if count > len(candidates) > 0:
+            raise InputError("number of views", count, f"at most the {len(candidates)} there are")
         return select_views(self.scene, self.posterior, candidates, count)
 
     def distance_m(self, camera: Camera) -> float:

@@ -31,8 +31,8 @@ class RefineConfig:
         split: The frames that are kept back for calibration and evaluation.
         editors: What edits the rendered clips, one after another, such as [{kind: wan, weights: wan-tiny}, {kind:
             fixer, steady: 1}]. Each entry has a kind ("wan" is the video model, "fixer" the single-image fixer, and the
-            import path of your own editor, as path/to/my_file.py:MyEditor, is taken, too) and options of that kind
-            (`faithfusion/video/editors`).
+            import path of your own editor, as path/to/my_file.py:MyEditor, is taken, too) and options of that kind,
+            which `faithfusion/video/editors` explains and the top of this page lists.
         editor: What all editors share.
         posterior_stride: One of so many training frames of a camera enters the EIG posterior (calibration makes up for
             it).

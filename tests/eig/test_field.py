@@ -11,6 +11,7 @@ import pytest
 import torch
 from reference.eig_scene import make_camera, make_scene, make_views
 
+from faithfusion.eig.calibrate import fit_calibration
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.field import EigField
 from faithfusion.eig.observe import whole_view
@@ -57,7 +58,7 @@ def test_the_expected_error_grows_with_the_distance_from_the_views() -> None:
     torch.testing.assert_close(found, expected)
     assert field.expected_error(camera, distance_m=6.0).mean() > field.expected_error(camera, distance_m=0.0).mean()
     assert field.distance_m(make_camera(0.4)) == 0.0
-    unseen = EigField.fit(make_scene(), [])
+    unseen = EigField(make_scene(), fit_posterior(make_scene(), [], EigConfig()), fit_calibration(None, EigConfig()))
     assert unseen.distance_m(camera) == float("inf")
     assert torch.equal(unseen.expected_error(camera), unseen.expected_error(camera, distance_m=1e6))
 
@@ -85,8 +86,20 @@ def test_cameras_are_ranked_by_their_position() -> None:
     assert [len(chosen), len(alone)] == [3, 4]
     later = dataclasses.replace(candidates[1], time_index=1)  # the node is absent
     assert field.rank([later])[0].gain_nats != alone[0].gain_nats
-    with pytest.raises(InputError, match="no candidates"):
-        field.rank([])
+
+
+REFUSALS: dict[str, Callable[[EigField], Any]] = {
+    "views: none": lambda field: EigField.fit(field.scene, []),
+    "no candidates": lambda field: field.rank([]),
+    "number of views: 0; expected at least 1": lambda field: field.rank([make_camera()], 0),
+    "number of views: 3; expected at most the 2 there are": lambda field: field.rank([make_camera()] * 2, 3),
+}
+
+
+@pytest.mark.parametrize("message", REFUSALS)
+def test_too_few_views_are_refused_in_one_line(message: str) -> None:
+    with pytest.raises(InputError, match=rf"^[^\n]*{message}[^\n]*$"):
+        REFUSALS[message](EigField.fit(make_scene(), make_views(1)))
 
 
 @pytest.mark.parametrize("kind", ["block", "diag"])

@@ -300,6 +300,8 @@ def test_the_tool_prints_a_table_and_writes_the_same_with_poses(
     one = json.loads((tmp_path / "one" / "rank.json").read_text())
     assert {row["camera"] for row in one} == {"1"}
     assert len({(row["shift_m"], row["time_index"]) for row in one}) == 9
+    with pytest.raises(InputError, match="--rank: 15; expected at most the 14 candidates"):
+        main([*run, "--out", str(tmp_path / "many"), "--rank", "15", "--rank_every", "3", "--camera", "1"])
 
 
 def test_without_rank_the_tool_renders_the_volume(run: list[str], tmp_path: Path) -> None:

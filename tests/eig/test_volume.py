@@ -37,10 +37,11 @@ def test_a_volume_holds_the_maps_of_its_frames(tmp_path: Path) -> None:
 
 
 def test_a_volume_refuses_what_does_not_fit() -> None:
-    field = EigField.fit(make_scene(), [], CONFIG)
+    field = EigField.fit(make_scene(), make_views(1), CONFIG)
     with pytest.raises(InputError, match="as many cameras"):
         field.volume([make_camera()], [0, 1], [0.0, 0.0])
     with pytest.raises(InputError, match="of one size"):
         field.volume([make_camera(), make_camera(width=32)], [0, 1], [0.0, 0.0])
     with pytest.raises(InputError, match="noise_std"):
-        EigField.fit(field.scene, [], dataclasses.replace(CONFIG, noise_std=0.1), calibration=field.calibration)
+        louder = dataclasses.replace(CONFIG, noise_std=0.1)
+        EigField.fit(field.scene, make_views(1), louder, calibration=field.calibration)

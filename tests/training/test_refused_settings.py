@@ -19,9 +19,8 @@ from faithfusion.training.run_config import (
     ValidationConfig,
 )
 from faithfusion.utils.errors import InputError
-from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
+from faithfusion.video.editing.editor_config import FixerEditorConfig, SamplerConfig, VideoEditorConfig
 from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig
-from faithfusion.video.fixer.fixer_editor import FixerEditorConfig
 from faithfusion.video.model.config import BranchConfig, CodecConfig, LoraConfig
 from faithfusion.video.model.memory_config import MemoryConfig
 

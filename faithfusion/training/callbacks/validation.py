@@ -23,11 +23,11 @@ from faithfusion.utils.image_math import psnr_db
 from faithfusion.utils.media import write_video
 from faithfusion.utils.progress import say
 from faithfusion.video.editing.composite import ErrorProfile, measure_profile, measured_errors
-from faithfusion.video.editing.editor_config import SamplerConfig, VideoEditorConfig
+from faithfusion.video.editing.editor_config import FixerEditorConfig, SamplerConfig, VideoEditorConfig
 from faithfusion.video.editing.encode import to_frames, to_video
 from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.fixer.fixer import Fixer
-from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
+from faithfusion.video.fixer.fixer_editor import FixerEditor
 from faithfusion.video.model.generator import Generator
 
 VALIDATION_FILE = "validation.jsonl"

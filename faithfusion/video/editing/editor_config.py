@@ -104,6 +104,21 @@ class VideoEditorConfig:
             raise InputError("editor.overlap_frames", self.overlap_frames, f"less than a window's {self.window_frames}")
 
 
+@dataclass(frozen=True)
+class FixerEditorConfig:
+    """How a clip is fixed.
+
+    Attributes:
+        frames_at_once: So many frames are evaluated at once; this matters for memory only.
+    """
+
+    frames_at_once: int = 4
+
+    def __post_init__(self) -> None:
+        if self.frames_at_once < 1:
+            raise InputError("fixer.frames_at_once", self.frames_at_once, "at least 1")
+
+
 def require_kinds(where: str, entries: Sequence[EditorEntry]) -> None:
     """Raises InputError for no editor at all, and for an entry without `kind`; what the kind is, the registry says."""
     if not entries or not all(isinstance(entry.get("kind"), str) for entry in entries):

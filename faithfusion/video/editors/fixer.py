@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faithfusion.utils.plain import config_hash
-from faithfusion.video.editing.editor import ClipFacts
-from faithfusion.video.editing.editor_config import CompositeConfig, require_neighbours
-from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
+from faithfusion.video.editing.editor_config import CompositeConfig, FixerEditorConfig, require_neighbours
 
-if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+if TYPE_CHECKING:  # torch and diffusers take seconds, and a page of help wants the options only
+    from faithfusion.video.editing.editor import ClipFacts
+    from faithfusion.video.fixer.fixer_editor import FixerEditor
     from faithfusion.video.fixer.fixer_file import OpenedFixer
 
 
@@ -61,4 +61,6 @@ class OpenedFixerEditor:
 
     def editor(self, fusing: CompositeConfig, seed: int = 0) -> FixerEditor:
         """Returns the fixer with its measured error profile; it leaves nothing to chance."""
+        from faithfusion.video.fixer.fixer_editor import FixerEditor
+
         return FixerEditor(self.opened.fixer, self.options, self.opened.profile, fusing)

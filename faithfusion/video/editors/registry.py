@@ -14,13 +14,8 @@ from faithfusion.video.editing.chain import ChainEditor
 from faithfusion.video.editing.editor import ClipFacts, Editor, OpenedEditor
 from faithfusion.video.editing.editor_config import CompositeConfig, EditorEntry
 from faithfusion.video.editing.steady import SteadyEditor
-from faithfusion.video.editors.fixer import FixerOptions
+from faithfusion.video.editors.kinds import EDITORS
 from faithfusion.video.editors.own import OwnEditor, own_class
-from faithfusion.video.editors.wan import WanOptions
-
-EDITORS: dict[str, type] = {"wan": WanOptions, "fixer": FixerOptions}
-"""Kind to class of options (`editing.editor.EditorOptions`). A new editor is one file in this folder and a line here;
-one in another place is named by its import path (`own`)."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.plain import config_hash
-from faithfusion.video.editing.editor import ClipFacts
 from faithfusion.video.editing.editor_config import CompositeConfig, VideoEditorConfig, require_neighbours
-from faithfusion.video.editing.sample import check_sampler
-from faithfusion.video.editing.video_editor import VideoEditor
 
-if TYPE_CHECKING:  # the model imports diffusers, which takes seconds
+if TYPE_CHECKING:  # torch and diffusers take seconds, and a page of help wants the options only
+    from faithfusion.video.editing.editor import ClipFacts
+    from faithfusion.video.editing.video_editor import VideoEditor
     from faithfusion.video.weights.open_generator import OpenedGenerator
 
 
@@ -62,6 +61,8 @@ class OpenedWan:
 
     def check(self, clip: ClipFacts) -> None:
         """Raises InputError for too short a clip, too few warped views, and a sampler that these weights forbid."""
+        from faithfusion.video.editing.sample import check_sampler
+
         options, generator = self.options, self.opened.generator
         if options.window_frames > clip.num_frames:
             expected = f"at most the clip's {clip.num_frames} frames"
@@ -73,5 +74,7 @@ class OpenedWan:
 
     def editor(self, fusing: CompositeConfig, seed: int = 0) -> VideoEditor:
         """Returns the video editor. Few-step weights bring their own sampler, unless one is configured."""
+        from faithfusion.video.editing.video_editor import VideoEditor
+
         config = dataclasses.replace(self.options, sampler=self.opened.sampler_for(self.options.sampler))
         return VideoEditor(self.opened.generator, config, self.opened.profile, fusing, seed)

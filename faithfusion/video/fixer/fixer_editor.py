@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,29 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.types import Window
-from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile, composite, faithful_floor, fused_error, kalman_gain
 from faithfusion.video.editing.editor import EditedClip
-from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, CompositeConfig
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, CompositeConfig, FixerEditorConfig
 from faithfusion.video.model.conditioning import each_tensor
 
 if TYPE_CHECKING:  # it imports diffusers, which takes seconds
     from faithfusion.video.fixer.fixer import Fixer
-
-
-@dataclass(frozen=True)
-class FixerEditorConfig:
-    """How a clip is fixed.
-
-    Attributes:
-        frames_at_once: So many frames are evaluated at once; this matters for memory only.
-    """
-
-    frames_at_once: int = 4
-
-    def __post_init__(self) -> None:
-        if self.frames_at_once < 1:
-            raise InputError("fixer.frames_at_once", self.frames_at_once, "at least 1")
 
 
 class FixerEditor:

@@ -10,9 +10,9 @@ from faithfusion.types import EigVolume
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
 from faithfusion.video.editing.composite import ErrorProfile, faithful_floor, kalman_gain
-from faithfusion.video.editing.editor_config import CompositeConfig
+from faithfusion.video.editing.editor_config import CompositeConfig, FixerEditorConfig
 from faithfusion.video.fixer.fixer import fixer_inputs
-from faithfusion.video.fixer.fixer_editor import FixerEditor, FixerEditorConfig
+from faithfusion.video.fixer.fixer_editor import FixerEditor
 
 PROFILE = ErrorProfile((1e-6, 1e-3, 1.0), (1e-4, 1e-2))
 
