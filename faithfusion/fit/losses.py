@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.render.project import rotation_matrices
-from faithfusion.scene.ground import Ground, ground_at
-from faithfusion.types import Gaussians
 from faithfusion.utils.image_math import ssim_map
 
 ALPHA_MARGIN = 1e-4
 """Alpha is kept this far from 0 and 1 in logarithms."""
-GROUND_REACH_M = 0.3
-"""Background Gaussians whose mean is this near to the ground belong to it."""
 
 
 def l1_loss(
@@ -71,23 +66,3 @@ def sky_alpha_loss(
     rest."""
     alpha = alpha.clamp(ALPHA_MARGIN, 1.0 - ALPHA_MARGIN)
     return F.binary_cross_entropy(alpha, (~sky_mask).to(alpha), weight=weight)
-
-
-def ground_loss(gaussians: Gaussians, node_ids: Int[Tensor, " n"], ground: Ground) -> Float[Tensor, ""]:
-    """Mean over all background Gaussians of |height| + standard deviation along the normal, metres, counted for those
-    near the ground: they lie in it, and flat."""
-    near, normal = _near_ground(gaussians.means, node_ids, ground)
-    if len(near) == 0:
-        return gaussians.means.sum() * 0.0
-    height_m, _, _ = ground_at(ground, gaussians.means[near])
-    axes = rotation_matrices(gaussians.quats[near])
-    along = (axes.mT @ normal[..., None]).squeeze(-1) * gaussians.log_scales[near].exp()
-    return (height_m.abs() + along.square().sum(-1).add(1e-12).sqrt()).sum() / len(node_ids)
-
-
-@torch.no_grad()
-def _near_ground(means: Float[Tensor, "n 3"], node_ids: Int[Tensor, " n"], ground: Ground) -> tuple[Tensor, Tensor]:
-    """(indices of the Gaussians that belong to the ground, its normals there)."""
-    height_m, normal, known = ground_at(ground, means)
-    near = torch.nonzero(known & (node_ids == 0) & (height_m.abs() < GROUND_REACH_M)).squeeze(1)
-    return near, normal[near]

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from faithfusion.fit.fit_config import OptimiserConfig, RecordingConfig
-from faithfusion.fit.losses import ground_loss, inverse_depth_loss, photometric_loss, sky_alpha_loss
+from faithfusion.fit.ground_loss import ground_loss
+from faithfusion.fit.losses import inverse_depth_loss, photometric_loss, sky_alpha_loss
 from faithfusion.fit.recording import FittedRecording, Rig
 from faithfusion.fit.supervised_view import SupervisedView
 from faithfusion.render import Backend

@@ -132,17 +132,6 @@ def extents_px(conics: Float[Tensor, "n 3"], opacities: Float[Tensor, " n"]) -> 
     return (reach[:, None] * covariance).sqrt()
 
 
-def rotation_matrices(quats: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 3 3"]:
-    """Rotation matrices of wxyz quaternions, which need not be normalised."""
-    w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True).clamp_min(1e-12)).unbind(-1)
-    rows = [
-        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
-        torch.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),
-        torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1),
-    ]
-    return torch.stack(rows, -2)
-
-
 def _camera_points(means: Float[Tensor, "*n 3"], camera: Camera) -> Float[Tensor, "*n 3"]:
     return (means - camera.world_from_camera[:3, 3]) @ camera.world_from_camera[:3, :3]
 

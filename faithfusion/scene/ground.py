@@ -2,7 +2,7 @@
 
 Lane markings break first at a lateral shift: seen at grazing angles from one lane only, a Gaussian may float above the
 road or stand upright and still look right from there. The ground is the one surface whose place is known without
-images, so Gaussians near it start as discs in it and are held there (`ground_loss` in `fit.losses`).
+images, so Gaussians near it start as discs in it and are held there (`fit.ground_loss`).
 """
 
 from __future__ import annotations

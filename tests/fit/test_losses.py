@@ -21,16 +21,18 @@ def test_l1_weights_pixels() -> None:
 
 
 def test_structural_similarity_and_its_gradient_are_the_library_ones() -> None:
-    image, truth = torch.rand(24, 31, 3, requires_grad=True), torch.rand(24, 31, 3)
-    weight = torch.rand(24, 31)
+    """In a size of more than one block of the blur."""
+    image, truth = (torch.rand(44, 71, 3, requires_grad=True) for _ in range(2))
+    weight = torch.rand(44, 71)
     batches = image.permute(2, 0, 1)[None], truth.permute(2, 0, 1)[None]
     _, full = structural_similarity_index_measure(*batches, data_range=1.0, return_full_image=True)
     torch.testing.assert_close(ssim_map(image, truth), full[0].mean(0), rtol=1e-4, atol=1e-5)
     library = ((1 - full[0].mean(0)) * weight).mean()
     ours = ssim_loss(image, truth, weight)
     torch.testing.assert_close(ours, library)
-    gradients = [torch.autograd.grad(loss, image)[0] for loss in (ours, library)]
-    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-8)
+    for leaf in (image, truth):
+        gradients = [torch.autograd.grad(loss, leaf, retain_graph=True)[0] for loss in (ours, library)]
+        torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-8)
 
 
 @pytest.mark.parametrize("ssim_weight", [0.0, 0.2])

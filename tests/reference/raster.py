@@ -84,13 +84,13 @@ def blend_reference(
     return color, depth, total
 
 
-def quaternion_rotation(quats: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
+def quaternion_rotation(quats: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 3 3"]:
     """R v = v + 2 w (u x v) + 2 u x (u x v) with u the vector part of the unit quaternion."""
     unit = quats / quats.norm(dim=-1, keepdim=True)
     w, x, y, z = unit.unbind(-1)
     zero = torch.zeros_like(w)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(-1, 3, 3)
-    return torch.eye(3).to(quats) + 2 * w[:, None, None] * cross + 2 * cross @ cross
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*w.shape, 3, 3)
+    return torch.eye(3).to(quats) + 2 * w[..., None, None] * cross + 2 * cross @ cross
 
 
 def pinhole_jacobian(points: Float[Tensor, "n 3"], camera: Camera) -> Float[Tensor, "n 2 3"]:

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 from reference.cloud import make_camera, make_gaussians, to_float64
-from reference.raster import pixel_centres
+from reference.raster import pixel_centres, quaternion_rotation
 from torch import Tensor
 
 from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
-from faithfusion.render.project import project, project_ellipsoids, rotation_matrices
+from faithfusion.render.project import project, project_ellipsoids
 from faithfusion.render.tiles import intersect_tiles
 from faithfusion.render.view_colors import sh_basis
 from faithfusion.types import Gaussians, Projection
@@ -80,7 +80,7 @@ def test_ellipsoids_under_jacfwd_and_vmap_equal_finite_differences() -> None:
     values = [getattr(gaussians, name)[visible].double() for name in ("means", "quats", "log_scales")]
 
     def packed(means: Tensor, quats: Tensor, log_scales: Tensor) -> Tensor:
-        return torch.cat(project_ellipsoids(means, rotation_matrices(quats), log_scales.exp(), camera), -1)
+        return torch.cat(project_ellipsoids(means, quaternion_rotation(quats), log_scales.exp(), camera), -1)
 
     jacobians = torch.func.vmap(torch.func.jacfwd(packed, argnums=(0, 1, 2)))(*values)
     step = 1e-6

@@ -5,11 +5,12 @@ import math
 
 import torch
 from reference.cloud import make_gaussians
+from reference.raster import quaternion_rotation
 
-from faithfusion.fit.losses import ground_loss
-from faithfusion.render.project import rotation_matrices
+from faithfusion.fit.ground_loss import GROUND_REACH_M, ground_loss
 from faithfusion.scene.ground import CELL_M, Ground, fit_ground, ground_at
 from faithfusion.scene.initialise import GROUND_THINNEST, frames_of_normals, lay_on_ground
+from faithfusion.types import Gaussians
 
 
 def hilly(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -78,7 +79,7 @@ def test_gaussians_near_the_ground_lie_in_it_flat_and_others_stay() -> None:
     chosen = (height_m.abs() < 0.15) & (node_ids == 0)
     assert 10 < chosen.sum() < 150
     assert ground_at(ground, laid.means)[0][chosen].abs().max() < 1e-5
-    axes = rotation_matrices(laid.quats[chosen])
+    axes = quaternion_rotation(laid.quats[chosen])
     torch.testing.assert_close(axes[:, :, 0], normal[chosen], atol=1e-5, rtol=0)
     scales = laid.log_scales[chosen].exp()
     torch.testing.assert_close(scales[:, 1], gaussians.log_scales[chosen].exp().amax(1))
@@ -105,10 +106,35 @@ def test_ground_loss_equals_the_slow_sum_and_pulls_flat() -> None:
     expected, height_m, normal = 0.0, *ground_at(ground, means)[:2]
     for i in range(60):
         if node_ids[i] == 0 and abs(float(height_m[i])) < 0.3:
-            axes = rotation_matrices(gaussians.quats[i : i + 1])[0]
+            axes = quaternion_rotation(gaussians.quats[i : i + 1])[0]
             covariance = axes @ torch.diag(leaf[i].detach().exp() ** 2) @ axes.T
             expected += abs(float(height_m[i])) + math.sqrt(float(normal[i] @ covariance @ normal[i]))
     assert abs(float(loss.detach()) - expected / 60) < 1e-5
     loss.backward()
     assert (leaf.grad[(node_ids == 0) & (height_m.abs() < 0.3)] > 0).all()
     assert (leaf.grad[(node_ids == 1) | (height_m.abs() >= 0.3)] == 0).all()
+
+
+def test_gradients_of_the_ground_loss_are_those_of_autograd_in_float64() -> None:
+    """Points on all sides of a ground with an unknown corner; quaternions of any length."""
+    ground = small_ground()
+    ground.known[3:, :2] = False
+    gaussians = make_gaussians(300)
+    means = torch.rand(300, 3) * torch.tensor([7.0, 5.5, 1.2]) * CELL_M + torch.tensor([0.5, -4.5, -0.9])
+    leaves = [means, gaussians.quats, gaussians.log_scales]
+    node_ids = (torch.arange(300) % 10 == 0).int()
+    fast = [leaf.clone().requires_grad_() for leaf in leaves]
+    loss = ground_loss(Gaussians(*fast, gaussians.opacity_logits, gaussians.colors), node_ids, ground)
+    (3.0 * loss).backward()
+
+    slow = [leaf.double().requires_grad_() for leaf in leaves]
+    exact = Ground(ground.origin_m.double(), ground.heights_m.double(), ground.known)
+    height_m, normal, known = ground_at(exact, slow[0])
+    near = known & (node_ids == 0) & (height_m.abs() < GROUND_REACH_M)
+    assert 30 < near.sum() < 200
+    along = torch.einsum("nij,ni->nj", quaternion_rotation(slow[1]), normal) * slow[2].exp()
+    expected = (height_m.abs() + along.norm(dim=-1))[near].sum() / 300
+    (3.0 * expected).backward()
+    torch.testing.assert_close(loss.double(), expected)
+    for gradient, truth in zip(fast, slow, strict=True):
+        torch.testing.assert_close(gradient.grad.double(), truth.grad, rtol=1e-4, atol=1e-7)

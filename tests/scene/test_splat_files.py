@@ -9,9 +9,9 @@ import gsply
 import numpy as np
 import pytest
 import torch
+from reference.raster import quaternion_rotation
 from reference.splats import DEGREES, image_error, splat_cloud
 
-from faithfusion.render.project import rotation_matrices
 from faithfusion.scene.gsply_rows import to_gsply
 from faithfusion.scene.ply import visible_rows
 from faithfusion.scene.splat_files import export_gaussians, import_gaussians
@@ -21,7 +21,7 @@ from faithfusion.utils.harmonics import SH_0
 
 
 def covariances(gaussians: Gaussians) -> torch.Tensor:
-    root = rotation_matrices(gaussians.quats) * gaussians.log_scales.exp()[:, None]
+    root = quaternion_rotation(gaussians.quats) * gaussians.log_scales.exp()[:, None]
     return root @ root.transpose(1, 2)
 
 
@@ -36,9 +36,9 @@ def test_spz_keeps_to_its_quantisation(tmp_path: Path, bases: int) -> None:
     assert (SH_0 * (loaded.colors[:, 0] - gaussians.colors[:, 0])).abs().max() <= 0.51 * SH_0 / (0.15 * 255)
     if bases > 1:  # 1 itself is the byte 256 that is not there
         assert (loaded.colors[:, 1:] - gaussians.colors[:, 1:]).abs().max() <= 1.01 / 128
-    axes = rotation_matrices(loaded.quats) - rotation_matrices(gaussians.quats)
-    half_turns = rotation_matrices(gaussians.quats) * torch.tensor([1.0, -1.0, -1.0])  # the same ellipsoid
-    axes = torch.minimum(axes.abs().amax((1, 2)), (rotation_matrices(loaded.quats) - half_turns).abs().amax((1, 2)))
+    axes = quaternion_rotation(loaded.quats) - quaternion_rotation(gaussians.quats)
+    half_turns = quaternion_rotation(gaussians.quats) * torch.tensor([1.0, -1.0, -1.0])  # the same ellipsoid
+    axes = torch.minimum(axes.abs().amax((1, 2)), (quaternion_rotation(loaded.quats) - half_turns).abs().amax((1, 2)))
     assert axes.max() < 5e-3
     largest, psnr_db = image_error(gaussians, loaded)
     assert largest < 0.03 and psnr_db > 48.0
