@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faithfusion.street.materials import Samples, look_of
-from faithfusion.street.meshes import Mesh
+from faithfusion.street.meshes import Mesh, join
 from faithfusion.street.rig import View
 from faithfusion.street.sky_radiance import GROUND_BOUNCE, SUN_COLOR, sky_radiance, tone_map
 from faithfusion.street.street_plan import StreetPlan
@@ -40,28 +40,41 @@ class Picture:
 
 
 class TracedScene:
-    """A mesh in Embree's hierarchy."""
+    """A mesh in Embree's hierarchy, together with a scene that was built before and shall stay as it is.
 
-    def __init__(self, mesh: Mesh) -> None:
+    To build a hierarchy takes far longer than to ask it. So what stands in every frame is built once, and what moves
+    is given to each frame's scene as `mesh`, whose triangles are numbered after those of `standing`.
+    """
+
+    def __init__(self, mesh: Mesh, standing: TracedScene | None = None) -> None:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 
-        self.mesh = mesh
-        self._scene = EmbreeScene()
-        TriangleMesh(self._scene, np.ascontiguousarray(mesh.corners, np.float32))
+        embree = EmbreeScene()
+        TriangleMesh(embree, _f32(mesh.corners))
+        self.mesh = join(standing.mesh, mesh) if standing else mesh
+        first_face = len(standing.mesh.corners) if standing else 0
+        self._parts = [*(standing._parts if standing else ()), (first_face, embree)]
 
     def first_hits(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
         """Nearest hit of every ray, within MAX_DEPTH_M direction lengths."""
+        origins, directions = _f32(origins), _f32(directions)
+        face, bary = np.full(len(origins), -1, np.int64), np.zeros((len(origins), 2), np.float32)
         reach = np.full(len(origins), MAX_DEPTH_M, np.float32)
-        out = self._scene.run(_f32(origins), _f32(directions), dists=reach, output=True)
-        missed = out["geomID"] < 0
-        face = np.where(missed, -1, out["primID"]).astype(np.int64)
-        return Hits(face, np.where(missed, 0, out["tfar"]).astype(np.float32), np.stack([out["u"], out["v"]], -1))
+        for first_face, embree in self._parts:
+            out = embree.run(origins, directions, dists=reach, output=True)
+            is_hit = out["geomID"] >= 0
+            face[is_hit] = first_face + out["primID"][is_hit]
+            reach[is_hit] = out["tfar"][is_hit]
+            bary[is_hit] = np.stack([out["u"], out["v"]], -1)[is_hit]
+        return Hits(face, np.where(face < 0, np.float32(0), reach), bary)
 
     def is_free(self, origins: np.ndarray, directions: np.ndarray, reach_m: float) -> np.ndarray:
         """Whether nothing lies on the rays within `reach_m` direction lengths, [n] bool."""
+        origins, directions = _f32(origins), _f32(directions)
         reach = np.full(len(origins), reach_m, np.float32)
-        return self._scene.run(_f32(origins), _f32(directions), dists=reach, query="OCCLUDED") != 0
+        answers = [embree.run(origins, directions, dists=reach, query="OCCLUDED") for _, embree in self._parts]
+        return np.all(np.stack(answers) != 0, axis=0)
 
 
 def _f32(array: np.ndarray) -> np.ndarray:

@@ -68,13 +68,17 @@ class StreetWorld:
         patches = road_patches(self.plan) + building_patches(self.plan) + furniture_patches(self.plan)
         return merge(patches + [patch for car in self.cars if not car.is_moving for patch in placed_car(self, car, 0)])
 
+    @functools.cached_property
+    def _standing_scene(self) -> TracedScene:
+        return TracedScene(self.standing)
+
     def scene_at(self, t: int) -> TracedScene:
         """The whole street at time stamp t."""
         moving = [patch for car in self.cars if car.is_moving for patch in placed_car(self, car, t)]
         time_s = t / self.config.frame_rate_hz
         for person in self.people:  # last: `people_velocities` counts from the end
             moving += placed_person(person.plan, time_s, person.number + 1)
-        return TracedScene(join(self.standing, merge(moving)) if moving else self.standing)
+        return TracedScene(merge(moving), self._standing_scene) if moving else self._standing_scene
 
 
 def build_world(config: StreetConfig) -> StreetWorld:
