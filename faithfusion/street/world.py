@@ -16,7 +16,7 @@ from faithfusion.street.cars import car_patches, car_size
 from faithfusion.street.crowd import plan_people
 from faithfusion.street.facades import building_patches
 from faithfusion.street.furniture import furniture_patches
-from faithfusion.street.meshes import Mesh, Patch, join, merge
+from faithfusion.street.meshes import Mesh, Patch, merge
 from faithfusion.street.placed_people import person_box, person_corners, person_frame, placed_person
 from faithfusion.street.rig import car_pose, ego_poses
 from faithfusion.street.road import road_patches
