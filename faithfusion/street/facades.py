@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faithfusion.street.meshes import Color, Material, Patch, Surface, box, grid_patch, quad
+from faithfusion.street.meshes import Color, Material, Patch, Surface, box, grid_patch, quad, quads
 from faithfusion.street.road import SIDE_STREET_LENGTH_M, open_ranges
 from faithfusion.street.street_plan import S_START, Side, StreetPlan, numpy_stream
 
@@ -159,16 +159,15 @@ def _pierced(
     patches = [grid_patch(points, coords, facade.wall, keep=keep)]
     up = np.array([0.0, 0.0, height])
     frame = TRIMS[int(facade.wall.params[1]) % len(TRIMS)]
+    side, back = width * facade.right, -recess * facade.outward
+    reveals = []
     for left in lefts:
         for sill in sills:
-            corner, back = _at(facade, left, sill), -recess * facade.outward
-            side = width * facade.right
+            corner = _at(facade, left, sill)
             glass = Surface(Material.GLASS, (0.03, 0.035, 0.04), frame, (width, height, float(rng.integers(1000))))
             patches.append(quad(corner + back, side, up, glass))
-            for start, along, inward in ((corner, side, back), (corner + up, back, side),
-                                         (corner, back, up), (corner + side, up, back)):  # fmt: skip
-                patches.append(quad(start, along, inward, facade.wall))
-    return patches
+            reveals += [(corner, side, back), (corner + up, back, side), (corner, back, up), (corner + side, up, back)]
+    return [*patches, quads(*np.array(reveals).swapaxes(0, 1), facade.wall)]
 
 
 def _shop_front(facade: Facade, rng: np.random.Generator) -> list[Patch]:

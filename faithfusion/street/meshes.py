@@ -168,16 +168,20 @@ def quad(
     uv_origin: tuple[float, float] = (0.0, 0.0),
 ) -> Patch:
     """A rectangle; texture coordinates are metres along its two sides, the normal is side_u x side_v."""
-    return _quads(*(np.asarray(v, np.float64)[None] for v in (origin, side_u, side_v)), surface, uv_origin)
+    return quads(*(np.asarray(v, np.float64)[None] for v in (origin, side_u, side_v)), surface, uv_origin)
 
 
 _TWO_TRIANGLES = np.array([[[0, 0], [1, 0], [1, 1]], [[0, 0], [1, 1], [0, 1]]], np.float64)  # [2, 3 corners, (u, v)]
 
 
-def _quads(
-    origins: np.ndarray, sides_u: np.ndarray, sides_v: np.ndarray, surface: Surface, uv_origin: tuple[float, float]
+def quads(
+    origins: np.ndarray,
+    sides_u: np.ndarray,
+    sides_v: np.ndarray,
+    surface: Surface,
+    uv_origin: tuple[float, float] = (0.0, 0.0),
 ) -> Patch:
-    """Q rectangles, every argument [Q, 3]."""
+    """Q rectangles as `quad` makes one: corners and sides are [Q, 3] each."""
     u, v = _TWO_TRIANGLES[..., 0, None], _TWO_TRIANGLES[..., 1, None]
     corners = origins[:, None, None] + u * sides_u[:, None, None] + v * sides_v[:, None, None]  # [Q, 2, 3, 3]
     normals = np.empty_like(corners)
@@ -194,7 +198,7 @@ def box(centre: Numbers, half: Numbers, axes: np.ndarray, surface: Surface) -> l
     first, second = arms[[1, 2, 0]], arms[[2, 0, 1]]
     origins = np.asarray(centre, float) + np.concatenate([arms, -arms]) - np.tile(first + second, (2, 1))
     sides_u, sides_v = 2 * np.concatenate([first, second]), 2 * np.concatenate([second, first])
-    return [_quads(origins, sides_u, sides_v, surface, (0.0, 0.0))]
+    return [quads(origins, sides_u, sides_v, surface)]
 
 
 def tube(path: np.ndarray, radii: Numbers, surface: Surface, *, sides: int = 10) -> Patch:
