@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.weights.generator_file import save_generator
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 seed: 1
 cameras: ["0"]
@@ -143,9 +140,7 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 def test_refusals_are_one_line_with_exit_code_2(workspace: Path) -> None:
     (workspace / "file").write_text("not a folder")
-    command = [sys.executable, str(ROOT / "tools" / "refine_sequence.py")]
-    command += arguments(workspace, "--out", str(workspace / "file" / "run"))
-    result = subprocess.run(command, capture_output=True, text=True, cwd=workspace, timeout=600)
+    result = refine(workspace, "--out", str(workspace / "file" / "run"))
     assert result.returncode == 2
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and "can be created and written to" in lines[0]
