@@ -62,8 +62,7 @@ def test_help_of_every_command_needs_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "limit_s"),
-    [(["tools/refine_sequence.py", "--help"], 3.0), (["-m", "faithfusion.cli", "--help"], 1.0)],
+    ("command", "limit_s"), [(["tools/refine_sequence.py", "--help"], 3.0), (["-m", "faithfusion.cli", "--help"], 1.0)]
 )
 def test_help_comes_at_once(command: list[str], limit_s: float) -> None:
     times = []

@@ -67,10 +67,7 @@ def sky_is_below(sky: Bool[Tensor, "h w"]) -> bool:
 
 
 def _check_cover(
-    name: str,
-    frames: list[Frame],
-    kind: str,
-    load: Callable[[Frame], Bool[Tensor, "h w"] | None],
+    name: str, frames: list[Frame], kind: str, load: Callable[[Frame], Bool[Tensor, "h w"] | None]
 ) -> list[Finding]:
     covers = [float(mask.float().mean()) for frame in frames if (mask := load(frame)) is not None]
     if not covers or np.median(covers) <= MAX_DYNAMIC_SHARE:

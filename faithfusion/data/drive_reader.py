@@ -43,11 +43,7 @@ IMAGE_NAME = re.compile(r"(\d+)_(.+)\.(jpg|jpeg|png)", re.IGNORECASE)
 
 
 def read_drive(
-    root: Path,
-    *,
-    camera_names: Sequence[str] | None = None,
-    num_frames: int | None = None,
-    layout: str | None = None,
+    root: Path, *, camera_names: Sequence[str] | None = None, num_frames: int | None = None, layout: str | None = None
 ) -> DriveClip:
     """Reads and validates a drive; the first `num_frames` time stamps (all if None) of `camera_names` (all if None).
 

@@ -127,11 +127,7 @@ def _stretches(flags: Bool[np.ndarray, " t"]) -> Iterator[tuple[int, int]]:
 
 
 def _obstacle_m(
-    clip: DriveClip,
-    recorded: Float[np.ndarray, "4 4"],
-    pose: Float[np.ndarray, "4 4"],
-    raised_m: float,
-    t: int,
+    clip: DriveClip, recorded: Float[np.ndarray, "4 4"], pose: Float[np.ndarray, "4 4"], raised_m: float, t: int
 ) -> float:
     """Height above the ground of the highest point in the car's way at one time stamp; NaN if the way is free."""
     world = load_points_world(clip, t).double().numpy()

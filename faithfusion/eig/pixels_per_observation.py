@@ -20,10 +20,7 @@ LEAST_VARIANCE = (0.5 / 255.0) ** 2
 
 
 def surprise_of_levels(
-    scene: GaussianScene,
-    evidence: Evidence,
-    views: Sequence[TrainingView],
-    levels: Sequence[float],
+    scene: GaussianScene, evidence: Evidence, views: Sequence[TrainingView], levels: Sequence[float]
 ) -> list[float]:
     """For each `pixels_per_observation` of `levels` the mean over the views' pixels of log v + r^2 / v: twice the
     negative log likelihood per channel, up to a constant, of residuals r with the predicted variance v.

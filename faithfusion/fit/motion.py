@@ -112,11 +112,7 @@ class NodeMotion:
             offsets = self._shapes.at(self._handles, rows + self._shape_starts[index])
             offsets = node.handle_offsets_m[rows].to(offsets) + offsets
         return dataclasses.replace(
-            node,
-            time_indices=node.time_indices[rows],
-            world_from_node=pose,
-            log_gains=gains,
-            handle_offsets_m=offsets,
+            node, time_indices=node.time_indices[rows], world_from_node=pose, log_gains=gains, handle_offsets_m=offsets
         )
 
 

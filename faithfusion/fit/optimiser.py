@@ -25,13 +25,7 @@ from faithfusion.types import Gaussians, GaussianScene, Rendering, Sky
 from faithfusion.utils.progress import say
 from faithfusion.utils.seed import make_generator
 
-FIELDS = {
-    "means": "means",
-    "quats": "quats",
-    "scales": "log_scales",
-    "opacities": "opacity_logits",
-    "colors": "colors",
-}
+FIELDS = {"means": "means", "quats": "quats", "scales": "log_scales", "opacities": "opacity_logits", "colors": "colors"}
 """gsplat's parameter names and the fields of `Gaussians` they stand for."""
 SSIM_WEIGHT = 0.2
 """Share of 1 - SSIM in the photometric loss (Kerbl et al. 2023, eq. 7)."""

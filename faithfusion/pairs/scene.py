@@ -23,13 +23,7 @@ from faithfusion.render.render_view import render_view
 from faithfusion.scene.scene_file import scene_to
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, Window
 from faithfusion.utils.device import choose_device
-from faithfusion.window.framing import (
-    COVERED_ALPHA,
-    Framing,
-    TrueFrame,
-    brightness_gain,
-    with_truth,
-)
+from faithfusion.window.framing import COVERED_ALPHA, Framing, TrueFrame, brightness_gain, with_truth
 from faithfusion.window.references import choose_references, load_references
 from faithfusion.window.warp import WarpSource, warp_source, warped_views
 from faithfusion.window.window import rendered_window

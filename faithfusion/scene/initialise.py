@@ -16,13 +16,7 @@ from faithfusion.scene.drive_lidar import DriveLidar
 from faithfusion.scene.far_field import Seeds, initial_sky, seed_uncovered
 from faithfusion.scene.graph import concatenate, quaternions_from_rotations
 from faithfusion.scene.ground import Ground, ground_at
-from faithfusion.scene.pointcloud import (
-    LocalShape,
-    PointCloud,
-    make_nodes,
-    shape_of_nodes,
-    thin_to_budget,
-)
+from faithfusion.scene.pointcloud import LocalShape, PointCloud, make_nodes, shape_of_nodes, thin_to_budget
 from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import DriveClip, Frame, Gaussians, GaussianScene, RigidNode
 from faithfusion.utils.errors import InputError

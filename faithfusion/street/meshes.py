@@ -160,12 +160,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def quad(
-    origin: Numbers,
-    side_u: Numbers,
-    side_v: Numbers,
-    surface: Surface,
-    *,
-    uv_origin: tuple[float, float] = (0.0, 0.0),
+    origin: Numbers, side_u: Numbers, side_v: Numbers, surface: Surface, *, uv_origin: tuple[float, float] = (0.0, 0.0)
 ) -> Patch:
     """A rectangle; texture coordinates are metres along its two sides, the normal is side_u x side_v."""
     return quads(*(np.asarray(v, np.float64)[None] for v in (origin, side_u, side_v)), surface, uv_origin)

@@ -168,10 +168,7 @@ def _plan_crossings(
 def _plan_markings(sides: tuple[Side, Side], crossings: tuple[tuple[float, float], ...]) -> tuple[Marking, ...]:
     cleared = tuple((a - 0.6, b + 0.6) for a, b in crossings)
     half = LANE_M / 2
-    lines = [
-        Marking(half, 0.14, 3.0, 7.0, cleared),
-        Marking(-half, 0.12, 3.0, 9.0, cleared),
-    ]
+    lines = [Marking(half, 0.14, 3.0, 7.0, cleared), Marking(-half, 0.12, 3.0, 9.0, cleared)]
     for side in sides:
         edge = side.sign * (LANE_M + half)
         gaps = cleared + side.side_streets

@@ -60,11 +60,7 @@ def write_video(path: Path, video: Float[Tensor, "t h w 3"] | np.ndarray, frame_
     with (
         atomic_file(path) as temporary,
         imageio.get_writer(
-            temporary,
-            fps=frame_rate_hz,
-            codec="libx264",
-            macro_block_size=1,
-            output_params=["-crf", "18"],
+            temporary, fps=frame_rate_hz, codec="libx264", macro_block_size=1, output_params=["-crf", "18"]
         ) as writer,
     ):
         for frame in frames:

@@ -166,10 +166,7 @@ def warped_views(source: WarpSource, window: Window) -> WarpedViews | None:
 
 
 def _warp_frame(
-    source: WarpSource,
-    place: tuple[Camera, int],
-    render: Float[Tensor, "h w 3"],
-    depth_m: Float[Tensor, "h w"],
+    source: WarpSource, place: tuple[Camera, int], render: Float[Tensor, "h w 3"], depth_m: Float[Tensor, "h w"]
 ) -> tuple[Float[Tensor, "n h w 3"], Float[Tensor, "n h w"]]:
     """The best views of one frame, the best first. What moves is looked up at its own time stamp only."""
     camera, time = place

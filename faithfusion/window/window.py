@@ -18,12 +18,7 @@ FRAMES_PER_REFERENCE = 8
 MIN_REFERENCES = 3
 
 
-def rendered_window(
-    known: EigField,
-    clip: DriveClip,
-    cameras: Sequence[Camera],
-    times: Sequence[int],
-) -> Window:
+def rendered_window(known: EigField, clip: DriveClip, cameras: Sequence[Camera], times: Sequence[int]) -> Window:
     """Render and EIG volume from new poses of one image size, one per time stamp; without references and truth."""
     distances_m = [distance_from_path_m(clip, camera) for camera in cameras]
     eig, renders, depths = known.volume(cameras, times, distances_m)
@@ -31,12 +26,7 @@ def rendered_window(
     return Window(renders, eig, depths, renders[:0], unknown, tuple(cameras), tuple(times))
 
 
-def window_of(
-    known: EigField,
-    clip: DriveClip,
-    cameras: Sequence[Camera],
-    recorded: WarpSource,
-) -> Window:
+def window_of(known: EigField, clip: DriveClip, cameras: Sequence[Camera], recorded: WarpSource) -> Window:
     """`rendered_window` at every time stamp, with what recorded frames of any camera show: those that see most of the
     clip as references, and the best for every pixel, warped."""
     window = rendered_window(known, clip, cameras, range(clip.num_frames))

@@ -13,15 +13,7 @@ from tiny_clip import ego_pose, pose_at
 
 from faithfusion.data.calibration_text import read_intrinsics
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.drive_writer import (
-    BoxTrack,
-    RigCamera,
-    Scan,
-    make_folders,
-    write_frame,
-    write_rig,
-    write_tracks,
-)
+from faithfusion.data.drive_writer import BoxTrack, RigCamera, Scan, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.images import load_image
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.lidar import load_points_world
@@ -33,10 +25,7 @@ PINHOLE = (25.5, 25.25, 16.0, 11.5, 0.0, 0.0, 0.0, 0.0, 0.0)
 BENT = (25.5, 25.25, 16.0, 11.5, -0.2, 0.03, 0.001, -0.002, 0.004)
 
 
-CAMERAS = (
-    RigCamera("0", PINHOLE, pose_at(1.5, 0.2, 1.6, 0.01)),
-    RigCamera("1", BENT, pose_at(1.2, 0.5, 1.6, 0.8)),
-)
+CAMERAS = (RigCamera("0", PINHOLE, pose_at(1.5, 0.2, 1.6, 0.01)), RigCamera("1", BENT, pose_at(1.2, 0.5, 1.6, 0.8)))
 TRACK = BoxTrack(
     track_id="a-b-c",
     class_name="Vehicle",

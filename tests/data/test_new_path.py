@@ -161,10 +161,7 @@ def test_displacement_is_the_distance_the_calibration_sees(clip: DriveClip) -> N
         ([TrajectoryEntry(shift_m=8.0), TrajectoryEntry(raise_m=8.0)], "11.31 m from the recorded path"),
         ([TrajectoryEntry(raise_m=-11.0, over_m=(1.0, 3.0))], "11 m from the recorded path, 3.0 m into the drive"),
         ([TrajectoryEntry(yaw_deg=120.0), TrajectoryEntry(yaw_deg=70.0)], "190 degrees"),
-        (
-            [TrajectoryEntry(shift_m=1.0, over_m=(2.0, 7.5))],
-            r"\[2.0, 7.5\]; expected a stretch of the (7|6.9) m",
-        ),
+        ([TrajectoryEntry(shift_m=1.0, over_m=(2.0, 7.5))], r"\[2.0, 7.5\]; expected a stretch of the (7|6.9) m"),
         ([TrajectoryEntry(poses="nowhere.txt")], "nowhere.txt: no such file"),
     ],
 )

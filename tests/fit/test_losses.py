@@ -4,13 +4,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from faithfusion.fit.losses import (
-    inverse_depth_loss,
-    l1_loss,
-    photometric_loss,
-    sky_alpha_loss,
-    ssim_loss,
-)
+from faithfusion.fit.losses import inverse_depth_loss, l1_loss, photometric_loss, sky_alpha_loss, ssim_loss
 from faithfusion.utils.image_math import ssim_map
 
 

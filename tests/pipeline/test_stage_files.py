@@ -7,13 +7,7 @@ import pytest
 import torch
 from tiny_generator import tiny_window
 
-from faithfusion.pipeline.stage_files import (
-    StageClip,
-    as_stored,
-    kept_window,
-    load_stage_clip,
-    save_stage_clip,
-)
+from faithfusion.pipeline.stage_files import StageClip, as_stored, kept_window, load_stage_clip, save_stage_clip
 from faithfusion.scene.scene_file import load_tensors, save_tensors
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import composite

@@ -36,11 +36,7 @@ def make_gaussians(num: int, *, coefficients: int = 1, opacity_logit: float = 0.
     colors = 0.4 * normal(num, coefficients, 3)
     colors[:, 0] += 1.0
     return Gaussians(
-        means,
-        normal(num, 4),
-        normal(num, 3) * 0.4 + torch.tensor(scale_m).log(),
-        normal(num) + opacity_logit,
-        colors,
+        means, normal(num, 4), normal(num, 3) * 0.4 + torch.tensor(scale_m).log(), normal(num) + opacity_logit, colors
     )
 
 

@@ -10,13 +10,7 @@ from reference.eig_bruteforce import directional_jacobian, node_poses, project_o
 from reference.raster import blend_reference, harmonic_colors, pinhole_jacobian, pixel_centres
 from torch import Tensor
 
-from faithfusion.render.constants import (
-    COVARIANCE_BLUR_PX2,
-    MAX_ALPHA,
-    MIN_ALPHA,
-    MIN_TRANSMITTANCE,
-    TILE_SIZE_PX,
-)
+from faithfusion.render.constants import COVARIANCE_BLUR_PX2, MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, TILE_SIZE_PX
 from faithfusion.types import Camera, GaussianScene
 
 

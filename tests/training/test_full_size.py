@@ -34,8 +34,7 @@ def test_it_agrees_with_its_deepspeed_file(name: str) -> None:
     assert (REPOSITORY / config.deepspeed).is_file()
     merged = merged_deepspeed_config(
         parse_config(
-            TrainConfig,
-            ["--config", str(FOLDER / f"{name}.yaml"), f"--deepspeed={REPOSITORY / config.deepspeed}"],
+            TrainConfig, ["--config", str(FOLDER / f"{name}.yaml"), f"--deepspeed={REPOSITORY / config.deepspeed}"]
         ),
         Topology(0, 8, torch.device("cuda", 0)),
     )

@@ -11,13 +11,7 @@ from faithfusion.training.method_config import (
     FlowConfig,
     PhiConfig,
 )
-from faithfusion.training.run_config import (
-    CheckpointConfig,
-    DataConfig,
-    EmaConfig,
-    OptimizerConfig,
-    ValidationConfig,
-)
+from faithfusion.training.run_config import CheckpointConfig, DataConfig, EmaConfig, OptimizerConfig, ValidationConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import FixerEditorConfig, SamplerConfig, VideoEditorConfig
 from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig

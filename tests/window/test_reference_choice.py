@@ -14,13 +14,7 @@ from faithfusion.clips.windows import Span
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
 from faithfusion.types import Camera
-from faithfusion.window.references import (
-    anchor_frames,
-    choose_references,
-    load_references,
-    share_seen,
-    visible_points,
-)
+from faithfusion.window.references import anchor_frames, choose_references, load_references, share_seen, visible_points
 
 
 def moved(camera: Camera, metres: list[float]) -> Camera:

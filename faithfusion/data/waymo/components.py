@@ -48,10 +48,7 @@ CAMERA_CALIBRATION = _component(
     "intrinsic.k3 extrinsic.transform width height",
 )
 CAMERA_SEGMENTATION = _component(
-    "camera_segmentation",
-    "CameraSegmentationLabelComponent",
-    (TIME, CAMERA),
-    "panoptic_label_divisor panoptic_label",
+    "camera_segmentation", "CameraSegmentationLabelComponent", (TIME, CAMERA), "panoptic_label_divisor panoptic_label"
 )
 VEHICLE_POSE = _component("vehicle_pose", "VehiclePoseComponent", (TIME,), "world_from_vehicle.transform")
 LIDAR = _component("lidar", "LiDARComponent", (TIME, LASER), "range_image_return1.values range_image_return1.shape")

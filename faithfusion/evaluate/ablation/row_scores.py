@@ -15,12 +15,7 @@ from faithfusion.types import DriveClip, Frame, GaussianScene, Window
 
 
 def make_target(
-    clip: DriveClip,
-    camera_name: str,
-    shift_m: float,
-    window: Window,
-    regenerate_rms: float,
-    network: nn.Module | None,
+    clip: DriveClip, camera_name: str, shift_m: float, window: Window, regenerate_rms: float, network: nn.Module | None
 ) -> Target:
     """Reads the truth of every time stamp at one shift and says where the unrefined render (`window`) is expected to be
     wrong. Raises InputError if the street has no truth there."""

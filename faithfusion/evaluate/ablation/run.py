@@ -12,14 +12,7 @@ from faithfusion.distill.weights.registry import weight_of
 from faithfusion.evaluate.ablation.config import AblationConfig, settings_of, street_path, with_street
 from faithfusion.evaluate.ablation.files import claim, read_json, require_same_settings, write_json
 from faithfusion.evaluate.ablation.rows import score_row
-from faithfusion.evaluate.ablation.street import (
-    OpenEditor,
-    Street,
-    Tools,
-    calibrate_street,
-    render_windows,
-    run_edits,
-)
+from faithfusion.evaluate.ablation.street import OpenEditor, Street, Tools, calibrate_street, render_windows, run_edits
 from faithfusion.evaluate.ablation.table import markdown, plain_table
 from faithfusion.evaluate.benchmark_config import KnownTruthConfig
 from faithfusion.evaluate.street_scenes import fitted_street

@@ -41,11 +41,7 @@ def write_page(
         chosen = [row for row in rows if abs(row.shift_m) == distance]
         name = f"sparsification_{distance:g}m.png"
         draw_sparsification(folder / name, chosen, f"{_clips(chosen)} at {distance:g} m to the side")
-        parts += [
-            f"## {distance:g} m to the side, {_clips(chosen)}",
-            method_table(chosen),
-            f"![{name}]({name})",
-        ]
+        parts += [f"## {distance:g} m to the side, {_clips(chosen)}", method_table(chosen), f"![{name}]({name})"]
     draw_reliability(folder / "reliability.png", rows, "Calibration at poses never recorded")
     parts += [f"## {OURS}, every scene", scene_table(rows, OURS)]
     parts += ["## Predicted / actual RMS error", reliability_table(rows), "![reliability](reliability.png)"]

@@ -37,13 +37,7 @@ def regenerated_ssim(clip: ScoredClip) -> float:
 
 
 PSNR = Metric(
-    of=mean_psnr_db,
-    label="PSNR",
-    unit="dB",
-    better="higher",
-    decimals=2,
-    meaning="mean over frames",
-    is_compared=True,
+    of=mean_psnr_db, label="PSNR", unit="dB", better="higher", decimals=2, meaning="mean over frames", is_compared=True
 )
 SSIM = Metric(of=mean_ssim, label="SSIM", better="higher", meaning="11-pixel Gaussian window, mean over frames")
 MAE = Metric(

@@ -48,12 +48,7 @@ class OpenedFixer:
 
 
 def save_fixer(
-    path: Path,
-    fixer: Fixer,
-    profile: ErrorProfile,
-    metadata: dict[str, Any],
-    *,
-    dtype: StoredDtype = "bfloat16",
+    path: Path, fixer: Fixer, profile: ErrorProfile, metadata: dict[str, Any], *, dtype: StoredDtype = "bfloat16"
 ) -> None:
     """Writes what of the fixer is not public, see `save_stored`."""
     state = fixer.state_dict()

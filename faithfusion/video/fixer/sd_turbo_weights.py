@@ -17,14 +17,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.extras import require_extra
 from faithfusion.video.fixer.fixer_config import SdTurboConfig
 from faithfusion.video.weights.pretrained import fingerprint
-from faithfusion.video.weights.weight_files import (
-    Part,
-    WeightFiles,
-    open_source,
-    read_json,
-    read_shapes,
-    read_tensors,
-)
+from faithfusion.video.weights.weight_files import Part, WeightFiles, open_source, read_json, read_shapes, read_tensors
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel

@@ -20,10 +20,7 @@ from faithfusion.video.model.block import BlockInputs
 from faithfusion.video.model.branch import ContextBranch
 from faithfusion.video.model.codecs.base import NormalisedCodec, build_codec
 from faithfusion.video.model.conditioning import LatentConditions, rms_error, split_warped
-from faithfusion.video.model.config import (
-    GeneratorConfig,
-    PathName,
-)
+from faithfusion.video.model.config import GeneratorConfig, PathName
 from faithfusion.video.model.lora import add_lora
 from faithfusion.video.model.mixture import mixture
 from faithfusion.video.model.paths import network_scale, phi_index, render_prior, time_levels

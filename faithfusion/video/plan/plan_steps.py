@@ -64,12 +64,7 @@ def fake_mode() -> FakeTensorMode:
 
 
 def trace_sampling(
-    config: GeneratorConfig,
-    size: ClipSize,
-    memory: MemoryConfig,
-    *,
-    active: float | None = None,
-    references: int = 1,
+    config: GeneratorConfig, size: ClipSize, memory: MemoryConfig, *, active: float | None = None, references: int = 1
 ) -> SamplingTrace:
     """Traces one step over all tokens, or over the `active` fraction of them, with the other tokens kept as context.
 

@@ -17,13 +17,7 @@ from torch import Tensor
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.config import WanConfig, WanVaeConfig
 from faithfusion.video.model.spec import BackboneSpec
-from faithfusion.video.weights.weight_files import (
-    Part,
-    WeightFiles,
-    open_source,
-    read_shapes,
-    read_tensors,
-)
+from faithfusion.video.weights.weight_files import Part, WeightFiles, open_source, read_shapes, read_tensors
 from faithfusion.video.weights.weight_layouts import Match, match, require_kind
 
 SAMPLES = 4  # values at either end of a tensor in a fingerprint

@@ -44,10 +44,7 @@ class PromptFile:
 
 
 def encode_prompts(
-    source: str,
-    prompts: Sequence[str],
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.bfloat16,
+    source: str, prompts: Sequence[str], device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16
 ) -> Float[Tensor, "n p e"]:
     """Embeddings on the CPU, P = 512 rows each, zero past the prompt's own tokens; longer prompts are cut as in Wan.
 

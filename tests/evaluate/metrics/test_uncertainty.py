@@ -1,11 +1,6 @@
 import numpy as np
 import pytest
-from reference.uncertainty import (
-    ause_all_orders,
-    reliability_loops,
-    remaining_error_all_orders,
-    spearman_by_counting,
-)
+from reference.uncertainty import ause_all_orders, reliability_loops, remaining_error_all_orders, spearman_by_counting
 
 from faithfusion.evaluate.metrics.uncertainty import (
     covered_error_share,

@@ -14,12 +14,7 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.new_path import clip_path
 from faithfusion.data.path_hits import PathHit
 from faithfusion.data.trajectory_config import TrajectoryEntry
-from faithfusion.evaluate.report.trajectory_picture import (
-    RECORDED,
-    draw_preview,
-    path_difference,
-    preview_figure,
-)
+from faithfusion.evaluate.report.trajectory_picture import RECORDED, draw_preview, path_difference, preview_figure
 from faithfusion.types import DriveClip
 from faithfusion.utils.errors import InputError
 

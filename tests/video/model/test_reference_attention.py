@@ -5,12 +5,7 @@ from tiny_generator import tiny_generator, tiny_window
 
 from faithfusion.types import ViewPoses
 from faithfusion.video.editing.encode import latent_conditions
-from faithfusion.video.model.reference_attention import (
-    MOMENT_SCALE_M,
-    RAY_FEATURES,
-    pluecker_rays,
-    ray_features,
-)
+from faithfusion.video.model.reference_attention import MOMENT_SCALE_M, RAY_FEATURES, pluecker_rays, ray_features
 
 
 def poses(count: int) -> ViewPoses:

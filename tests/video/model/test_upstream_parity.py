@@ -12,14 +12,7 @@ from torch import Tensor
 
 from faithfusion.video.model.codecs.wan import WanVae
 from faithfusion.video.model.config import CodecConfig
-from faithfusion.video.model.wan import (
-    TIME_SCALE,
-    TokenTimes,
-    WanBackbone,
-    block_inputs,
-    patchify,
-    unpatchify,
-)
+from faithfusion.video.model.wan import TIME_SCALE, TokenTimes, WanBackbone, block_inputs, patchify, unpatchify
 
 TOLERANCE = 1e-5
 

@@ -35,16 +35,7 @@ def test_operations_are_those_that_were_planned(capsys: pytest.CaptureFixture[st
 @pytest.mark.slow
 def test_a_training_step_is_the_real_one() -> None:
     """In a process (and a process group) of its own, since DeepSpeed starts once."""
-    argv = [
-        "card",
-        "--train",
-        "configs/train_video/wan_tiny.yaml",
-        "--parts",
-        "training",
-        *SIZE[:6],
-        "--repeats",
-        "1",
-    ]
+    argv = ["card", "--train", "configs/train_video/wan_tiny.yaml", "--parts", "training", *SIZE[:6], "--repeats", "1"]
     command = [sys.executable, "tools/bench.py", *argv]
     run = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200, cwd=REPOSITORY)
     assert run.returncode == 0, run.stderr[-1000:]

@@ -13,11 +13,7 @@ from tiny_wan_weights import VAE, WAN, named, same, written
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.config import WanConfig
-from faithfusion.video.weights.pretrained import (
-    load_backbone,
-    load_vae,
-    open_source,
-)
+from faithfusion.video.weights.pretrained import load_backbone, load_vae, open_source
 from faithfusion.video.weights.weight_files import WeightFiles, read_shapes, read_tensors
 
 

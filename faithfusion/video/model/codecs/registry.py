@@ -6,10 +6,7 @@ from __future__ import annotations
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.import_path import imported
 
-CODECS = {
-    "tiny": "faithfusion.video.model.codecs.tiny:TinyVae",
-    "wan": "faithfusion.video.model.codecs.wan:WanVae",
-}
+CODECS = {"tiny": "faithfusion.video.model.codecs.tiny:TinyVae", "wan": "faithfusion.video.model.codecs.wan:WanVae"}
 
 EXPECTED = "package.module:Class or path/to/file.py:Class, of a subclass of NormalisedCodec"
 
