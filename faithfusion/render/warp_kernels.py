@@ -1,10 +1,4 @@
-"""Alpha blending of sorted tile lists, forward and backward, in NVIDIA Warp: one source for CPU and CUDA.
-
-A Warp thread owns a block of `block_px` x `block_px` pixels: a whole tile on the CPU, where per-Gaussian work is then
-shared by the pixels and gradients need one write per tile, and a single pixel on CUDA. Within the block only the pixels
-inside the ellipse alpha >= MIN_ALPHA are visited, row by row. With q = d^T conic d at offset d from the mean,
-alpha = min(MAX_ALPHA, opacity exp(-q / 2)).
-"""
+"""Alpha blending of sorted tile lists and its gradient: what `render.walk` does with the pixels it visits."""
 
 # Signatures of Warp kernels hold values where Python has types.
 # pyright: reportInvalidTypeForm=false
@@ -13,242 +7,135 @@ from __future__ import annotations
 
 import warp as wp
 
-from faithfusion.render.constants import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
+from faithfusion.render.splats import Splats
+from faithfusion.render.walk import tile_walk
 
-ALPHA_CAP = wp.constant(MAX_ALPHA)
-ALPHA_FLOOR = wp.constant(MIN_ALPHA)
-TRANSMITTANCE_FLOOR = wp.constant(MIN_TRANSMITTANCE)
-SLACK_PX = wp.constant(1e-2)  # the ellipse only bounds the search; whether a pixel counts is decided by its alpha
+NUM_GRADIENTS = 10  # of a Gaussian: mean2d 2, conic 3, opacity 1, colour 3, depth 1
 
 
 @wp.struct
-class Splats:
-    """What is blended: screen-space Gaussians and their tile lists."""
+class Images:
+    """What blending reads (`background`) and writes. `transmittance`: what is left for the background."""
 
-    means2d: wp.array(dtype=wp.vec2)
-    conics: wp.array(dtype=wp.vec3)
-    opacities: wp.array(dtype=wp.float32)
-    rgb: wp.array(dtype=wp.vec3)
-    depths: wp.array(dtype=wp.float32)
-    offsets: wp.array(dtype=wp.int32)
-    gaussian_ids: wp.array(dtype=wp.int32)
-    width: wp.int32
-    height: wp.int32
-    tile_size: wp.int32
-    tiles_x: wp.int32
-    block_px: wp.int32
+    background: wp.array2d(dtype=wp.vec3)
+    color: wp.array2d(dtype=wp.vec3)
+    depth: wp.array2d(dtype=wp.float32)
+    alpha: wp.array2d(dtype=wp.float32)
+    transmittance: wp.array2d(dtype=wp.float32)
 
 
 @wp.struct
-class Gradients:
-    """Gradients per slot: a slot is a (tile, Gaussian) pair on the CPU and a Gaussian on CUDA."""
+class ImageGradients:
+    """Gradients of the loss by colour and by sum_i w_i z_i; the blended depth; and what `remaining` starts as.
 
-    slots: wp.array(dtype=wp.int32)  # of each entry of the tile lists
-    means2d: wp.array(dtype=wp.vec2)
-    conics: wp.array(dtype=wp.vec3)
-    opacities: wp.array(dtype=wp.float32)
-    rgb: wp.array(dtype=wp.vec3)
-    depths: wp.array(dtype=wp.float32)
+    The loss changes with the weight w_i by h_i = rgb_i . grad_color + (z_i - depth) grad_depth_sum and with the final
+    transmittance T by h_T = background . grad_color - grad_alpha. `remaining` starts as sum_i w_i h_i + T h_T and loses
+    each term once it is passed, so d loss / d alpha_i = T_i h_i - remaining / (1 - alpha_i).
+    """
 
-
-@wp.func
-def block_corner(splats: Splats, block: int) -> wp.vec2i:
-    """Top left pixel of a block."""
-    blocks_x = (splats.width + splats.block_px - 1) // splats.block_px
-    return wp.vec2i((block % blocks_x) * splats.block_px, (block // blocks_x) * splats.block_px)
+    color: wp.array2d(dtype=wp.vec3)
+    depth_sum: wp.array2d(dtype=wp.float32)
+    depth: wp.array2d(dtype=wp.float32)
+    remaining: wp.array2d(dtype=wp.float32)
 
 
-@wp.func
-def cut(low: float, high: float, begin: int, end: int) -> wp.vec2i:
-    """Pixels of [begin, end) whose centre lies in [low, high], as [first, last + 1)."""
-    first = wp.max(low - 0.5 - SLACK_PX, float(begin))
-    last = wp.min(high - 0.5 + SLACK_PX, float(end - 1))
-    return wp.vec2i(int(wp.ceil(first)), int(wp.floor(last)) + 1)
+_COLOR = """
+const float red = record[8], green = record[9], blue = record[10], z = record[11];
+"""
+
+_FORWARD = tile_walk(
+    buffers="float reds[ROOM] = {}, greens[ROOM] = {}, blues[ROOM] = {}, depth_sums[ROOM] = {}, alphas[ROOM] = {};",
+    begin=_COLOR,
+    pixels="""
+        store(reds + i, load(reds + i) + weight * red);
+        store(greens + i, load(greens + i) + weight * green);
+        store(blues + i, load(blues + i) + weight * blue);
+        store(depth_sums + i, load(depth_sums + i) + weight * z);
+        store(alphas + i, load(alphas + i) + weight);
+    """,
+    finish="""
+        const float left_over = fabsf(transmittance[i]);
+        images.color.data[at] = wp::vec_t<3, float>(reds[i], greens[i], blues[i]) + left_over * images.background.data[at];
+        images.depth.data[at] = alphas[i] > 0.0f ? depth_sums[i] / alphas[i] : 0.0f;
+        images.alpha.data[at] = alphas[i];
+        images.transmittance.data[at] = left_over;
+    """,
+)
+
+_BACKWARD = tile_walk(
+    buffers="float reds[ROOM] = {}, greens[ROOM] = {}, blues[ROOM] = {}, depth_sums[ROOM] = {}, at_depth[ROOM] = {}, "
+    "remaining[ROOM] = {};",
+    load="""
+        reds[i] = images.color.data[at][0], greens[i] = images.color.data[at][1], blues[i] = images.color.data[at][2];
+        depth_sums[i] = images.depth_sum.data[at], at_depth[i] = images.depth.data[at] * depth_sums[i];
+        remaining[i] = images.remaining.data[at];
+    """,
+    begin=_COLOR
+    + """
+        float* by = gradients.data + (long long)slots.data[entry] * 10;
+        fetch(by);
+        lanes by_red = zero, by_green = zero, by_blue = zero, by_z = zero;
+        lanes q_sum = zero, q_u = zero, q_v = zero, q_uu = zero, q_uv = zero, q_vv = zero; // of d loss / d (q / 2)
+    """,
+    row="lanes row_sum = zero, row_u = zero;",
+    pixels="""
+        const lanes grad_red = load(reds + i), grad_green = load(greens + i), grad_blue = load(blues + i);
+        const lanes grad_depth = load(depth_sums + i);
+        const lanes h = red * grad_red + green * grad_green + blue * grad_blue + (z * grad_depth - load(at_depth + i));
+        const lanes rest = load(remaining + i) - weight * h;
+        store(remaining + i, rest);
+        by_red += weight * grad_red, by_green += weight * grad_green, by_blue += weight * grad_blue;
+        by_z += weight * grad_depth;
+        const lanes by_half_q = moves ? alpha * (rest / (1.0f - alpha) - before * h) : zero;
+        const lanes by_half_q_u = by_half_q * u;
+        row_sum += by_half_q, row_u += by_half_q_u, q_uu += by_half_q_u * u;
+    """,
+    row_end="q_sum += row_sum, q_u += row_u, q_v += v * row_sum, q_uv += v * row_u, q_vv += v * v * row_sum;",
+    end="""
+        // q = |L^T d|^2: by the mean it is -2 L (u, v), by the conic d d^T with d = L^-T (u, v)
+        const lanes sums[] = {q_sum, q_u, q_v, q_uu, q_uv, q_vv, by_red, by_green, by_blue, by_z};
+        float totals[16];
+        sum_lanes(sums, 10, totals);
+        const float dy_v = 1.0f / s, dx_u = inverse_root_a, dx_v = -slope * inverse_root_a * dy_v;
+        const float uu = 0.5f * totals[3], uv = 0.5f * totals[4], vv = 0.5f * totals[5];
+        add(by + 0, -root_a * totals[1]);
+        add(by + 1, -slope * totals[1] - s * totals[2]);
+        add(by + 2, dx_u * dx_u * uu + 2.0f * dx_u * dx_v * uv + dx_v * dx_v * vv);
+        add(by + 3, 2.0f * dy_v * (dx_u * uv + dx_v * vv));
+        add(by + 4, dy_v * dy_v * vv);
+        add(by + 5, -totals[0] / opacity);
+        for (int n = 6; n < 10; ++n) add(by + n, totals[n]);
+    """,
+)
 
 
-@wp.func
-def reach(opacity: float) -> float:
-    """q at the edge of the ellipse alpha = MIN_ALPHA."""
-    return 2.0 * wp.log(opacity / ALPHA_FLOOR)
+@wp.func_native(_FORWARD)
+def _forward(block: int, splats: Splats, images: Images): ...
 
 
-@wp.func
-def rows_of(mean: wp.vec2, conic: wp.vec3, edge: float, begin: int, end: int) -> wp.vec2i:
-    """Pixel rows of [begin, end) that the ellipse q <= edge touches."""
-    half = wp.sqrt(wp.max(edge * conic[0] / (conic[0] * conic[2] - conic[1] * conic[1]), 0.0))
-    return cut(mean[1] - half, mean[1] + half, begin, end)
-
-
-@wp.func
-def columns_of(mean: wp.vec2, conic: wp.vec3, edge: float, dy: float, begin: int, end: int) -> wp.vec2i:
-    """Pixels of a row at offset `dy` inside the ellipse q <= edge: the roots of q(dx) = edge."""
-    b = conic[1] * dy
-    half = wp.sqrt(wp.max(b * b - conic[0] * (conic[2] * dy * dy - edge), 0.0))
-    return cut(mean[0] - (b + half) / conic[0], mean[0] + (half - b) / conic[0], begin, end)
-
-
-@wp.func
-def falloff(conic: wp.vec3, dx: float, dy: float) -> float:
-    """exp(-q / 2) at an offset from the mean."""
-    return wp.exp(-0.5 * (conic[0] * dx * dx + 2.0 * conic[1] * dx * dy + conic[2] * dy * dy))
-
-
-@wp.func
-def half_gradient(conic: wp.vec3, dx: float, dy: float) -> wp.vec2:
-    """Half the gradient of q by the offset."""
-    return wp.vec2(conic[0] * dx + conic[1] * dy, conic[1] * dx + conic[2] * dy)
+@wp.func_native(_BACKWARD)
+def _backward(
+    block: int,
+    splats: Splats,
+    images: ImageGradients,
+    slots: wp.array(dtype=wp.int32),
+    gradients: wp.array2d(dtype=wp.float32),
+): ...
 
 
 @wp.kernel(enable_backward=False)
-def blend_forward(
-    first_block: int,
-    splats: Splats,
-    background: wp.array2d(dtype=wp.vec3),
-    color: wp.array2d(dtype=wp.vec3),
-    depth: wp.array2d(dtype=wp.float32),
-    alpha: wp.array2d(dtype=wp.float32),
-    transmittance: wp.array2d(dtype=wp.float32),
-):
-    """Blends front to back. `transmittance` starts at 1, the other images at 0.
-
-    Until the end `depth` holds sum_i w_i z_i, and the transmittance of a pixel that is finished early is negative.
-    """
-    corner = block_corner(splats, first_block + wp.tid())
-    x_end = wp.min(corner[0] + splats.block_px, splats.width)
-    y_end = wp.min(corner[1] + splats.block_px, splats.height)
-    alive = int((x_end - corner[0]) * (y_end - corner[1]))
-    tile = (corner[1] // splats.tile_size) * splats.tiles_x + corner[0] // splats.tile_size
-    for entry in range(splats.offsets[tile], splats.offsets[tile + 1]):
-        if alive == 0:
-            break
-        i = splats.gaussian_ids[entry]
-        mean = splats.means2d[i]
-        conic = splats.conics[i]
-        opacity = splats.opacities[i]
-        rgb = splats.rgb[i]
-        z = splats.depths[i]
-        edge = reach(opacity)
-        rows = rows_of(mean, conic, edge, corner[1], y_end)
-        for y in range(rows[0], rows[1]):
-            dy = float(y) + 0.5 - mean[1]
-            columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
-            for x in range(columns[0], columns[1]):
-                before = transmittance[y, x]
-                if before > 0.0:
-                    dx = float(x) + 0.5 - mean[0]
-                    opaque = wp.min(ALPHA_CAP, opacity * falloff(conic, dx, dy))
-                    if opaque >= ALPHA_FLOOR:
-                        after = before * (1.0 - opaque)
-                        if after <= TRANSMITTANCE_FLOOR:
-                            transmittance[y, x] = -before
-                            alive -= 1
-                        else:
-                            weight = opaque * before
-                            color[y, x] = color[y, x] + weight * rgb
-                            depth[y, x] = depth[y, x] + weight * z
-                            alpha[y, x] = alpha[y, x] + weight
-                            transmittance[y, x] = after
-    for y in range(corner[1], y_end):
-        for x in range(corner[0], x_end):
-            left = wp.abs(transmittance[y, x])
-            transmittance[y, x] = left
-            color[y, x] = color[y, x] + left * background[y, x]
-            if alpha[y, x] > 0.0:
-                depth[y, x] = depth[y, x] / alpha[y, x]
+def blend_forward(first_block: int, splats: Splats, images: Images):
+    """Blends front to back; depth is the mean sum_i w_i z_i / sum_i w_i."""
+    _forward(first_block + wp.tid(), splats, images)
 
 
 @wp.kernel(enable_backward=False)
 def blend_backward(
     first_block: int,
     splats: Splats,
-    grad_color: wp.array2d(dtype=wp.vec3),
-    grad_depth_sum: wp.array2d(dtype=wp.float32),
-    depth: wp.array2d(dtype=wp.float32),
-    remaining: wp.array2d(dtype=wp.float32),
-    transmittance: wp.array2d(dtype=wp.float32),
-    gradients: Gradients,
+    images: ImageGradients,
+    slots: wp.array(dtype=wp.int32),
+    gradients: wp.array2d(dtype=wp.float32),
 ):
-    """Walks the same pixels front to back again; `transmittance` starts at 1.
-
-    The loss changes with the weight w_i by h_i = rgb_i . grad_color + (z_i - depth) grad_depth_sum and with the final
-    transmittance T by h_T = background . grad_color - grad_alpha. `remaining` starts as sum_i w_i h_i + T h_T and loses
-    each term once it is passed, so d loss / d alpha_i = T_i h_i - remaining / (1 - alpha_i).
-    """
-    corner = block_corner(splats, first_block + wp.tid())
-    x_end = wp.min(corner[0] + splats.block_px, splats.width)
-    y_end = wp.min(corner[1] + splats.block_px, splats.height)
-    alive = int((x_end - corner[0]) * (y_end - corner[1]))
-    tile = (corner[1] // splats.tile_size) * splats.tiles_x + corner[0] // splats.tile_size
-    for entry in range(splats.offsets[tile], splats.offsets[tile + 1]):
-        if alive == 0:
-            break
-        i = splats.gaussian_ids[entry]
-        mean = splats.means2d[i]
-        conic = splats.conics[i]
-        opacity = splats.opacities[i]
-        rgb = splats.rgb[i]
-        z = splats.depths[i]
-        edge = reach(opacity)
-        rows = rows_of(mean, conic, edge, corner[1], y_end)
-        d_mean = wp.vec2(0.0, 0.0)
-        d_conic = wp.vec3(0.0, 0.0, 0.0)
-        d_opacity = wp.float32(0.0)
-        d_rgb = wp.vec3(0.0, 0.0, 0.0)
-        d_z = wp.float32(0.0)
-        for y in range(rows[0], rows[1]):
-            dy = float(y) + 0.5 - mean[1]
-            columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
-            for x in range(columns[0], columns[1]):
-                before = transmittance[y, x]
-                if before > 0.0:
-                    dx = float(x) + 0.5 - mean[0]
-                    shape = falloff(conic, dx, dy)
-                    opaque = wp.min(ALPHA_CAP, opacity * shape)
-                    if opaque >= ALPHA_FLOOR:
-                        after = before * (1.0 - opaque)
-                        if after <= TRANSMITTANCE_FLOOR:
-                            transmittance[y, x] = -before
-                            alive -= 1
-                        else:
-                            weight = opaque * before
-                            h = wp.dot(rgb, grad_color[y, x]) + (z - depth[y, x]) * grad_depth_sum[y, x]
-                            rest = remaining[y, x] - weight * h
-                            remaining[y, x] = rest
-                            transmittance[y, x] = after
-                            d_rgb += weight * grad_color[y, x]
-                            d_z += weight * grad_depth_sum[y, x]
-                            if opacity * shape < ALPHA_CAP:
-                                d_opaque = before * h - rest / (1.0 - opaque)
-                                d_opacity += d_opaque * shape
-                                d_q = -0.5 * opaque * d_opaque
-                                d_conic += d_q * wp.vec3(dx * dx, 2.0 * dx * dy, dy * dy)
-                                d_mean -= (2.0 * d_q) * half_gradient(conic, dx, dy)
-        slot = gradients.slots[entry]
-        wp.atomic_add(gradients.means2d, slot, d_mean)
-        wp.atomic_add(gradients.conics, slot, d_conic)
-        wp.atomic_add(gradients.opacities, slot, d_opacity)
-        wp.atomic_add(gradients.rgb, slot, d_rgb)
-        wp.atomic_add(gradients.depths, slot, d_z)
-
-
-@wp.kernel(enable_backward=False)
-def number_slots(
-    gaussian_ids: wp.array(dtype=wp.int32), next_slot: wp.array(dtype=wp.int32), slots: wp.array(dtype=wp.int32)
-):
-    """One sequential thread: gives every entry a slot of its own, those of a Gaussian side by side."""
-    for entry in range(gaussian_ids.shape[0]):
-        i = gaussian_ids[entry]
-        slots[entry] = next_slot[i]
-        next_slot[i] = next_slot[i] + 1
-
-
-@wp.kernel(enable_backward=False)
-def sum_slots(first: int, slot_starts: wp.array(dtype=wp.int32), per_slot: Gradients, total: Gradients):
-    """Adds the slots of each Gaussian in their order."""
-    i = first + wp.tid()
-    for slot in range(slot_starts[i], slot_starts[i + 1]):
-        total.means2d[i] = total.means2d[i] + per_slot.means2d[slot]
-        total.conics[i] = total.conics[i] + per_slot.conics[slot]
-        total.opacities[i] = total.opacities[i] + per_slot.opacities[slot]
-        total.rgb[i] = total.rgb[i] + per_slot.rgb[slot]
-        total.depths[i] = total.depths[i] + per_slot.depths[slot]
+    """Adds to the row `slots[entry]` of `gradients` what a block gives to the Gaussian of that entry."""
+    _backward(first_block + wp.tid(), splats, images, slots, gradients)
