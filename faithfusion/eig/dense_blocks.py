@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.eig.jacobian import num_scene, screen_jacobians
-from faithfusion.eig.moments import QUADRATIC_POWERS, dense_moments, offset_basis, quartic_index
+from faithfusion.eig.moments import QUADRATIC_POWERS, dense_moments, quartic_index
 from faithfusion.types import Camera, GaussianScene, Projection
 from faithfusion.utils.errors import InputError
 
@@ -68,7 +68,7 @@ def add_dense_information(
     size = block_size(precision)
     row, column = torch.triu_indices(size, size, device=precision.device)
     for chunk, jacobian in screen_jacobians(scene, camera, time_index, projection, ids, chunk_size):
-        half = dense_moments(moments[chunk], selected(projection, chunk)) @ jacobian
+        half = dense_moments(moments[chunk]) @ jacobian
         if precision.shape[1] == size:
             precision[chunk] += (jacobian * half).sum(1)
         else:
@@ -96,24 +96,21 @@ def dense_coefficients(
         else:
             factor = guarded_cholesky(dense_precision(rows), prior[chunk].double())
             X = torch.linalg.solve_triangular(factor, screen, upper=False)
-        parts.append(coefficients_of(X.mT @ X, selected(projection, chunk)).float())
+        parts.append(coefficients_of(X.mT @ X).float())
     return torch.cat(parts)
 
 
-def coefficients_of(S: Float[Tensor, "m 9 9"], projection: Projection) -> Float[Tensor, "m 39"]:
-    """g_c^T S g_c' as polynomials in the pixel offset, for the m Gaussians of `projection`.
+def coefficients_of(S: Float[Tensor, "m 9 9"]) -> Float[Tensor, "m 39"]:
+    """g_c^T S g_c' as polynomials in the whitened pixel offset.
 
-    With v = alpha B (1, x, x^2, y, x y, y^2) they are, in this order: B^T S_vv B, whose 36 entries fall on 15 monomials
-    of degree <= 4; for every channel the six numbers B^T S_vc; and the upper triangle of the colours' own S_cc.
+    They are, in this order: S_vv, whose 36 entries fall on 15 monomials of degree <= 4; for every channel the six
+    numbers S_vc; and the upper triangle of the colours' own S_cc.
     """
-    basis = offset_basis(projection).to(S)
     collect = S.new_zeros(36, 15)
     slots = [quartic_index(i + k, j + m) for i, j in QUADRATIC_POWERS for k, m in QUADRATIC_POWERS]
     collect[range(36), slots] = 1.0
-    quartic = (basis.mT @ S[:, :6, :6] @ basis).flatten(1) @ collect
-    cross = (S[:, 6:, :6] @ basis).flatten(1)
     row, column = torch.triu_indices(3, 3)
-    return torch.cat([quartic, cross, S[:, 6 + row, 6 + column]], 1)
+    return torch.cat([S[:, :6, :6].flatten(1) @ collect, S[:, 6:, :6].flatten(1), S[:, 6 + row, 6 + column]], 1)
 
 
 def guarded_cholesky(H: Float[Tensor, "m d d"], prior: Float[Tensor, "m d"]) -> Float[Tensor, "m d d"]:
@@ -135,8 +132,3 @@ def guarded_cholesky(H: Float[Tensor, "m d d"], prior: Float[Tensor, "m d"]) -> 
         R = torch.linalg.qr(root.mT)[1]  # root root^T = R^T R without squaring the condition number
         L[broken] = R.mT * R.diagonal(dim1=1, dim2=2).sign()[:, None]
     return L
-
-
-def selected(projection: Projection, ids: Int[Tensor, " m"]) -> Projection:
-    """The projections of some of the Gaussians."""
-    return Projection(**{name: value[ids] for name, value in vars(projection).items()})

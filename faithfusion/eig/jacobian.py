@@ -1,11 +1,18 @@
-"""U_k = d(screen)/d(scene) of one Gaussian in one view, in closed form (Warp functions, CPU and CUDA).
+"""U_k: how log alpha and the colour of one Gaussian in one view change with its parameters, in closed form (Warp
+functions, CPU and CUDA).
 
 Scene parameters, 10 + 3 K: mean 3 (metres, in the node's coordinates), log-scale 3, rotation tangent 3
 (q <- q exp(r/2)), opacity logit 1, then K = (L + 1)^2 colour coefficients, channels fastest: coefficient i of channel c
-is parameter 10 + 3 i + c. Screen parameters, 9: mean2d 2 (pixels), conic 3, opacity 1, colour 3.
+is parameter 10 + 3 i + c.
+
+Rows, 9: the coefficients of 1, u, u^2, v, u v, v^2 in d log alpha, with the whitened offset (u, v) = L^T d of
+`render.walk`, d = pixel - mean, conic C = Sigma2^-1 = L L^T; then the colour's 3. The projection is EWA's (Zwicker et
+al., "EWA splatting", 2002), as every 3DGS rasteriser has it: Sigma2 = J V J^T + blur. From log alpha = -d^T C d / 2,
+
+    d log alpha = (L^T dmean2d) . (u, v) + (u, v) L^T dSigma2 L (u, v)^T / 2.
+
 For diffuse colours (K = 1) U is sparse: a 5 x 9 block for the geometry, one number for the opacity, one per colour
-channel; the passes rely on it. Otherwise `eig.harmonic_colors` fills the colour rows. The EWA projection is
-Zwicker et al., "EWA splatting" (2002), as every 3DGS rasteriser has it: Sigma2 = J V J^T + blur, conic = Sigma2^-1.
+channel; the passes rely on it. Otherwise `eig.harmonic_colors` fills the colour rows.
 """
 
 # Signatures of Warp kernels hold values where Python has types.
@@ -30,6 +37,7 @@ NUM_SCREEN = 9
 NUM_GEOMETRY = 10
 Y_0 = wp.constant(0.28209479177387814)
 
+mat22 = wp.types.matrix(shape=(2, 2), dtype=float)
 mat23 = wp.types.matrix(shape=(2, 3), dtype=float)
 mat53 = wp.types.matrix(shape=(5, 3), dtype=float)
 mat59 = wp.types.matrix(shape=(5, 9), dtype=float)
@@ -68,13 +76,12 @@ def rotation_of(quat: wp.vec4) -> wp.mat33:
 
 
 @wp.func
-def conic_change(conic: wp.vec3, xx: float, xy: float, yy: float) -> wp.vec3:
-    """d(Sigma2^-1) = -C dSigma2 C for a symmetric dSigma2 = (xx, xy, yy)."""
-    r00 = conic[0] * xx + conic[1] * xy
-    r01 = conic[0] * xy + conic[1] * yy
-    r10 = conic[1] * xx + conic[2] * xy
-    r11 = conic[1] * xy + conic[2] * yy
-    return -wp.vec3(r00 * conic[0] + r01 * conic[1], r00 * conic[1] + r01 * conic[2], r10 * conic[1] + r11 * conic[2])
+def whitening(conic: wp.vec3) -> mat22:
+    """L^T of the conic L L^T, as `render.splats` has it."""
+    root_a = wp.sqrt(conic[0])
+    b = wp.float64(conic[1])
+    s = wp.sqrt(float(wp.float64(conic[2]) - b * b / wp.float64(conic[0])))
+    return mat22(root_a, conic[1] / root_a, 0.0, s)
 
 
 @wp.func
@@ -88,59 +95,58 @@ def projection_slope(camera: Pinhole, t: wp.vec3) -> mat23:
 
 
 @wp.func
-def position_block(camera: Pinhole, t: wp.vec3, V: wp.mat33, conic: wp.vec3) -> mat53:
-    """d(mean2d, conic) / d(camera-space position); V is the 3D covariance in camera axes."""
-    J = projection_slope(camera, t)
+def position_block(camera: Pinhole, t: wp.vec3, whiten: mat22, J: mat23, K: mat23) -> mat53:
+    """Coefficients of u, u^2, v, u v, v^2 by the camera-space position; K = L^T J V, V the covariance in camera axes.
+
+    dJ has entries in (0, 0), (0, 2), (1, 1), (1, 2) only; dSigma2 = dJ V J^T + its transpose.
+    """
     fx = camera.focal[0] / t[2]
     fy = camera.focal[1] / t[2]
-    JV = J * V
-    G = mat53()
-    G[0, 0] = fx
-    G[0, 2] = -fx * t[0] / t[2]
-    G[1, 1] = fy
-    G[1, 2] = -fy * t[1] / t[2]
-    # dJ has entries in (0,0), (0,2), (1,1), (1,2) only; dSigma2 = dJ V J^T + its transpose
     inside_x = wp.float32(1.0)
     if t[0] / t[2] <= camera.low[0] or t[0] / t[2] >= camera.high[0]:
         inside_x = wp.float32(0.0)
     inside_y = wp.float32(1.0)
     if t[1] / t[2] <= camera.low[1] or t[1] / t[2] >= camera.high[1]:
         inside_y = wp.float32(0.0)
+    moves = whiten * mat23(fx, 0.0, -fx * t[0] / t[2], 0.0, fy, -fy * t[1] / t[2])
+    result = mat53()
     for axis in range(3):
-        d00 = wp.float32(0.0)
-        d02 = wp.float32(0.0)
-        d11 = wp.float32(0.0)
-        d12 = wp.float32(0.0)
+        dJ = mat23()
         if axis == 0:
-            d02 = -inside_x * fx / t[2]
+            dJ[0, 2] = -inside_x * fx / t[2]
         if axis == 1:
-            d12 = -inside_y * fy / t[2]
+            dJ[1, 2] = -inside_y * fy / t[2]
         if axis == 2:
-            d00 = -fx / t[2]
-            d11 = -fy / t[2]
-            d02 = -(1.0 + inside_x) * J[0, 2] / t[2]
-            d12 = -(1.0 + inside_y) * J[1, 2] / t[2]
-        xx = 2.0 * (d00 * JV[0, 0] + d02 * JV[0, 2])
-        yy = 2.0 * (d11 * JV[1, 1] + d12 * JV[1, 2])
-        xy = d00 * JV[1, 0] + d02 * JV[1, 2] + d11 * JV[0, 1] + d12 * JV[0, 2]
-        change = conic_change(conic, xx, xy, yy)
-        for i in range(3):
-            G[2 + i, axis] = change[i]
-    return G
+            dJ = mat23(
+                -fx / t[2],
+                0.0,
+                -(1.0 + inside_x) * J[0, 2] / t[2],
+                0.0,
+                -fy / t[2],
+                -(1.0 + inside_y) * J[1, 2] / t[2],
+            )
+        E = whiten * dJ
+        result[0, axis] = moves[0, axis]
+        result[1, axis] = wp.dot(E[0], K[0])
+        result[2, axis] = moves[1, axis]
+        result[3, axis] = wp.dot(E[0], K[1]) + wp.dot(E[1], K[0])
+        result[4, axis] = wp.dot(E[1], K[1])
+    return result
 
 
 @wp.func
 def geometry_block(camera: Pinhole, scene: SceneGaussians, k: int) -> mat59:
-    """d(mean2d, conic) / d(mean in node axes, log-scale, rotation tangent)."""
-    conic = scene.conics[k]
+    """Coefficients of u, u^2, v, u v, v^2 by (mean in node axes, log-scale, rotation tangent)."""
+    whiten = whitening(scene.conics[k])
     t = camera.rotation * scene.means[k] + camera.translation
     axes = camera.rotation * rotation_of(scene.quats[k])  # camera from the Gaussian's own axes
     s = wp.vec3(
         wp.exp(2.0 * scene.log_scales[k][0]), wp.exp(2.0 * scene.log_scales[k][1]), wp.exp(2.0 * scene.log_scales[k][2])
     )
-    V = axes * wp.diag(s) * wp.transpose(axes)
-    A = projection_slope(camera, t) * axes
-    P = position_block(camera, t, V, conic) * (camera.rotation * scene.world_from_node[scene.node_ids[k]])
+    J = projection_slope(camera, t)
+    A = whiten * (J * axes)
+    K = (A * wp.diag(s)) * wp.transpose(axes)
+    P = position_block(camera, t, whiten, J, K) * (camera.rotation * scene.world_from_node[scene.node_ids[k]])
     G = mat59()
     for i in range(5):
         for j in range(3):
@@ -149,48 +155,24 @@ def geometry_block(camera: Pinhole, scene: SceneGaussians, k: int) -> mat59:
         b = (axis + 1) % 3
         c = (axis + 2) % 3
         # log-scale: dSigma2 = 2 s^2 a a^T;  rotation about `axis`: (s_b^2 - s_c^2) (a_b a_c^T + a_c a_b^T)
-        grow = 2.0 * s[axis]
-        by_scale = conic_change(
-            conic, grow * A[0, axis] * A[0, axis], grow * A[0, axis] * A[1, axis], grow * A[1, axis] * A[1, axis]
-        )
+        G[1, 3 + axis] = s[axis] * A[0, axis] * A[0, axis]
+        G[3, 3 + axis] = 2.0 * s[axis] * A[0, axis] * A[1, axis]
+        G[4, 3 + axis] = s[axis] * A[1, axis] * A[1, axis]
         turn = s[b] - s[c]
-        by_turn = conic_change(
-            conic,
-            2.0 * turn * A[0, b] * A[0, c],
-            turn * (A[0, b] * A[1, c] + A[0, c] * A[1, b]),
-            2.0 * turn * A[1, b] * A[1, c],
-        )
-        for i in range(3):
-            G[2 + i, 3 + axis] = by_scale[i]
-            G[2 + i, 6 + axis] = by_turn[i]
+        G[1, 6 + axis] = turn * A[0, b] * A[0, c]
+        G[3, 6 + axis] = turn * (A[0, b] * A[1, c] + A[0, c] * A[1, b])
+        G[4, 6 + axis] = turn * A[1, b] * A[1, c]
     return G
 
 
 @wp.func
 def point_slopes(scene: SceneGaussians, k: int) -> wp.vec4:
-    """d opacity / d logit, and d colour / d DC term per channel (0 where the colour is clamped at 0)."""
-    opacity = scene.opacities[k]
-    slopes = wp.vec4(opacity * (1.0 - opacity), 0.0, 0.0, 0.0)
+    """d log opacity / d logit, and d colour / d DC term per channel (0 where the colour is clamped at 0)."""
+    slopes = wp.vec4(1.0 - scene.opacities[k], 0.0, 0.0, 0.0)
     for c in range(3):
         if scene.rgb[k][c] > 0.0:
             slopes[1 + c] = Y_0
     return slopes
-
-
-@wp.func
-def offset_block(G: mat59, conic: wp.vec3) -> mat59:
-    """B^T G without its constant row: the gradient of log alpha by scene geometry as a polynomial in the pixel offset.
-
-    Rows are the coefficients of x, x^2, y, x y, y^2 (`moments.offset_basis`).
-    """
-    W = mat59()
-    for j in range(9):
-        W[0, j] = -(conic[0] * G[0, j] + conic[1] * G[1, j])
-        W[1, j] = -0.5 * G[2, j]
-        W[2, j] = -(conic[1] * G[0, j] + conic[2] * G[1, j])
-        W[3, j] = -G[3, j]
-        W[4, j] = -0.5 * G[4, j]
-    return W
 
 
 def pinhole(camera: Camera) -> Pinhole:
@@ -268,8 +250,9 @@ def _dense_jacobian(
     row = first + wp.tid()
     G = geometry_block(camera, scene, ids[row])
     slopes = point_slopes(scene, ids[row])
+    dense[row, 0, 9] = slopes[0]
     for i in range(5):
         for j in range(9):
-            dense[row, i, j] = G[i, j]
-    for i in range(4):
-        dense[row, 5 + i, 9 + i] = slopes[i]
+            dense[row, 1 + i, j] = G[i, j]
+    for c in range(3):
+        dense[row, 6 + c, 10 + c] = slopes[1 + c]

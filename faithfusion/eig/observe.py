@@ -32,7 +32,6 @@ from faithfusion.eig.jacobian import (
     SceneGaussians,
     geometry_block,
     num_scene,
-    offset_block,
     pinhole,
     point_slopes,
     scene_gaussians,
@@ -214,7 +213,7 @@ def _add_sky(
 
 @wp.func
 def geometry_moments(moments: wp.array2d(dtype=float), k: int) -> mat55:
-    """Moments of x, x^2, y, x y, y^2 with each other, each times alpha d."""
+    """Moments of u, u^2, v, u v, v^2 with each other, each times d."""
     result = mat55()
     for i in range(5):
         for j in range(5):
@@ -224,7 +223,7 @@ def geometry_moments(moments: wp.array2d(dtype=float), k: int) -> mat55:
 
 @wp.func
 def point_moments(moments: wp.array2d(dtype=float), k: int) -> mat45:
-    """Moments of the constant (times alpha d) and of the three colours with x, x^2, y, x y, y^2 (times alpha d)."""
+    """Moments of the constant (times d) and of the three colours with u, u^2, v, u v, v^2 (times d)."""
     result = mat45()
     for j in range(5):
         result[0, j] = moments[k, quartic_slot(0, 1 + j)]
@@ -253,11 +252,10 @@ def _add_precision(
     moments: wp.array2d(dtype=float),
     precision: wp.array2d(dtype=float),
 ):
-    """One thread per Gaussian. In offset form U is five rows of geometry, then opacity and colours on a diagonal."""
+    """One thread per Gaussian. U is five rows of geometry, then opacity and colours on a diagonal."""
     k = ids[first + wp.tid()]
-    W = offset_block(geometry_block(camera, scene, k), scene.conics[k])
+    W = geometry_block(camera, scene, k)
     slopes = point_slopes(scene, k)
-    slopes[0] = slopes[0] / scene.opacities[k]
     geometry = wp.transpose(W) * (geometry_moments(moments, k) * W)
     points = point_moments(moments, k) * W
     for row in range(9):

@@ -2,7 +2,7 @@
 
 V_p = sum_k g_c^T S_k g_c' + (T_p^2 Var_sky + D_p) I_3 with S_k = U_k H_k^-1 U_k^T and the discrepancy
 D_p = sum_k w_pk D_k + T_p D_sky; EIG(p) = 1/2 log det(I_3 + V_p / sigma^2), sigma the sensor's noise.
-A Gaussian's part of V_p is a polynomial in the pixel offset: `eig.variance_polynomials` for diffuse colours,
+A Gaussian's part of V_p is a polynomial in the whitened pixel offset: `eig.variance_polynomials` for diffuse colours,
 `eig.dense_blocks` for spherical harmonics.
 """
 
@@ -19,20 +19,12 @@ from torch import Tensor
 
 from faithfusion.eig.dense_blocks import block_size
 from faithfusion.eig.jacobian import num_scene
-from faithfusion.eig.moments import count_alive, mat39, mat55, num_blocks, splats_of, vec5
+from faithfusion.eig.moments import BEHIND, BEHIND_BUFFERS, BEHIND_LOAD
 from faithfusion.eig.posterior import Posterior
 from faithfusion.eig.variance_polynomials import variance_coefficients
 from faithfusion.render.render_view import render_view
-from faithfusion.render.warp_kernels import (
-    ALPHA_CAP,
-    ALPHA_FLOOR,
-    TRANSMITTANCE_FLOOR,
-    Splats,
-    block_corner,
-    columns_of,
-    reach,
-    rows_of,
-)
+from faithfusion.render.splats import Splats, num_blocks, splats_of
+from faithfusion.render.walk import tile_walk
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, EigMap, GaussianScene, Rendering, Sky
@@ -88,13 +80,13 @@ def gaussian_variance(
     rows[touched] = torch.arange(len(touched), dtype=torch.int32, device=touched.device)
     view = (scene, posterior, camera, time_index, rendering)
     coefficients = variance_coefficients(*view, touched, roots=roots)
-    variance = torch.zeros(camera.height, camera.width, 6, device=touched.device)
-    splats = splats_of(rendering)
-    inputs = [splats, as_warp(torch.ones_like(rendering.alpha), wp.float32)]
-    inputs += [as_warp(rendering.color.detach().clone(), wp.vec3), as_warp(rows, wp.int32)]
+    variance = torch.empty(camera.height, camera.width, 6, device=touched.device)
+    splats = splats_of(rendering.projection, rendering.tiles, camera.height, camera.width)
+    images = VarianceImages()
+    images.color, images.variance = as_warp(rendering.color, wp.vec3), as_warp(variance, vec6)
+    inputs = [splats, images, as_warp(rows, wp.int32)]
     inputs += [as_warp(tensor, wp.float32) for tensor in (coefficients, posterior.discrepancy)]
-    inputs.append(as_warp(variance, vec6))
-    launch(_pixel_variance, num_blocks(splats), inputs, touched.device)
+    launch(_pixel_variance, num_blocks(splats, touched.device), inputs, touched.device)
     return variance
 
 
@@ -148,102 +140,77 @@ def _information_gain(
     mean_variance[row, column] = diagonal / 3.0
 
 
-@wp.func
-def quartic_of(coefficients: wp.array2d(dtype=float), thread: int) -> mat55:
-    """The degree-4 polynomial with entry [j, i] for x^i y^j."""
-    result = mat55()
-    for j in range(5):
-        for i in range(5):
-            if i + j < 5:
-                result[j, i] = coefficients[thread, 5 * j - (j * (j - 1)) // 2 + i]
-    return result
+@wp.struct
+class VarianceImages:
+    """The rendered colour, and V_p, which is written."""
+
+    color: wp.array2d(dtype=wp.vec3)
+    variance: wp.array2d(dtype=vec6)
 
 
-@wp.func
-def cross_of(coefficients: wp.array2d(dtype=float), thread: int) -> mat39:
-    """The three degree-2 polynomials with entry [j, 3 i + c] for x^i y^j in channel c."""
-    result = mat39()
-    for j in range(3):
-        for i in range(3):
-            if i + j < 3:
-                for c in range(3):
-                    result[j, 3 * i + c] = coefficients[thread, 15 + 6 * c + 3 * j - (j * (j - 1)) // 2 + i]
-    return result
+_VARIANCE = tile_walk(
+    buffers=BEHIND_BUFFERS + " float V[6][ROOM] = {};",
+    load=BEHIND_LOAD,
+    begin="""
+        const float red = record[8], green = record[9], blue = record[10], unexplained = discrepancy.data[k];
+        const float* own = coefficients.data + (long long)row_of_gaussian.data[k] * 39;
+        if (entry + 4 < last_entry) {
+            const int next_row = row_of_gaussian.data[splats.gaussian_ids.data[entry + 4]];
+            const float* next = coefficients.data + (long long)next_row * 39;
+            fetch(next), fetch(next + 16), fetch(next + 32);
+        }
+        const float* colors = own + 33;
+    """,
+    row="""
+        // the polynomials in this row: of degree 4 in u for d d^T, and of degree 2 for every channel of w d
+        const float p0 = own[0] + v * (own[5] + v * (own[9] + v * (own[12] + v * own[14])));
+        const float p1 = own[1] + v * (own[6] + v * (own[10] + v * own[13]));
+        const float p2 = own[2] + v * (own[7] + v * own[11]), p3 = own[3] + v * own[8], p4 = own[4];
+        float r[9];
+        for (int c = 0; c < 3; ++c) {
+            const float* of = own + 15 + 6 * c;
+            r[3 * c] = of[0] + v * (of[3] + v * of[5]), r[3 * c + 1] = of[1] + v * of[4], r[3 * c + 2] = of[2];
+        }
+    """,
+    pixels=BEHIND
+    + """
+        const lanes q = p0 + u * (p1 + u * (p2 + u * (p3 + u * p4)));
+        const lanes d[] = {d_red, d_green, d_blue};
+        lanes half[3]; // q d_c / 2 + h_c, so that V gains d_c half_e + d_e half_c
+        for (int c = 0; c < 3; ++c) {
+            half[c] = 0.5f * q * d[c] + weight * (r[3 * c] + u * (r[3 * c + 1] + u * r[3 * c + 2]));
+        }
+        const lanes squared = weight * weight, alone = weight * unexplained;
+        for (int c = 0, n = 0; c < 3; ++c) {
+            for (int e = c; e < 3; ++e, ++n) {
+                const lanes gained = squared * colors[n] + d[c] * half[e] + d[e] * half[c] + (c == e ? alone : zero);
+                store(V[n] + i, load(V[n] + i) + gained);
+            }
+        }
+    """,
+    finish="for (int n = 0; n < 6; ++n) images.variance.data[at][n] = V[n][i];",
+)
+
+
+@wp.func_native(_VARIANCE)
+def _variance_of_block(
+    block: int,
+    splats: Splats,
+    images: VarianceImages,
+    row_of_gaussian: wp.array(dtype=int),
+    coefficients: wp.array2d(dtype=float),
+    discrepancy: wp.array(dtype=float),
+): ...
 
 
 @wp.kernel(enable_backward=False)
 def _pixel_variance(
     first_block: int,
     splats: Splats,
-    transmittance: wp.array2d(dtype=float),
-    remaining: wp.array2d(dtype=wp.vec3),
+    images: VarianceImages,
     row_of_gaussian: wp.array(dtype=int),
     coefficients: wp.array2d(dtype=float),
     discrepancy: wp.array(dtype=float),
-    variance: wp.array2d(dtype=vec6),
 ):
-    """Walks a block front to back as pass 1 does and adds g_c^T S_k g_c' + w D_k I_3 to its pixels."""
-    corner = block_corner(splats, first_block + wp.tid())
-    x_end = wp.min(corner[0] + splats.block_px, splats.width)
-    y_end = wp.min(corner[1] + splats.block_px, splats.height)
-    alive = count_alive(transmittance, corner[0], corner[1], x_end, y_end)
-    tile = (corner[1] // splats.tile_size) * splats.tiles_x + corner[0] // splats.tile_size
-    for entry in range(splats.offsets[tile], splats.offsets[tile + 1]):
-        if alive == 0:
-            break
-        k = splats.gaussian_ids[entry]
-        mean = splats.means2d[k]
-        conic = splats.conics[k]
-        opacity = splats.opacities[k]
-        rgb = splats.rgb[k]
-        edge = reach(opacity)
-        rows = rows_of(mean, conic, edge, corner[1], y_end)
-        own_row = row_of_gaussian[k]
-        unexplained = discrepancy[k]
-        color = vec6()
-        for i in range(6):
-            color[i] = coefficients[own_row, 33 + i]
-        quartic = quartic_of(coefficients, own_row)
-        cross = cross_of(coefficients, own_row)
-        for row in range(rows[0], rows[1]):
-            dy = float(row) + 0.5 - mean[1]
-            columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
-            y2 = dy * dy
-            p = vec5(1.0, -dy, y2, -y2 * dy, y2 * y2) * quartic
-            r = wp.vec3(1.0, -dy, y2) * cross
-            for column in range(columns[0], columns[1]):
-                before = transmittance[row, column]
-                if before > 0.0:
-                    dx = float(column) + 0.5 - mean[0]
-                    raw = opacity * wp.exp(-0.5 * (conic[0] * dx * dx + 2.0 * conic[1] * dx * dy + conic[2] * dy * dy))
-                    alpha = wp.min(ALPHA_CAP, raw)
-                    if alpha >= ALPHA_FLOOR:
-                        after = before * (1.0 - alpha)
-                        if after <= TRANSMITTANCE_FLOOR:
-                            transmittance[row, column] = -before
-                            alive -= 1
-                        else:
-                            weight = alpha * before
-                            rest = remaining[row, column] - weight * rgb
-                            remaining[row, column] = rest
-                            transmittance[row, column] = after
-                            V = weight * weight * color
-                            V += weight * unexplained * vec6(1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
-                            if raw < ALPHA_CAP:
-                                d = alpha * (before * rgb - rest / (1.0 - alpha))
-                                x = -dx
-                                q = p[0] + x * (p[1] + x * (p[2] + x * (p[3] + x * p[4])))
-                                h = weight * wp.vec3(
-                                    r[0] + x * (r[3] + x * r[6]),
-                                    r[1] + x * (r[4] + x * r[7]),
-                                    r[2] + x * (r[5] + x * r[8]),
-                                )
-                                V += vec6(
-                                    d[0] * (q * d[0] + 2.0 * h[0]),
-                                    q * d[0] * d[1] + d[0] * h[1] + d[1] * h[0],
-                                    q * d[0] * d[2] + d[0] * h[2] + d[2] * h[0],
-                                    d[1] * (q * d[1] + 2.0 * h[1]),
-                                    q * d[1] * d[2] + d[1] * h[2] + d[2] * h[1],
-                                    d[2] * (q * d[2] + 2.0 * h[2]),
-                                )
-                            variance[row, column] = variance[row, column] + V
+    """Sums g_c^T S_k g_c' + w D_k I_3 over the Gaussians of every pixel."""
+    _variance_of_block(first_block + wp.tid(), splats, images, row_of_gaussian, coefficients, discrepancy)

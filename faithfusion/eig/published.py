@@ -23,24 +23,14 @@ import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.eig.dense_blocks import selected
-from faithfusion.eig.moments import SQUARES, count_alive, dense_moments, num_blocks, offset_moments, splats_of
+from faithfusion.eig.moments import SQUARES, dense_moments, offset_moments
 from faithfusion.eig.observe import TrainingView
 from faithfusion.render.project import project_ellipsoids
 from faithfusion.render.render_view import render_view
+from faithfusion.render.splats import Splats, num_blocks, splats_of
 from faithfusion.render.view_colors import sh_basis
+from faithfusion.render.walk import tile_walk
 from faithfusion.render.warp_backend import blend_warp
-from faithfusion.render.warp_kernels import (
-    ALPHA_CAP,
-    ALPHA_FLOOR,
-    TRANSMITTANCE_FLOOR,
-    Splats,
-    block_corner,
-    columns_of,
-    falloff,
-    reach,
-    rows_of,
-)
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.types import Camera, Gaussians, GaussianScene, Rendering, Sky
@@ -164,12 +154,11 @@ def squared_gradients(
     result[:, NUM_GEOMETRY + 1 :] = (slopes.square() * moments[:, SQUARES, None, None]).flatten(1)
     for ids in torch.nonzero(moments[:, SQUARES] > 0).flatten().split(chunk_size):
         # float64: a^T M a is a small difference of large numbers where position and shape act alike
-        rows = selected(grey, ids)
-        chunk = dataclasses.replace(rows, conics=rows.conics.double(), opacities=rows.opacities.double())
-        M = dense_moments(moments[ids].double(), chunk)
         columns = geometry_slopes(world.means[ids], world.quats[ids], world.log_scales[ids], camera)
-        geometry = torch.einsum("nit,nij,njt->nt", columns, M[:, :5, :5], columns)
-        result[ids, : NUM_GEOMETRY + 1] = torch.cat([geometry, M[:, 5, 5, None]], 1).clamp_min(0.0).float()
+        columns = offset_basis(grey.conics[ids].double()).mT @ columns
+        geometry = torch.einsum("nit,nij,njt->nt", columns, dense_moments(moments[ids].double())[:, :6, :6], columns)
+        opacity = moments[ids, 0] / grey.opacities[ids].square()
+        result[ids, : NUM_GEOMETRY + 1] = torch.cat([geometry, opacity[:, None]], 1).clamp_min(0.0).float()
     return result
 
 
@@ -193,13 +182,29 @@ def geometry_slopes(
     return torch.stack([torch.func.jvp(screen, (at,), (d.expand_as(at),))[1] for d in directions], -1)
 
 
+def offset_basis(conics: Float[Tensor, "n 3"]) -> Float[Tensor, "n 5 6"]:
+    """Coefficients of 1, u, u^2, v, u v, v^2 (`render.walk`) in the change of log alpha with (mean2d, conic).
+
+    By the mean it is C d = L (u, v), by the conic -d d^T / 2 with d = L^-T (u, v).
+    """
+    a, b, c = conics.unbind(-1)
+    root_a, s = a.sqrt(), (c - b * b / a).sqrt()
+    x_u, x_v, y_v = 1.0 / root_a, -b / (a * s), 1.0 / s  # d = (x_u u + x_v v, y_v v)
+    basis = conics.new_zeros(len(conics), 5, 6)
+    basis[:, 0, 1] = root_a
+    basis[:, 1, 1], basis[:, 1, 3] = b / root_a, s
+    basis[:, 2, 2], basis[:, 2, 4], basis[:, 2, 5] = -0.5 * x_u * x_u, -x_u * x_v, -0.5 * x_v * x_v
+    basis[:, 3, 4], basis[:, 3, 5] = -x_u * y_v, -x_v * y_v
+    basis[:, 4, 5] = -0.5 * y_v * y_v
+    return basis
+
+
 def hits_per_pixel(rendering: Rendering) -> Float[Tensor, "h w"]:
     """The place (from 1) in the tile's list of the last Gaussian that was blended, at least 1e-6. Gaussians that were
     passed without effect count too."""
-    hits = torch.zeros_like(rendering.alpha)
-    splats = splats_of(rendering)
-    images = [as_warp(torch.ones_like(hits), wp.float32), as_warp(hits, wp.float32)]
-    launch(_count_hits, num_blocks(splats), [splats, *images], hits.device)
+    hits = torch.empty_like(rendering.alpha)
+    splats = splats_of(rendering.projection, rendering.tiles, *hits.shape)
+    launch(_count_hits, num_blocks(splats, hits.device), [splats, as_warp(hits, wp.float32)], hits.device)
     return hits.clamp_min(MIN_HITS)
 
 
@@ -227,37 +232,19 @@ def _polynomial_rotation(quats: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
     return torch.eye(3).to(quats) + 2.0 * w[:, None, None] * cross + 2.0 * cross @ cross
 
 
+_HITS = tile_walk(
+    buffers="float last[ROOM] = {};",
+    begin="const lanes place = (float)(entry - splats.offsets.data[tile] + 1);",
+    pixels="store(last + i, takes ? place : load(last + i));",
+    finish="hits.data[at] = last[i];",
+)
+
+
+@wp.func_native(_HITS)
+def _hits_of_block(block: int, splats: Splats, hits: wp.array2d(dtype=float)): ...
+
+
 @wp.kernel(enable_backward=False)
-def _count_hits(
-    first_block: int, splats: Splats, transmittance: wp.array2d(dtype=float), hits: wp.array2d(dtype=float)
-):
-    """Walks a block front to back as the rasteriser does; `transmittance` starts at 1, `hits` at 0."""
-    corner = block_corner(splats, first_block + wp.tid())
-    x_end = wp.min(corner[0] + splats.block_px, splats.width)
-    y_end = wp.min(corner[1] + splats.block_px, splats.height)
-    alive = count_alive(transmittance, corner[0], corner[1], x_end, y_end)
-    tile = (corner[1] // splats.tile_size) * splats.tiles_x + corner[0] // splats.tile_size
-    for entry in range(splats.offsets[tile], splats.offsets[tile + 1]):
-        if alive == 0:
-            break
-        k = splats.gaussian_ids[entry]
-        mean = splats.means2d[k]
-        conic = splats.conics[k]
-        opacity = splats.opacities[k]
-        edge = reach(opacity)
-        rows = rows_of(mean, conic, edge, corner[1], y_end)
-        for y in range(rows[0], rows[1]):
-            dy = float(y) + 0.5 - mean[1]
-            columns = columns_of(mean, conic, edge, dy, corner[0], x_end)
-            for x in range(columns[0], columns[1]):
-                before = transmittance[y, x]
-                if before > 0.0:
-                    opaque = wp.min(ALPHA_CAP, opacity * falloff(conic, float(x) + 0.5 - mean[0], dy))
-                    if opaque >= ALPHA_FLOOR:
-                        after = before * (1.0 - opaque)
-                        if after <= TRANSMITTANCE_FLOOR:
-                            transmittance[y, x] = -before
-                            alive -= 1
-                        else:
-                            transmittance[y, x] = after
-                            hits[y, x] = float(entry - splats.offsets[tile] + 1)
+def _count_hits(first_block: int, splats: Splats, hits: wp.array2d(dtype=float)):
+    """The place in the tile's list of the last Gaussian that was blended."""
+    _hits_of_block(first_block + wp.tid(), splats, hits)

@@ -1,7 +1,7 @@
-"""S_k = U_k H_k^-1 U_k^T of a view as polynomials in the pixel offset, for pass 2 (`eig.pixel_gain`).
+"""S_k = U_k H_k^-1 U_k^T of a view as polynomials in the whitened pixel offset, for pass 2 (`eig.pixel_gain`).
 
-As in pass 1, v is alpha times a quadratic polynomial in the pixel offset, so a Gaussian's part of V_p is a polynomial
-with 39 coefficients: 15 of degree 4 for alpha^2 d d^T, 3 x 6 of degree 2 for alpha w d, and 6 numbers for w^2.
+As in pass 1, the change of log alpha is a quadratic polynomial in the offset, so a Gaussian's part of V_p is a
+polynomial with 39 coefficients: 15 of degree 4 for d d^T, 3 x 6 of degree 2 for w d, and 6 numbers for w^2.
 """
 
 # Signatures of Warp kernels hold values where Python has types.
@@ -19,7 +19,6 @@ from faithfusion.eig.jacobian import (
     Pinhole,
     SceneGaussians,
     geometry_block,
-    offset_block,
     pinhole,
     point_slopes,
     scene_gaussians,
@@ -47,7 +46,7 @@ def variance_coefficients(
     *,
     roots: Float[Tensor, "n 91"] | None = None,
 ) -> Float[Tensor, "m 39"]:
-    """S_k = U_k H_k^-1 U_k^T of the Gaussians `ids` as polynomials in the pixel offset."""
+    """S_k = U_k H_k^-1 U_k^T of the Gaussians `ids` as polynomials in the whitened pixel offset."""
     config = posterior.config
     prior = prior_precision(scene.gaussians, config)
     if scene.gaussians.colors.shape[1] > 1:
@@ -143,16 +142,15 @@ def _variance_coefficients(
     rows: wp.array(dtype=int),
     coefficients: wp.array2d(dtype=float),
 ):
-    """One thread per Gaussian computes X = L U^T with U in offset form, then S = X^T X.
+    """One thread per Gaussian computes X = L U^T, then S = X^T X.
 
-    The nine geometric rows of X act on x, x^2, y, x y, y^2 alone; only the last four (opacity, colours) on the constant
+    The nine geometric rows of X act on u, u^2, v, u v, v^2 alone; only the last four (opacity, colours) on the constant
     and the colours too.
     """
     thread = first + wp.tid()
     k = ids[thread]
-    W = offset_block(geometry_block(camera, scene, k), scene.conics[k])
+    W = geometry_block(camera, scene, k)
     slopes = point_slopes(scene, k)
-    slopes[0] = slopes[0] / scene.opacities[k]
     own = rows[thread]
     U = wp.transpose(W)
     S = mat55()

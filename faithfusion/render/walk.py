@@ -125,7 +125,9 @@ const int last_entry = splats.offsets.data[tile + 1];
 for (int entry = splats.offsets.data[tile]; entry < last_entry && alive > 0; ++entry) {
     const int k = splats.gaussian_ids.data[entry];
     const float* record = splats.records.data + (long long)k * $record_floats;
-    if (entry + 4 < last_entry) fetch(splats.records.data + (long long)splats.gaussian_ids.data[entry + 4] * $record_floats);
+    if (entry + 4 < last_entry) {
+        fetch(splats.records.data + (long long)splats.gaussian_ids.data[entry + 4] * $record_floats);
+    }
     const float mean_x = record[0] - left - 0.5f, mean_y = record[1] - top - 0.5f;
     const float root_a = record[2], slope = record[3], s = record[4], inverse_root_a = record[5];
     const float log2_opacity = record[6], opacity = record[7], reach = record[12], half_rows = record[13] + 0.01f;

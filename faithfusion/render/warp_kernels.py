@@ -55,7 +55,8 @@ _FORWARD = tile_walk(
     """,
     finish="""
         const float left_over = fabsf(transmittance[i]);
-        images.color.data[at] = wp::vec_t<3, float>(reds[i], greens[i], blues[i]) + left_over * images.background.data[at];
+        const wp::vec_t<3, float> blended(reds[i], greens[i], blues[i]);
+        images.color.data[at] = blended + left_over * images.background.data[at];
         images.depth.data[at] = alphas[i] > 0.0f ? depth_sums[i] / alphas[i] : 0.0f;
         images.alpha.data[at] = alphas[i];
         images.transmittance.data[at] = left_over;

@@ -8,7 +8,13 @@ import math
 
 import pytest
 import torch
-from reference.eig_bruteforce import block_information, color_jacobian, finite_difference_jacobian, pixel_covariance
+from reference.eig_bruteforce import (
+    block_information,
+    color_jacobian,
+    finite_difference_jacobian,
+    pixel_covariance,
+    screen_basis,
+)
 from reference.eig_scene import double_camera, make_camera, make_scene, to_double
 from reference.view_gain import view_gain
 
@@ -82,7 +88,8 @@ def test_screen_jacobian_equals_finite_differences(num_coefficients: int) -> Non
     clamped = projection.rgb == 0.0
     assert clamped.any()
     jacobian = screen_jacobian(scene, camera, 0, projection, torch.arange(20)).double()
-    truth = finite_difference_jacobian(to_double(scene), double_camera(camera), 0)
+    by_screen = finite_difference_jacobian(to_double(scene), double_camera(camera), 0)
+    truth = screen_basis(projection).mT @ by_screen
     assert jacobian.shape == (20, 9, 10 + 3 * num_coefficients)
     for row in range(9):
         error = (jacobian[:, row] - truth[:, row]).norm(dim=1)
@@ -146,22 +153,17 @@ def test_dense_passes_equal_the_diffuse_kernels() -> None:
 
 
 def test_coefficients_give_the_quadratic_form_of_a_pixel() -> None:
-    """g_c^T S g_c' at one offset, with g from the derivative of alpha written out."""
-    projection = render_view(make_scene(), make_camera(), 0).projection
+    """g_c^T S g_c' at one whitened offset, written out."""
     root = torch.randn(20, 9, 9, dtype=torch.float64)
     S, (x, y) = root @ root.mT, (0.7, -1.9)
-    a, b, c = projection.conics.double().unbind(-1)
-    zero = torch.zeros_like(a)
-    by_mean = [-(a * x + b * y), -(b * x + c * y)]
-    by_conic = [zero - 0.5 * x * x, zero - x * y, zero - 0.5 * y * y]
-    v = torch.stack([*by_mean, *by_conic, 1.0 / projection.opacities.double()], -1)
-    g = torch.cat([0.3 * v, zero[:, None], 0.2 + zero[:, None], zero[:, None]], -1)  # d_1 = 0.3, w = 0.2, channel 1
-    found = coefficients_of(S, projection)
+    v = torch.tensor([1.0, x, x * x, y, x * y, y * y], dtype=torch.float64)
+    g = torch.cat([0.3 * v, torch.tensor([0.0, 0.2, 0.0])])  # d_1 = 0.3, w = 0.2, channel 1
+    found = coefficients_of(S)
     quartic = [x**i * y**j for j in range(5) for i in range(5 - j)]
     quadratic = [x**i * y**j for j in range(3) for i in range(3 - j)]
     value = 0.09 * found[:, :15] @ torch.tensor(quartic).double() + 0.04 * found[:, 36]
     value += 2 * 0.06 * found[:, 21:27] @ torch.tensor(quadratic).double()
-    torch.testing.assert_close(value, torch.einsum("ni,nij,nj->n", g, S, g), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(value, torch.einsum("i,nij,j->n", g, S, g), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["block", "diag"])

@@ -11,7 +11,7 @@ from reference.raster import blend_reference, pixel_centres, project_reference, 
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from faithfusion.types import Camera, Gaussians, GaussianScene
+from faithfusion.types import Camera, Gaussians, GaussianScene, Projection
 
 
 def color_jacobian(
@@ -47,6 +47,24 @@ def screen_color_jacobian(
         return blend_reference(moved, pixels, background.reshape(-1, 3))[0].reshape(background.shape)
 
     return directional_jacobian(image, torch.zeros(gaussians.num, 9, dtype=torch.float64))
+
+
+def screen_basis(projection: Projection) -> Float[Tensor, "n 9 9"]:
+    """B with d log alpha / d (mean2d, conic, opacity) = B (1, u, u^2, v, u v, v^2), and 1 for the three colours; (u, v)
+    is L^T (pixel - mean) with Cholesky's L of the conic. Read off at six offsets."""
+    a, b, c = projection.conics.double().unbind(-1)
+    L = torch.linalg.cholesky(torch.stack([a, b, b, c], -1).reshape(-1, 2, 2))
+    white = torch.tensor([[0.0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1]], dtype=torch.float64)
+    u, v = white.unbind(-1)
+    monomials = torch.stack([torch.ones_like(u), u, u * u, v, u * v, v * v])
+    offset = torch.linalg.solve(L.mT, white.mT.expand(len(L), 2, 6))
+    x, y = offset.unbind(1)
+    by_opacity = (1.0 / projection.opacities.double())[:, None].expand_as(x)
+    by_mean = L @ L.mT @ offset
+    slopes = torch.stack([by_mean[:, 0], by_mean[:, 1], -x * x / 2, -x * y, -y * y / 2, by_opacity], 1)
+    basis = torch.eye(9, dtype=torch.float64).repeat(len(L), 1, 1)
+    basis[:, :6, :6] = slopes @ torch.linalg.inv(monomials)
+    return basis
 
 
 def project_order(gaussians: Gaussians, camera: Camera) -> Tensor:
