@@ -21,7 +21,7 @@ import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.render.splats import Splats, add_slots, num_blocks, private_slots, splats_of
+from faithfusion.render.splats import Splats, add_slots, blocks_are_tiles, num_blocks, private_slots, splats_of
 from faithfusion.render.walk import tile_walk
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Rendering
@@ -61,7 +61,7 @@ def offset_moments(
     images.color, images.pixel_weight = as_warp(rendering.color, wp.vec3), as_warp(pixel_weight, wp.float32)
     residual = torch.zeros_like(pixel_weight) if sq_residual is None else sq_residual
     images.sq_residual = as_warp(residual, wp.float32)
-    if device.type == "cuda":
+    if not blocks_are_tiles(device):
         slots, moments = as_warp(rendering.tiles.gaussian_ids, wp.int32), as_warp(totals, wp.float32)
         launch(_accumulate_moments, num_blocks(splats, device), [0, 0, splats, images, slots, moments], device)
         return totals

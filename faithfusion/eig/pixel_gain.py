@@ -46,7 +46,8 @@ def eig_map(
     A pixel without Gaussians under an unseen sky direction gets the prior variance of a colour. There are no
     gradients. Whoever wants many views of one posterior passes its `posterior_roots`; otherwise they are made for what
     the view shows.
-    Raises InputError if the posterior belongs to a scene with another number of Gaussians or colour coefficients.
+    Raises FloatingPointError if a gain is not finite, and InputError if the posterior belongs to a scene with another
+    number of Gaussians or colour coefficients.
     """
     if posterior.precision.shape[0] != scene.gaussians.num:
         raise InputError("posterior", f"{posterior.precision.shape[0]} Gaussians", f"the scene's {scene.gaussians.num}")
@@ -61,6 +62,9 @@ def eig_map(
         gain, mean_variance = information_gain(
             variance, sky_variance(posterior, camera, rendering), posterior.config.noise_std
         )
+        if not bool(torch.isfinite(gain).all()):
+            bad = int((~torch.isfinite(gain)).sum())
+            raise FloatingPointError(f"time {time_index}: the gain of {bad} pixels is not finite; is the scene sound?")
     return EigMap(eig_nats=gain, predictive_variance=mean_variance, alpha=rendering.alpha), rendering
 
 
@@ -103,13 +107,22 @@ def information_gain(
 ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
     """1/2 log det(I_3 + V / noise_std^2) and the mean of V's diagonal, with V = `variance` + `isotropic` I_3.
 
-    It is computed from Cholesky pivots in float64, which are >= 1 for every positive V and are kept there.
+    It is computed from Cholesky pivots in float64, which are >= 1 for every positive V; float32 noise below is raised
+    to 1, what is not a number stays so.
     """
     gain, mean_variance = torch.empty_like(isotropic), torch.empty_like(isotropic)
     inputs = [as_warp(variance, vec6), as_warp(isotropic, wp.float32), noise_std**-2]
     inputs += [as_warp(image, wp.float32) for image in (gain, mean_variance)]
     launch(_information_gain, isotropic.numel(), inputs, isotropic.device)
     return gain, mean_variance
+
+
+@wp.func
+def at_least_one(pivot: wp.float64) -> wp.float64:
+    """The pivot, or 1 if it is less; NaN stays NaN."""
+    if pivot < wp.float64(1.0):
+        return wp.float64(1.0)
+    return pivot
 
 
 @wp.kernel(enable_backward=False)
@@ -131,10 +144,10 @@ def _information_gain(
     scale = wp.float64(precision)
     a01 = scale * wp.float64(V[1])
     a02 = scale * wp.float64(V[2])
-    p0 = wp.max(one + scale * wp.float64(V[0] + more), one)
-    p1 = wp.max(one + scale * wp.float64(V[3] + more) - a01 * a01 / p0, one)
+    p0 = at_least_one(one + scale * wp.float64(V[0] + more))
+    p1 = at_least_one(one + scale * wp.float64(V[3] + more) - a01 * a01 / p0)
     l21 = scale * wp.float64(V[4]) - a01 * a02 / p0
-    p2 = wp.max(one + scale * wp.float64(V[5] + more) - a02 * a02 / p0 - l21 * l21 / p1, one)
+    p2 = at_least_one(one + scale * wp.float64(V[5] + more) - a02 * a02 / p0 - l21 * l21 / p1)
     gain[row, column] = 0.5 * float(wp.log(p0 * p1 * p2))
     diagonal = wp.max(V[0] + more, 0.0) + wp.max(V[3] + more, 0.0) + wp.max(V[5] + more, 0.0)
     mean_variance[row, column] = diagonal / 3.0
@@ -181,8 +194,11 @@ _VARIANCE = tile_walk(
             half[c] = 0.5f * q * d[c] + weight * (r[3 * c] + u * (r[3 * c + 1] + u * r[3 * c + 2]));
         }
         const lanes squared = weight * weight, alone = weight * unexplained;
-        for (int c = 0, n = 0; c < 3; ++c) {
-            for (int e = c; e < 3; ++e, ++n) {
+        #pragma unroll
+        for (int c = 0; c < 3; ++c) {
+            #pragma unroll
+            for (int e = c; e < 3; ++e) {
+                const int n = c + e + (c > 0);
                 const lanes gained = squared * colors[n] + d[c] * half[e] + d[e] * half[c] + (c == e ? alone : zero);
                 store(V[n] + i, load(V[n] + i) + gained);
             }

@@ -14,7 +14,13 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from faithfusion.eig.dense_blocks import dense_coefficients, triangle_width
+from faithfusion.eig.dense_blocks import (
+    PIVOT_TOLERANCE,
+    dense_coefficients,
+    dense_precision,
+    guarded_cholesky,
+    triangle_width,
+)
 from faithfusion.eig.jacobian import (
     Pinhole,
     SceneGaussians,
@@ -29,6 +35,7 @@ from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Camera, GaussianScene, Rendering
 
 NUM_COEFFICIENTS = 39
+LOWEST_PIVOT = wp.constant(wp.float64(1.0 - PIVOT_TOLERANCE))
 
 mat44 = wp.types.matrix(shape=(4, 4), dtype=float)
 mat45 = wp.types.matrix(shape=(4, 5), dtype=float)
@@ -65,8 +72,8 @@ def variance_coefficients(
 def posterior_roots(scene: GaussianScene, posterior: Posterior) -> Float[Tensor, "n 91"] | None:
     """L_k with H_k^-1 = L_k^T L_k, lower triangles row by row, for `eig_map`; None for view-dependent colours.
 
-    They are computed by Cholesky's method in float64. Pivots are kept above the prior's, which changes nothing for
-    H = P + (something positive) and guards against float32 sums that are not.
+    They are computed by Cholesky's method in float64. Blocks that are not P + (something positive), because they were
+    summed in float32, are mended first (`dense_blocks.guarded_cholesky`).
     """
     if scene.gaussians.colors.shape[1] > 1:
         return None
@@ -76,14 +83,22 @@ def posterior_roots(scene: GaussianScene, posterior: Posterior) -> Float[Tensor,
 
 def _roots_of(posterior: Posterior, prior: Float[Tensor, "n 13"], ids: Int[Tensor, " m"]) -> Float[Tensor, "m 91"]:
     roots = torch.empty(len(ids), triangle_width(prior.shape[1]), device=ids.device)
+    is_sound = torch.empty(len(ids), dtype=torch.int32, device=ids.device)
     arrays = [as_warp(tensor, wp.float32) for tensor in (posterior.precision, prior, roots)]
-    launch(_invert, len(ids), [as_warp(ids.int(), wp.int32), *arrays], ids.device)
+    launch(_invert, len(ids), [as_warp(ids.int(), wp.int32), *arrays, as_warp(is_sound, wp.int32)], ids.device)
+    broken = torch.nonzero(is_sound == 0).flatten()
+    if len(broken):
+        of = ids[broken].long()
+        factor = guarded_cholesky(dense_precision(posterior.precision[of].double()), prior[of].double())
+        inverse = torch.linalg.solve_triangular(factor, torch.eye(factor.shape[1]).to(factor), upper=False)
+        row, column = torch.tril_indices(*inverse.shape[1:], device=inverse.device)
+        roots[broken] = inverse[:, row, column].float()
     return roots
 
 
 @wp.func
 def cholesky(precision: wp.array2d(dtype=float), prior: wp.array2d(dtype=float), k: int) -> mat13d:
-    """The R with H_k = R^T R in float64. Only its upper triangle is written with a meaning."""
+    """The R with H_k = R^T R in float64, NaN from where H_k is not positive. Only its upper triangle has a meaning."""
     R = mat13d()
     n = prior.shape[1]
     if precision.shape[1] == 13:
@@ -96,7 +111,7 @@ def cholesky(precision: wp.array2d(dtype=float), prior: wp.array2d(dtype=float),
             R[i, j] = wp.float64(precision[k, slot])
             slot += 1
     for i in range(n):
-        pivot = wp.sqrt(wp.max(R[i, i], wp.float64(prior[k, i])))
+        pivot = wp.sqrt(R[i, i])
         row = R[i] / pivot
         row[i] = pivot
         R[i] = row
@@ -112,15 +127,19 @@ def _invert(
     precision: wp.array2d(dtype=float),
     prior: wp.array2d(dtype=float),
     roots: wp.array2d(dtype=float),
+    is_sound: wp.array(dtype=int),
 ):
-    """One thread per Gaussian writes the lower triangle L of R^-T row by row, so that H_k^-1 = L^T L. The loops' bounds
-    are read from arrays, because Warp would unroll constant ones."""
+    """One thread per Gaussian writes the lower triangle L of R^-T row by row, so that H_k^-1 = L^T L, and whether no
+    pivot is below the prior's. The loops' bounds are read from arrays, because Warp would unroll constant ones."""
     thread = first + wp.tid()
     n = prior.shape[1]
     R = cholesky(precision, prior, ids[thread])
     L = mat13d()
     slot = wp.int32(0)
+    sound = wp.int32(1)
     for i in range(n):
+        if not (R[i, i] * R[i, i] >= LOWEST_PIVOT * wp.float64(prior[ids[thread], i])):
+            sound = wp.int32(0)
         row = vec13d()
         row[i] = wp.float64(1.0)
         for m in range(i):
@@ -130,6 +149,7 @@ def _invert(
         for j in range(i + 1):
             roots[thread, slot] = float(row[j])
             slot += 1
+    is_sound[thread] = sound
 
 
 @wp.kernel(enable_backward=False)

@@ -54,8 +54,14 @@ def splats_of(projection: Projection, tiles: TileLists, height: int, width: int)
 
 def num_blocks(splats: Splats, device: torch.device) -> int:
     """The number of blocks that cover the image (`render.walk`): tiles on the CPU, pixels on CUDA."""
-    side = 1 if device.type == "cuda" else TILE_SIZE_PX
+    side = TILE_SIZE_PX if blocks_are_tiles(device) else 1
     return -(-splats.width // side) * -(-splats.height // side)
+
+
+def blocks_are_tiles(device: torch.device) -> bool:
+    """Whether a thread owns a tile, so that what it adds to a Gaussian can have a slot of its own; on CUDA it owns a
+    pixel, and they add to the Gaussian's total with atomics."""
+    return device.type != "cuda"
 
 
 def private_slots(gaussian_ids: Int[Tensor, " m"], num: int) -> tuple[Int[Tensor, " m"], Int[Tensor, " num_plus_1"]]:

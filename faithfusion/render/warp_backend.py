@@ -9,7 +9,7 @@ import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.render.splats import Splats, add_slots, num_blocks, private_slots, splats_of
+from faithfusion.render.splats import Splats, add_slots, blocks_are_tiles, num_blocks, private_slots, splats_of
 from faithfusion.render.warp_kernels import NUM_GRADIENTS, ImageGradients, Images, blend_backward, blend_forward
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Projection, TileLists
@@ -71,7 +71,7 @@ def _gradients(splats: Splats, images: ImageGradients, tiles: TileLists, num: in
     """On CUDA with atomics. On the CPU every (tile, Gaussian) pair has a slot, and they are added in a fixed order."""
     ids = tiles.gaussian_ids
     totals = torch.zeros(num, NUM_GRADIENTS, device=ids.device)
-    if ids.device.type == "cuda":
+    if not blocks_are_tiles(ids.device):
         arrays = [as_warp(ids, wp.int32), as_warp(totals, wp.float32)]
         launch(blend_backward, num_blocks(splats, ids.device), [splats, images, *arrays], ids.device)
         return totals

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 import torch
-from reference.eig_bruteforce import block_information, color_jacobian, pixel_covariance
+from reference.eig_bruteforce import block_information, color_jacobian, color_jacobian_at, pixel_covariance
 from reference.eig_scene import double_camera, make_camera, make_scene, make_views, to_device, to_double
 from reference.view_gain import view_gain
 
@@ -16,7 +16,9 @@ from faithfusion.eig.dense_blocks import dense_precision
 from faithfusion.eig.observe import TrainingView
 from faithfusion.eig.pixel_gain import eig_map, information_gain
 from faithfusion.eig.posterior import Posterior, fit_posterior, prior_precision
+from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.scene.sky import sky_background
+from faithfusion.types import Gaussians, GaussianScene, Sky
 from faithfusion.utils.errors import InputError
 
 CONFIG = EigConfig(pixels_per_observation=1.0)
@@ -53,6 +55,65 @@ def test_posterior_and_gain_equal_brute_force(kind: str) -> None:
     exact = 0.5 * torch.logdet(torch.eye(3) + covariance / config.noise_std**2)
     torch.testing.assert_close(gain.eig_nats.double(), exact, atol=1e-4, rtol=1e-3)
     assert torch.equal(gain.alpha, rendering.alpha)
+
+
+@pytest.mark.parametrize("length_px", [60.0, 200.0])
+def test_thin_gaussians_across_the_pixel_grid_keep_their_precision(length_px: float) -> None:
+    """Gaussians of 1 pixel by many, at several angles, one over the other, in a picture of 1920 x 1280."""
+    scene, camera = thin_scene(length_px), make_camera(width=1920, height=1280)
+    camera = dataclasses.replace(camera, intrinsics=torch.tensor([[1000.0, 0, 960], [0, 1000, 640], [0, 0, 1]]))
+    whole = torch.ones(camera.height, camera.width, dtype=torch.bool)
+    posterior = fit_posterior(scene, [TrainingView(camera, 0, whole)], CONFIG)
+    gain, rendering = eig_map(scene, known_sky(posterior), camera, 0)
+
+    exact, row = to_double(scene), torch.nonzero(rendering.alpha > 0)
+    background = sky_background(exact.sky, double_camera(camera))[row[:, 0], row[:, 1]]
+    jacobian = color_jacobian_at(exact, double_camera(camera), row.flip(1).double() + 0.5, background)
+    truth = block_information(jacobian, torch.ones(jacobian.shape[:2]).double()) / CONFIG.noise_std**2
+    truth += torch.diag_embed(prior_precision(scene.gaussians, CONFIG).double())
+    scale = truth.diagonal(dim1=1, dim2=2).sqrt()
+    error = (dense_precision(posterior.precision) - truth) / (scale[:, :, None] * scale[:, None])
+    assert error.abs().max() < 1e-3
+    covariance = pixel_covariance(jacobian, truth)[0]
+    nats = 0.5 * torch.logdet(torch.eye(3) + covariance / CONFIG.noise_std**2)
+    found = gain.eig_nats[row[:, 0], row[:, 1]].double()
+    assert (found - nats).abs().max() < 1e-3 * nats.max()
+    assert (found - nats).norm() < 1e-3 * nats.norm()
+
+
+def thin_scene(length_px: float) -> GaussianScene:
+    """Four flat Gaussians 5 m ahead of a camera whose focal length is 1000 pixels, turned in the image plane."""
+    angles = torch.tensor([0.3, 0.25, 0.5, 0.75]) * torch.pi
+    quats = torch.stack([(angles / 2).cos(), (angles / 2).sin(), torch.zeros(4), torch.zeros(4)], -1)
+    scales = torch.tensor([0.005, 0.005 * length_px, 0.005]).expand(4, 3)
+    means = torch.tensor([[5.0, 0.0, 0.0], [5.2, 0.3, 0.1], [5.4, -0.2, 0.2], [5.6, 0.1, -0.1]])
+    colors = torch.linspace(-0.8, 0.9, 12).reshape(4, 1, 3)
+    gaussians = Gaussians(means, quats, scales.log(), torch.tensor([1.0, 0.5, 2.0, 0.0]), colors)
+    sky = Sky(torch.linspace(0.2, 0.7, 8 * 16 * 3).reshape(8, 16, 3))
+    return GaussianScene(gaussians, torch.zeros(4, dtype=torch.int32), (), sky)
+
+
+def test_what_is_not_a_number_is_refused_and_not_called_known() -> None:
+    scene, (view,) = make_scene(), make_views(1)
+    posterior = fit_posterior(scene, [view], CONFIG)
+    posterior.precision[3] = torch.nan
+    with pytest.raises(FloatingPointError, match="not finite"):
+        eig_map(scene, posterior, view.camera, 0)
+
+
+def test_a_block_that_is_not_positive_is_mended() -> None:
+    """Sums in float32 that lost a direction: no direction may be known worse than before any image."""
+    scene, (view,) = make_scene(), make_views(1)
+    prior = prior_precision(scene.gaussians, CONFIG)
+    posterior = fit_posterior(scene, [view], CONFIG)
+    dense = dense_precision(posterior.precision)
+    dense[5, 2, 3] = dense[5, 3, 2] = 3.0 * (dense[5, 2, 2] * dense[5, 3, 3]).sqrt()
+    row, column = torch.triu_indices(13, 13)
+    posterior.precision[5] = dense[5, row, column]
+    root = torch.zeros(13, 13, dtype=torch.float64)
+    root[tuple(torch.tril_indices(13, 13))] = posterior_roots(scene, posterior)[5].double()
+    covariance = root.mT @ root * (prior[5].sqrt()[:, None] * prior[5].sqrt())
+    assert torch.linalg.eigvalsh(covariance).max() < 1.0 + 1e-6
 
 
 def test_trace_over_pixels_equals_trace_over_gaussians() -> None:

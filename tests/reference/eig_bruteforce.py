@@ -27,6 +27,19 @@ def color_jacobian(
     return directional_jacobian(image, no_step(scene.gaussians))
 
 
+def color_jacobian_at(
+    scene: GaussianScene, camera: Camera, pixels: Float[Tensor, "p 2"], background: Float[Tensor, "p 3"]
+) -> Float[Tensor, "1 p 3 n d"]:
+    """The same at a few pixel centres of a large image, for a scene without nodes; one row of pixels."""
+
+    def image(step: Float[Tensor, "n d"]) -> Float[Tensor, "1 p 3"]:
+        return blend_reference(project_reference(step_gaussians(scene.gaussians, step), camera), pixels, background)[0][
+            None
+        ]
+
+    return directional_jacobian(image, no_step(scene.gaussians))
+
+
 def screen_color_jacobian(
     gaussians: Gaussians, camera: Camera, background: Float[Tensor, "h w 3"]
 ) -> Float[Tensor, "h w 3 n 9"]:
