@@ -160,6 +160,7 @@ class Projection:
 
     means2d: Float[Tensor, "n 2"]  # pixels
     conics: Float[Tensor, "n 3"]
+    stds2d: Float[Tensor, "n 2"]  # along x and y, pixels: of a thin conic they could not be told any more
     depths: Float[Tensor, " n"]  # camera z, metres
     radii: Int[Tensor, " n"]  # pixels, 0 = culled
     opacities: Float[Tensor, " n"]

@@ -121,7 +121,11 @@ def guarded_cholesky(H: Float[Tensor, "m d d"], prior: Float[Tensor, "m d"]) -> 
     at all, as the harmonics of a colour seen from one side. Raising single pivots would then amplify the rest of the
     block from column to column (random blocks: variances of 1e100). Raising the eigenvalues to 1 in units of the prior
     gives the nearest block in which no direction is known worse than before any image.
+    Raises FloatingPointError for blocks that are not finite.
     """
+    if not bool(torch.isfinite(H).all()):
+        num = int((~torch.isfinite(H)).any(2).any(1).sum())
+        raise FloatingPointError(f"the posterior of {num} Gaussians is not finite; is the scene sound?")
     L, failed = torch.linalg.cholesky_ex(H)
     low = L.diagonal(dim1=1, dim2=2).square() < (1.0 - PIVOT_TOLERANCE) * prior
     broken = torch.nonzero((failed > 0) | low.any(1)).flatten()

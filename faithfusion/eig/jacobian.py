@@ -28,7 +28,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.eig.harmonic_colors import add_color_slopes
-from faithfusion.render.constants import EDGE_MARGIN
+from faithfusion.render.project_kernels import BLUR, Footprint, Pinhole, footprint, pinhole, unit_quaternion
 from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.graph import gaussians_at, node_poses
 from faithfusion.types import Camera, Gaussians, GaussianScene, Projection
@@ -44,69 +44,48 @@ mat59 = wp.types.matrix(shape=(5, 9), dtype=float)
 
 
 @wp.struct
-class Pinhole:
-    """Focal lengths in pixels, camera_from_world, and the range of x/z and y/z in the projection's Jacobian."""
-
-    focal: wp.vec2
-    rotation: wp.mat33
-    translation: wp.vec3
-    low: wp.vec2
-    high: wp.vec2
-
-
-@wp.struct
 class SceneGaussians:
-    """World Gaussians of one time stamp, the rotation of every node and what the renderer made of them."""
+    """World Gaussians of one time stamp, the rotation of every node, and opacity and colour as rendered."""
 
     means: wp.array(dtype=wp.vec3)
     quats: wp.array(dtype=wp.vec4)
     log_scales: wp.array(dtype=wp.vec3)
     node_ids: wp.array(dtype=int)
     world_from_node: wp.array(dtype=wp.mat33)
-    conics: wp.array(dtype=wp.vec3)
     opacities: wp.array(dtype=float)
     rgb: wp.array(dtype=wp.vec3)
 
 
 @wp.func
-def rotation_of(quat: wp.vec4) -> wp.mat33:
-    """Rotation matrix of a quaternion wxyz of any length."""
-    q = quat / wp.length(quat)
-    return wp.quat_to_matrix(wp.quat(q[1], q[2], q[3], q[0]))
+def whitening(f: Footprint) -> mat22:
+    """L^T of the conic C = L L^T: its second pivot is the inverse of the variance along y."""
+    root_a = wp.sqrt(f.conic[0])
+    return mat22(root_a, f.conic[1] / root_a, 0.0, 1.0 / wp.sqrt(f.covariance[2]))
 
 
 @wp.func
-def whitening(conic: wp.vec3) -> mat22:
-    """L^T of the conic L L^T, as `render.splats` has it."""
-    root_a = wp.sqrt(conic[0])
-    b = wp.float64(conic[1])
-    s = wp.sqrt(float(wp.float64(conic[2]) - b * b / wp.float64(conic[0])))
-    return mat22(root_a, conic[1] / root_a, 0.0, s)
+def whitened_axes(f: Footprint, whiten: mat22) -> mat23:
+    """L^T B with B = J axes, row_x over row_y, without a difference of large numbers: its first row is that of C B over
+    L's first pivot (`render.project_kernels` has C B as a sum), and its second has one term."""
+    first = (BLUR * f.row_x + wp.cross(wp.cw_mul(f.squares, f.row_y), f.cross)) / (f.determinant * whiten[0, 0])
+    return wp.matrix_from_rows(first, whiten[1, 1] * f.row_y)
 
 
 @wp.func
-def projection_slope(camera: Pinhole, t: wp.vec3) -> mat23:
-    """J: change of the pixel with the camera-space position t, with x/z and y/z clamped as in the renderer."""
-    x = wp.clamp(t[0] / t[2], camera.low[0], camera.high[0])
-    y = wp.clamp(t[1] / t[2], camera.low[1], camera.high[1])
-    fx = camera.focal[0] / t[2]
-    fy = camera.focal[1] / t[2]
-    return mat23(fx, 0.0, -fx * x, 0.0, fy, -fy * y)
-
-
-@wp.func
-def position_block(camera: Pinhole, t: wp.vec3, whiten: mat22, J: mat23, K: mat23) -> mat53:
+def position_block(camera: Pinhole, t: wp.vec3, whiten: mat22, K: mat23) -> mat53:
     """Coefficients of u, u^2, v, u v, v^2 by the camera-space position; K = L^T J V, V the covariance in camera axes.
 
     dJ has entries in (0, 0), (0, 2), (1, 1), (1, 2) only; dSigma2 = dJ V J^T + its transpose.
     """
     fx = camera.focal[0] / t[2]
     fy = camera.focal[1] / t[2]
+    slope_x = wp.clamp(t[0] / t[2], camera.low[0], camera.high[0])
+    slope_y = wp.clamp(t[1] / t[2], camera.low[1], camera.high[1])
     inside_x = wp.float32(1.0)
-    if t[0] / t[2] <= camera.low[0] or t[0] / t[2] >= camera.high[0]:
+    if slope_x != t[0] / t[2]:
         inside_x = wp.float32(0.0)
     inside_y = wp.float32(1.0)
-    if t[1] / t[2] <= camera.low[1] or t[1] / t[2] >= camera.high[1]:
+    if slope_y != t[1] / t[2]:
         inside_y = wp.float32(0.0)
     moves = whiten * mat23(fx, 0.0, -fx * t[0] / t[2], 0.0, fy, -fy * t[1] / t[2])
     result = mat53()
@@ -120,10 +99,10 @@ def position_block(camera: Pinhole, t: wp.vec3, whiten: mat22, J: mat23, K: mat2
             dJ = mat23(
                 -fx / t[2],
                 0.0,
-                -(1.0 + inside_x) * J[0, 2] / t[2],
+                (1.0 + inside_x) * fx * slope_x / t[2],
                 0.0,
                 -fy / t[2],
-                -(1.0 + inside_y) * J[1, 2] / t[2],
+                (1.0 + inside_y) * fy * slope_y / t[2],
             )
         E = whiten * dJ
         result[0, axis] = moves[0, axis]
@@ -137,16 +116,14 @@ def position_block(camera: Pinhole, t: wp.vec3, whiten: mat22, J: mat23, K: mat2
 @wp.func
 def geometry_block(camera: Pinhole, scene: SceneGaussians, k: int) -> mat59:
     """Coefficients of u, u^2, v, u v, v^2 by (mean in node axes, log-scale, rotation tangent)."""
-    whiten = whitening(scene.conics[k])
-    t = camera.rotation * scene.means[k] + camera.translation
-    axes = camera.rotation * rotation_of(scene.quats[k])  # camera from the Gaussian's own axes
-    s = wp.vec3(
-        wp.exp(2.0 * scene.log_scales[k][0]), wp.exp(2.0 * scene.log_scales[k][1]), wp.exp(2.0 * scene.log_scales[k][2])
-    )
-    J = projection_slope(camera, t)
-    A = whiten * (J * axes)
-    K = (A * wp.diag(s)) * wp.transpose(axes)
-    P = position_block(camera, t, whiten, J, K) * (camera.rotation * scene.world_from_node[scene.node_ids[k]])
+    t = wp.transpose(camera.rotation) * (scene.means[k] - camera.position)
+    f = footprint(camera, t, unit_quaternion(scene.quats[k]), scene.log_scales[k])
+    s = f.squares
+    whiten = whitening(f)
+    A = whitened_axes(f, whiten)
+    K = (A * wp.diag(s)) * wp.transpose(f.axes)
+    turn_to_node = wp.transpose(camera.rotation) * scene.world_from_node[scene.node_ids[k]]
+    P = position_block(camera, t, whiten, K) * turn_to_node
     G = mat59()
     for i in range(5):
         for j in range(3):
@@ -175,22 +152,6 @@ def point_slopes(scene: SceneGaussians, k: int) -> wp.vec4:
     return slopes
 
 
-def pinhole(camera: Camera) -> Pinhole:
-    """`camera` as Warp sees it."""
-    result = Pinhole()
-    pose = camera.camera_from_world.detach().cpu()
-    K = camera.intrinsics.detach().cpu()
-    focal, centre = K.diagonal()[:2], K[:2, 2]
-    size = torch.tensor([camera.width, camera.height])
-    margin = EDGE_MARGIN * 0.5 * size / focal
-    result.focal = wp.vec2(*focal.tolist())
-    result.rotation = wp.mat33(*pose[:3, :3].flatten().tolist())
-    result.translation = wp.vec3(*pose[:3, 3].tolist())
-    result.low = wp.vec2(*(-centre / focal - margin).tolist())
-    result.high = wp.vec2(*((size - centre) / focal + margin).tolist())
-    return result
-
-
 def scene_gaussians(scene: GaussianScene, time_index: int, projection: Projection) -> SceneGaussians:
     """The scene at one time stamp as Warp sees it."""
     world: Gaussians = gaussians_at(scene, time_index)
@@ -203,8 +164,7 @@ def scene_gaussians(scene: GaussianScene, time_index: int, projection: Projectio
     result.log_scales = as_warp(world.log_scales, wp.vec3)
     result.node_ids = as_warp(scene.node_ids.int(), wp.int32)
     result.world_from_node = as_warp(rotations, wp.mat33)
-    result.conics, result.rgb = as_warp(projection.conics, wp.vec3), as_warp(projection.rgb, wp.vec3)
-    result.opacities = as_warp(projection.opacities, wp.float32)
+    result.opacities, result.rgb = as_warp(projection.opacities, wp.float32), as_warp(projection.rgb, wp.vec3)
     return result
 
 

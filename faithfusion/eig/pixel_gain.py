@@ -204,7 +204,10 @@ _VARIANCE = tile_walk(
             }
         }
     """,
-    finish="for (int n = 0; n < 6; ++n) images.variance.data[at][n] = V[n][i];",
+    finish="""
+        #pragma unroll
+        for (int n = 0; n < 6; ++n) images.variance.data[at][n] = V[n][i];
+    """,
 )
 
 

@@ -54,6 +54,7 @@ def _trial_problem() -> str | None:
     projection = Projection(
         means2d=cuda((8.5, 8.5)),
         conics=cuda((0.1, 0.0, 0.1)),
+        stds2d=cuda((10.0**0.5, 10.0**0.5)),
         depths=cuda(2.0),
         radii=cuda(8, dtype=numbers),
         opacities=opacity,

@@ -32,10 +32,12 @@ def project(gaussians: Gaussians, camera: Camera) -> Projection:
     means, quats = gaussians.means, gaussians.quats
     if camera.world_from_camera.requires_grad:
         means, quats, camera = _in_camera_axes(means, quats, camera)
-    means2d, conics, depths, opacities, radii = _Project.apply(
+    means2d, conics, depths, opacities, radii, stds2d = _Project.apply(
         means, quats, gaussians.log_scales, gaussians.opacity_logits, camera
     )
-    return Projection(means2d=means2d, conics=conics, depths=depths, radii=radii, opacities=opacities, rgb=rgb)
+    return Projection(
+        means2d=means2d, conics=conics, stds2d=stds2d, depths=depths, radii=radii, opacities=opacities, rgb=rgb
+    )
 
 
 class _Project(torch.autograd.Function):
@@ -51,13 +53,19 @@ class _Project(torch.autograd.Function):
         num = len(means)
         ctx.pinhole = pinhole(camera)
         screen = tuple(means.new_zeros(num, *size) for size in ((2,), (3,), (), ()))
-        radii = torch.zeros(num, dtype=torch.int32, device=means.device)
+        radii, stds2d = torch.zeros(num, dtype=torch.int32, device=means.device), torch.zeros_like(screen[0])
         gaussians = (means, quats, log_scales, opacity_logits)
-        inputs = [ctx.pinhole, _ellipsoids(gaussians), _screen(screen), as_warp(radii, wp.int32)]
+        inputs = [
+            ctx.pinhole,
+            _ellipsoids(gaussians),
+            _screen(screen),
+            as_warp(radii, wp.int32),
+            as_warp(stds2d, wp.vec2),
+        ]
         launch(project_forward, num, inputs, means.device)
         ctx.save_for_backward(*gaussians, radii)
-        ctx.mark_non_differentiable(radii)
-        return *screen, radii
+        ctx.mark_non_differentiable(radii, stds2d)
+        return *screen, radii, stds2d
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -124,12 +132,10 @@ def project_ellipsoids(
     return means2d, conics
 
 
-def extents_px(conics: Float[Tensor, "n 3"], opacities: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+def extents_px(stds2d: Float[Tensor, "n 2"], opacities: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
     """Half width and half height of the axis-aligned box around the ellipse alpha = MIN_ALPHA; 0 if there is none."""
-    a, b, c = conics.unbind(-1)
     reach = 2.0 * (opacities / MIN_ALPHA).clamp_min(1.0).log()  # d^T conic d at the edge
-    covariance = torch.stack([c, a], -1) / (a * c - b * b)[:, None]
-    return (reach[:, None] * covariance).sqrt()
+    return reach.sqrt()[:, None] * stds2d
 
 
 def _camera_points(means: Float[Tensor, "*n 3"], camera: Camera) -> Float[Tensor, "*n 3"]:

@@ -104,10 +104,15 @@ def footprint(camera: Pinhole, point: wp.vec3, quat: wp.vec4, log_scales: wp.vec
 
 @wp.kernel(enable_backward=False)
 def project_forward(
-    first: int, camera: Pinhole, gaussians: Ellipsoids, screen: Screen, radii: wp.array(dtype=wp.int32)
+    first: int,
+    camera: Pinhole,
+    gaussians: Ellipsoids,
+    screen: Screen,
+    radii: wp.array(dtype=wp.int32),
+    stds2d: wp.array(dtype=wp.vec2),
 ):
-    """Fills `screen` and `radii`, all of which start at 0. What lies behind the near plane keeps a mean of 0, a conic
-    of 0 and its depth."""
+    """Fills `screen`, `radii` and `stds2d`, all of which start at 0. What lies behind the near plane keeps a mean of 0,
+    a conic of 0 and its depth."""
     i = first + wp.tid()
     point = wp.transpose(camera.rotation) * (gaussians.means[i] - camera.position)
     opacity = 1.0 / (1.0 + wp.exp(-gaussians.opacity_logits[i]))
@@ -118,6 +123,7 @@ def project_forward(
         f = footprint(camera, point, unit_quaternion(gaussians.quats[i]), gaussians.log_scales[i])
         screen.means2d[i] = mean
         screen.conics[i] = f.conic
+        stds2d[i] = wp.vec2(wp.sqrt(f.covariance[0]), wp.sqrt(f.covariance[2]))
         if opacity >= ALPHA_FLOOR:
             reach = 2.0 * wp.log(opacity / ALPHA_FLOOR)  # d^T conic d at the edge
             half = wp.vec2(wp.sqrt(reach * f.covariance[0]), wp.sqrt(reach * f.covariance[2]))

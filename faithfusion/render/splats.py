@@ -41,6 +41,7 @@ def splats_of(projection: Projection, tiles: TileLists, height: int, width: int)
     prepare_warp()
     records = projection.depths.new_empty(len(projection.depths), RECORD_FLOATS)
     inputs = [as_warp(projection.means2d, wp.vec2), as_warp(projection.conics, wp.vec3)]
+    inputs.append(as_warp(projection.stds2d, wp.vec2))
     inputs += [as_warp(projection.opacities, wp.float32), as_warp(projection.rgb, wp.vec3)]
     inputs += [as_warp(projection.depths, wp.float32), as_warp(projection.radii, wp.int32)]
     launch(_write_records, len(records), [*inputs, as_warp(records, wp.float32)], records.device)
@@ -85,27 +86,26 @@ def _write_records(
     first: int,
     means2d: wp.array(dtype=wp.vec2),
     conics: wp.array(dtype=wp.vec3),
+    stds2d: wp.array(dtype=wp.vec2),
     opacities: wp.array(dtype=wp.float32),
     rgb: wp.array(dtype=wp.vec3),
     depths: wp.array(dtype=wp.float32),
     radii: wp.array(dtype=wp.int32),
     records: wp.array2d(dtype=wp.float32),
 ):
-    """One thread per Gaussian. The conic's determinant is taken in float64, because that of a thin one cancels."""
+    """One thread per Gaussian."""
     k = first + wp.tid()
     if radii[k] > 0:
         mean = means2d[k]
         conic = conics[k]
         root_a = wp.sqrt(conic[0])
-        b = wp.float64(conic[1])
-        s = wp.sqrt(float(wp.float64(conic[2]) - b * b / wp.float64(conic[0])))
         log2_opacity = wp.log2(opacities[k])
         reach = wp.sqrt(wp.max(2.0 * 0.6931471805599453 * (log2_opacity - LOG2_MIN_ALPHA), 0.0))
         records[k, 0] = mean[0]
         records[k, 1] = mean[1]
         records[k, 2] = root_a
         records[k, 3] = conic[1] / root_a
-        records[k, 4] = s
+        records[k, 4] = 1.0 / stds2d[k][1]
         records[k, 5] = 1.0 / root_a
         records[k, 6] = log2_opacity
         records[k, 7] = opacities[k]
@@ -114,7 +114,7 @@ def _write_records(
         records[k, 10] = rgb[k][2]
         records[k, 11] = depths[k]
         records[k, 12] = reach
-        records[k, 13] = reach / s
+        records[k, 13] = reach * stds2d[k][1]
 
 
 @wp.kernel(enable_backward=False)

@@ -41,7 +41,7 @@ def _tile_rectangles(
 ) -> tuple[Int[Tensor, "v 2"], Int[Tensor, "v 2"]]:
     """First tile column and row, and how many columns and rows, of the given Gaussians."""
     means2d = projection.means2d[ids]
-    extents = extents_px(projection.conics[ids], projection.opacities[ids])
+    extents = extents_px(projection.stds2d[ids], projection.opacities[ids])
     last_pixel = means2d.new_tensor([width - 1, height - 1])
     lowest = (means2d - extents - 0.5).ceil().clamp_min(0)
     highest = torch.minimum((means2d + extents - 0.5).floor(), last_pixel)

@@ -152,7 +152,7 @@ for (int entry = splats.offsets.data[tile]; entry < last_entry && alive > 0; ++e
         const float log2_row = log2_opacity - 0.721347520f * v * v;
         $row
         for (int x = first_column; x <= last_column; x += NUM_LANES) {
-            const int i = y * SIDE + x;
+            const int i = SIDE == 1 ? 0 : y * SIDE + x;
             const lanes columns = count_up() + (float)x, before = load(transmittance + i);
             const lanes u = root_a * columns + tilt;
             const lanes raw = exp2_of(-0.721347520f * u * u + log2_row);

@@ -46,7 +46,8 @@ def test_boxes_are_exact_so_a_tile_is_not_listed_for_an_invisible_skirt() -> Non
     """One round, faint Gaussian in the middle of a tile: 3 sigma would leave the tile, alpha >= 1/255 does not."""
     projection = Projection(
         means2d=torch.tensor([[24.0, 24.0]]),
-        conics=torch.tensor([[1 / 16.0, 0.0, 1 / 16.0]]),  # sigma 4 px
+        conics=torch.tensor([[1 / 16.0, 0.0, 1 / 16.0]]),
+        stds2d=torch.tensor([[4.0, 4.0]]),
         depths=torch.ones(1),
         radii=torch.ones(1, dtype=torch.int32),
         opacities=torch.tensor([MIN_ALPHA * math.exp(0.5 * 1.8**2)]),  # reaches 1.8 sigma = 7.2 px
@@ -58,7 +59,7 @@ def test_boxes_are_exact_so_a_tile_is_not_listed_for_an_invisible_skirt() -> Non
 
 def test_equal_depths_keep_the_order_of_the_gaussians() -> None:
     projection = Projection(
-        torch.full((40, 2), 8.0), torch.ones(40, 3) * torch.tensor([1.0, 0, 1]), torch.ones(40),
+        torch.full((40, 2), 8.0), torch.ones(40, 3) * torch.tensor([1.0, 0, 1]), torch.ones(40, 2), torch.ones(40),
         torch.ones(40, dtype=torch.int32), torch.full((40,), 0.5), torch.ones(40, 3),
     )  # fmt: skip
     assert intersect_tiles(projection, 16, 16).gaussian_ids.tolist() == list(range(40))
