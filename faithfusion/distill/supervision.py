@@ -41,7 +41,7 @@ def novel_views(
     per frame (`novel_depth`)."""
     targets = edited.edit if config.target == "edit" else edited.frames
     parts = zip(window.cameras, window.time_indices, targets, weight, depth_m, strict=True)
-    return [SupervisedView(*view, lidar_depth_m=depth) for *view, depth in parts]
+    return [SupervisedView(camera, time, image, weight, depth) for camera, time, image, weight, depth in parts]
 
 
 def novel_depth(kind: NovelDepth, clip: DriveClip, window: Window) -> list[Float[Tensor, "h w"] | None]:

@@ -21,14 +21,7 @@ from faithfusion.eig.dense_blocks import (
     guarded_cholesky,
     triangle_width,
 )
-from faithfusion.eig.jacobian import (
-    Pinhole,
-    SceneGaussians,
-    geometry_block,
-    pinhole,
-    point_slopes,
-    scene_gaussians,
-)
+from faithfusion.eig.jacobian import Pinhole, SceneGaussians, geometry_block, pinhole, point_slopes, scene_gaussians
 from faithfusion.eig.moments import mat55, quartic_slot, vec5
 from faithfusion.eig.posterior import Posterior, prior_precision
 from faithfusion.render.warp_launch import as_warp, launch
