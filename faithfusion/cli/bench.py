@@ -15,6 +15,7 @@ from faithfusion.utils.errors import InputError
 
 PARTS = {
     "raster": ("raster", "bench_raster", speed_config.RasterConfig),
+    "step": ("step", "bench_step", speed_config.StepConfig),
     "eig": ("eig", "bench_eig", speed_config.EigCostConfig),
     "memory": ("fit_memory", "bench_memory", speed_config.FitMemoryConfig),
     "card": ("card", "bench_card", speed_config.CardConfig),

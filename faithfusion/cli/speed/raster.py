@@ -61,7 +61,7 @@ def bench_raster(config: RasterConfig) -> None:
     draw = partial(render, gaussians, camera, background, backend=config.backend)
     rendering = draw()
     with torch.no_grad():
-        describe(rendering, config)
+        print(describe(rendering))
 
     def forward_backward() -> None:
         result = draw()
@@ -72,13 +72,14 @@ def bench_raster(config: RasterConfig) -> None:
     print(f"forward {forward_s:.3f} s, backward {total_s - forward_s:.3f} s, total {total_s:.3f} s")
 
 
-def describe(rendering: Rendering, config: RasterConfig) -> None:
-    """Says how heavy the scene is: footprints, tile entries and Gaussians blended per pixel."""
+def describe(rendering: Rendering) -> str:
+    """How heavy the scene is: footprints, tile entries and Gaussians blended per pixel."""
     projection, tiles = rendering.projection, rendering.tiles
     seen = projection.radii > 0
     depth_complexity = covered_pixels(rendering) / rendering.alpha.numel()
-    print(
-        f"{config.num_gaussians} Gaussians at {config.width}x{config.height} on {config.device} ({rendering.backend}, "
+    height, width = rendering.alpha.shape
+    return (
+        f"{len(seen)} Gaussians at {width}x{height} on {seen.device.type} ({rendering.backend}, "
         f"{torch.get_num_threads()} threads): {int(seen.sum())} visible, median radius "
         f"{int(projection.radii[seen].median())} px, {tiles.gaussian_ids.numel()} tile entries, "
         f"about {depth_complexity:.0f} Gaussians over each pixel, mean alpha {float(rendering.alpha.mean()):.2f}"

@@ -59,6 +59,30 @@ class EigCostConfig:
 
 
 @dataclass(frozen=True)
+class StepConfig:
+    """Measures one step of the fit and of the distillation on the CPU by kind of work, on the street of `bench raster`.
+
+    Attributes:
+        num_gaussians: The number of Gaussians of the scene.
+        width: The width of the image in pixels.
+        height: The height of the image in pixels.
+        repetitions: Every part runs so many times in turn with the others, after two rounds for warm-up.
+        threads: The numbers of threads that are compared.
+    """
+
+    num_gaussians: int = 60_000
+    width: int = 320
+    height: int = 192
+    repetitions: int = 15
+    threads: tuple[int, ...] = (1, 2)
+
+    def __post_init__(self) -> None:
+        if self.repetitions < 1 or not self.threads or min(self.threads) < 1:
+            found = f"{self.repetitions} repetitions, threads {self.threads}"
+            raise InputError("bench.py step", found, "at least one of both")
+
+
+@dataclass(frozen=True)
 class FitMemoryConfig:
     """Measures the peak memory and the time per step of `fit_scene`, each fit in a process of its own.
 
