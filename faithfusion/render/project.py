@@ -13,7 +13,7 @@ import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.render.constants import COVARIANCE_BLUR_PX2, EDGE_MARGIN, MIN_ALPHA, NEAR_M
+from faithfusion.render.constants import COVARIANCE_BLUR_PX2, EDGE_MARGIN, NEAR_M
 from faithfusion.render.project_kernels import Ellipsoids, Screen, pinhole, project_backward, project_forward
 from faithfusion.render.view_colors import view_colors
 from faithfusion.render.warp_launch import as_warp, launch, prepare_warp
@@ -130,12 +130,6 @@ def project_ellipsoids(
     determinant = parallelogram + COVARIANCE_BLUR_PX2 * (xx + yy) + COVARIANCE_BLUR_PX2**2
     conics = torch.stack([yy + COVARIANCE_BLUR_PX2, -xy, xx + COVARIANCE_BLUR_PX2], -1) / determinant[..., None]
     return means2d, conics
-
-
-def extents_px(stds2d: Float[Tensor, "n 2"], opacities: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
-    """Half width and half height of the axis-aligned box around the ellipse alpha = MIN_ALPHA; 0 if there is none."""
-    reach = 2.0 * (opacities / MIN_ALPHA).clamp_min(1.0).log()  # d^T conic d at the edge
-    return reach.sqrt()[:, None] * stds2d
 
 
 def _camera_points(means: Float[Tensor, "*n 3"], camera: Camera) -> Float[Tensor, "*n 3"]:

@@ -1,14 +1,21 @@
 """Which Gaussians touch which 16x16 pixel tiles, sorted front to back."""
 
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import torch
+import warp as wp
 from jaxtyping import Int
 from torch import Tensor
 
-from faithfusion.render.constants import TILE_SIZE_PX
-from faithfusion.render.project import extents_px
+from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
+from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Projection, TileLists
+
+ALPHA_FLOOR = wp.constant(MIN_ALPHA)
+TILE_SIZE = wp.constant(TILE_SIZE_PX)
 
 
 @torch.no_grad()
@@ -17,35 +24,101 @@ def intersect_tiles(projection: Projection, width: int, height: int) -> TileList
 
     A Gaussian is listed in the tiles that hold a pixel centre of the box in which its alpha reaches MIN_ALPHA.
     """
+    device = projection.radii.device
     tiles_x, tiles_y = -(-width // TILE_SIZE_PX), -(-height // TILE_SIZE_PX)
     visible = projection.radii.nonzero()[:, 0]
     depth_bits = projection.depths[visible].float().view(torch.int32)  # positive floats sort as their bits, 9x faster
-    visible = visible[depth_bits.argsort(stable=True)]
-    first, count = _tile_rectangles(projection, visible, width, height)
-    num_tiles = count[:, 0] * count[:, 1]
-    starts = num_tiles.cumsum(0) - num_tiles
-    rank = torch.repeat_interleave(num_tiles)  # depth rank of the Gaussian of each (Gaussian, tile) pair
-    local = torch.arange(rank.shape[0], device=rank.device) - starts[rank]
-    columns = count[rank, 0]
-    row = torch.div(local, columns, rounding_mode="floor")
-    tile = (first[rank, 1] + row) * tiles_x + first[rank, 0] + local - row * columns
-    order = tile.int().argsort(stable=True)
-    offsets = torch.zeros(tiles_x * tiles_y + 1, dtype=torch.int32, device=tile.device)
-    offsets[1:] = torch.bincount(tile, minlength=tiles_x * tiles_y).cumsum(0)
-    gaussian_ids = visible[rank[order]].to(torch.int32)
-    return TileLists(TILE_SIZE_PX, tiles_x, tiles_y, offsets, gaussian_ids)
+    visible = visible[depth_bits.argsort(stable=True)].to(torch.int32)
+    boxes = torch.empty(len(visible), 4, dtype=torch.int32, device=device)
+    counts = torch.empty(len(visible), dtype=torch.int32, device=device)
+    screen = [as_warp(projection.means2d, wp.vec2), as_warp(projection.stds2d, wp.vec2)]
+    screen.append(as_warp(projection.opacities, wp.float32))
+    places = [as_warp(visible, wp.int32), as_warp(boxes, wp.vec4i), as_warp(counts, wp.int32)]
+    launch(_measure_boxes, len(visible), [*screen, width, height, *places], device)
+    ends = counts.cumsum(0, dtype=torch.int32)
+    num_entries = int(ends[-1]) if len(ends) else 0
+    tile_ids, gaussian_ids = torch.empty(2, num_entries, dtype=torch.int32, device=device)
+    entries = [as_warp(tensor, wp.int32) for tensor in (ends - counts, tile_ids, gaussian_ids)]
+    launch(_list_entries, len(visible), [tiles_x, places[0], places[1], *entries], device)
+    offsets = torch.zeros(tiles_x * tiles_y + 1, dtype=torch.int32, device=device)
+    offsets[1:] = torch.bincount(tile_ids, minlength=tiles_x * tiles_y).cumsum(0)
+    return TileLists(TILE_SIZE_PX, tiles_x, tiles_y, offsets, _sorted_by_tile(gaussian_ids, tile_ids, offsets))
 
 
-def _tile_rectangles(
-    projection: Projection, ids: Int[Tensor, " v"], width: int, height: int
-) -> tuple[Int[Tensor, "v 2"], Int[Tensor, "v 2"]]:
-    """First tile column and row, and how many columns and rows, of the given Gaussians."""
-    means2d = projection.means2d[ids]
-    extents = extents_px(projection.stds2d[ids], projection.opacities[ids])
-    last_pixel = means2d.new_tensor([width - 1, height - 1])
-    lowest = (means2d - extents - 0.5).ceil().clamp_min(0)
-    highest = torch.minimum((means2d + extents - 0.5).floor(), last_pixel)
-    first = torch.div(lowest, TILE_SIZE_PX, rounding_mode="floor")
-    last = torch.div(highest, TILE_SIZE_PX, rounding_mode="floor")
-    count = torch.where((highest >= lowest).all(-1, keepdim=True), last - first + 1, 0.0)
-    return first.long(), count.long()
+def _sorted_by_tile(
+    gaussian_ids: Int[Tensor, " m"], tile_ids: Int[Tensor, " m"], offsets: Int[Tensor, " tiles_plus_1"]
+) -> Int[Tensor, " m"]:
+    """The Gaussians of all entries, tile after tile; within a tile in their order."""
+    if tile_ids.device.type == "cuda":
+        return gaussian_ids[tile_ids.argsort(stable=True)]
+    result = torch.empty_like(gaussian_ids)
+    arrays = [as_warp(tensor, wp.int32) for tensor in (gaussian_ids, tile_ids, offsets.clone(), result)]
+    wp.launch(_deal_out, dim=1, inputs=arrays, device="cpu")
+    return result
+
+
+@wp.kernel(enable_backward=False)
+def _measure_boxes(
+    first: int,
+    means2d: wp.array(dtype=wp.vec2),
+    stds2d: wp.array(dtype=wp.vec2),
+    opacities: wp.array(dtype=wp.float32),
+    width: int,
+    height: int,
+    visible: wp.array(dtype=wp.int32),
+    boxes: wp.array(dtype=wp.vec4i),
+    counts: wp.array(dtype=wp.int32),
+):
+    """First tile column and row, number of columns and rows, of one visible Gaussian."""
+    rank = first + wp.tid()
+    i = visible[rank]
+    mean = means2d[i]
+    # d^T conic d at the edge is the square of so many standard deviations
+    half = wp.sqrt(2.0 * wp.log(wp.max(opacities[i] / ALPHA_FLOOR, 1.0))) * stds2d[i]
+    # in float until it is bounded by the image
+    left = wp.max(wp.ceil(mean[0] - half[0] - 0.5), 0.0)
+    top = wp.max(wp.ceil(mean[1] - half[1] - 0.5), 0.0)
+    right = wp.min(wp.floor(mean[0] + half[0] - 0.5), float(width - 1))
+    bottom = wp.min(wp.floor(mean[1] + half[1] - 0.5), float(height - 1))
+    box = wp.vec4i(0, 0, 0, 0)
+    if right >= left and bottom >= top:
+        column = int(left) // TILE_SIZE
+        row = int(top) // TILE_SIZE
+        box = wp.vec4i(column, row, int(right) // TILE_SIZE - column + 1, int(bottom) // TILE_SIZE - row + 1)
+    boxes[rank] = box
+    counts[rank] = box[2] * box[3]
+
+
+@wp.kernel(enable_backward=False)
+def _list_entries(
+    first: int,
+    tiles_x: int,
+    visible: wp.array(dtype=wp.int32),
+    boxes: wp.array(dtype=wp.vec4i),
+    starts: wp.array(dtype=wp.int32),
+    tile_ids: wp.array(dtype=wp.int32),
+    gaussian_ids: wp.array(dtype=wp.int32),
+):
+    """Writes the (tile, Gaussian) pairs of one visible Gaussian, row by row."""
+    rank = first + wp.tid()
+    box = boxes[rank]
+    entry = starts[rank]
+    for row in range(box[3]):
+        for column in range(box[2]):
+            tile_ids[entry] = (box[1] + row) * tiles_x + box[0] + column
+            gaussian_ids[entry] = visible[rank]
+            entry += 1
+
+
+@wp.kernel(enable_backward=False)
+def _deal_out(
+    gaussian_ids: wp.array(dtype=wp.int32),
+    tile_ids: wp.array(dtype=wp.int32),
+    next_place: wp.array(dtype=wp.int32),
+    result: wp.array(dtype=wp.int32),
+):
+    """One sequential thread: puts every entry into the next place of its tile."""
+    for entry in range(tile_ids.shape[0]):
+        place = next_place[tile_ids[entry]]
+        result[place] = gaussian_ids[entry]
+        next_place[tile_ids[entry]] = place + 1

@@ -11,7 +11,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-NUM_BANDS = 16  # fixed, so that the work is cut the same way for any number of threads
+NUM_BANDS = 16  # enough that threads whose bands are light take over from others
 
 
 @functools.cache
@@ -39,13 +39,14 @@ def launch(kernel: wp.Kernel, num_blocks: int, inputs: Sequence[Any], device: to
         wp.launch(kernel, dim=num_blocks, inputs=[0, *inputs], stream=stream)
         return
     wp.load_module(kernel.module, device="cpu")
-    edges = [band * num_blocks // NUM_BANDS for band in range(NUM_BANDS + 1)]
+    num_threads = torch.get_num_threads()
+    num_bands = 1 if num_threads == 1 else NUM_BANDS
+    edges = [band * num_blocks // num_bands for band in range(num_bands + 1)]
     bands = [(begin, end) for begin, end in zip(edges[:-1], edges[1:], strict=True) if end > begin]
 
     def run(band: tuple[int, int]) -> None:
         wp.launch(kernel, dim=band[1] - band[0], inputs=[band[0], *inputs], device="cpu")
 
-    num_threads = torch.get_num_threads()
     list(_threads(num_threads).map(run, bands) if num_threads > 1 else map(run, bands))
 
 

@@ -54,14 +54,14 @@ def node_poses(nodes: tuple[RigidNode, ...], time_index: int, like: Tensor) -> t
 
     Absent nodes get the identity. dtype and device follow `like`.
     """
-    poses = torch.eye(4, dtype=like.dtype, device=like.device).repeat(len(nodes), 1, 1)
-    present = torch.zeros(len(nodes), dtype=torch.bool, device=like.device)
-    for index, node in enumerate(nodes):
+    if not nodes:
+        return like.new_zeros(0, 4, 4), torch.zeros(0, dtype=torch.bool, device=like.device)
+    poses, present = [], []
+    for node in nodes:
         at = torch.nonzero(node.time_indices == time_index).flatten()
-        if at.numel():
-            poses[index] = node.world_from_node[int(at[0])].to(poses)
-            present[index] = True
-    return poses, present
+        present.append(at.numel() > 0)
+        poses.append(node.world_from_node[int(at[0])].to(like) if present[-1] else torch.eye(4).to(like))
+    return torch.stack(poses), torch.tensor(present, device=like.device)
 
 
 def quaternions_from_rotations(rotations: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 4"]:

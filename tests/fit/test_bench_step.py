@@ -7,10 +7,13 @@ import torch
 
 from faithfusion.cli.bench import main
 
+WHOLE = ("step of the fit", "step of the distillation", "step of the fit, all else")
+
 
 def test_a_step_is_measured_by_kind_of_work(capsys: pytest.CaptureFixture[str]) -> None:
     before = torch.get_num_threads()
-    main(["step", "--num_gaussians", "600", "--width", "48", "--height", "32", "--repetitions", "3", "--threads", "[1]"])
+    options = {"num_gaussians": 600, "width": 48, "height": 32, "repetitions": 3, "threads": [1]}
+    main(["step", *(f"--{name}={value}" for name, value in options.items())])
     assert torch.get_num_threads() == before
     described, head, _, *lines = capsys.readouterr().out.splitlines()
     assert described.startswith("600 Gaussians at 48x32 on cpu (warp, ") and head.count("|") == 5
@@ -19,6 +22,3 @@ def test_a_step_is_measured_by_kind_of_work(capsys: pytest.CaptureFixture[str]) 
     both = ("nodes and exposure", "sky", "projection", "blending", "losses of the picture", "ground loss")
     assert set(rows) == {*both, *(f"{name}, backward" for name in both), "tiles", "statistics", "Adam", *WHOLE}
     assert rows["step of the fit"][1] > rows["blending"][0] + rows["projection"][0] > 0
-
-
-WHOLE = ("step of the fit", "step of the distillation", "step of the fit, all else")
