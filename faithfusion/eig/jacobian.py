@@ -29,9 +29,9 @@ from torch import Tensor
 
 from faithfusion.eig.harmonic_colors import add_color_slopes
 from faithfusion.render.project_kernels import BLUR, Footprint, Pinhole, footprint, pinhole, unit_quaternion
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.graph import gaussians_at, node_poses
 from faithfusion.types import Camera, Gaussians, GaussianScene, Projection
+from faithfusion.utils.warp_launch import as_warp, launch
 
 NUM_SCREEN = 9
 NUM_GEOMETRY = 10

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from faithfusion.render.splats import Splats, add_slots, blocks_are_tiles, num_blocks, private_slots, splats_of
 from faithfusion.render.walk import tile_walk
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Rendering
+from faithfusion.utils.warp_launch import as_warp, launch
 
 SQUARES, SEEN, MISFIT = 33, 34, 35  # places of sum (a T)^2, sum a T and sum a T r^2
 NUM_MOMENTS = 36

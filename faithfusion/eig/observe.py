@@ -38,11 +38,11 @@ from faithfusion.eig.jacobian import (
 )
 from faithfusion.eig.moments import MISFIT, SEEN, SQUARES, SQUARES_SLOT, mat55, offset_moments, quartic_slot
 from faithfusion.render.render_view import render_view
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene, Rendering, Sky
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
+from faithfusion.utils.warp_launch import as_warp, launch
 
 mat45 = wp.types.matrix(shape=(4, 5), dtype=float)
 

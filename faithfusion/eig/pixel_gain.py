@@ -25,10 +25,10 @@ from faithfusion.eig.variance_polynomials import variance_coefficients
 from faithfusion.render.render_view import render_view
 from faithfusion.render.splats import Splats, num_blocks, splats_of
 from faithfusion.render.walk import tile_walk
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, EigMap, GaussianScene, Rendering, Sky
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.warp_launch import as_warp, launch
 
 vec6 = wp.types.vector(length=6, dtype=float)
 

@@ -31,11 +31,11 @@ from faithfusion.render.splats import Splats, num_blocks, splats_of
 from faithfusion.render.view_colors import sh_basis
 from faithfusion.render.walk import tile_walk
 from faithfusion.render.warp_backend import blend_warp
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.types import Camera, Gaussians, GaussianScene, Rendering, Sky
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
+from faithfusion.utils.warp_launch import as_warp, launch
 
 # The released code's own numbers.
 MIN_INFORMATION = 1e-6  # added to H before it is inverted

@@ -24,8 +24,8 @@ from faithfusion.eig.dense_blocks import (
 from faithfusion.eig.jacobian import Pinhole, SceneGaussians, geometry_block, pinhole, point_slopes, scene_gaussians
 from faithfusion.eig.moments import mat55, quartic_slot, vec5
 from faithfusion.eig.posterior import Posterior, prior_precision
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Camera, GaussianScene, Rendering
+from faithfusion.utils.warp_launch import as_warp, launch
 
 NUM_COEFFICIENTS = 39
 LOWEST_PIVOT = wp.constant(wp.float64(1.0 - PIVOT_TOLERANCE))

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.render.project_kernels import quaternion_gradient, unit_quaternion
-from faithfusion.render.warp_launch import as_warp, launch, prepare_warp
 from faithfusion.scene.ground import CELL_M, Ground
 from faithfusion.types import Gaussians
+from faithfusion.utils.warp_launch import as_warp, launch, prepare_warp
 
 GROUND_REACH_M = 0.3
 """Background Gaussians whose mean is this near to the ground belong to it."""

@@ -16,9 +16,9 @@ from torch import Tensor
 from faithfusion.render.constants import COVARIANCE_BLUR_PX2, EDGE_MARGIN, NEAR_M
 from faithfusion.render.project_kernels import Ellipsoids, Screen, pinhole, project_backward, project_forward
 from faithfusion.render.view_colors import view_colors
-from faithfusion.render.warp_launch import as_warp, launch, prepare_warp
 from faithfusion.scene.graph import quaternion_product, quaternions_from_rotations
 from faithfusion.types import Camera, Gaussians, Projection
+from faithfusion.utils.warp_launch import as_warp, launch, prepare_warp
 
 
 def project(gaussians: Gaussians, camera: Camera) -> Projection:

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
-from faithfusion.render.warp_launch import as_warp, launch, prepare_warp
 from faithfusion.types import Projection, TileLists
+from faithfusion.utils.warp_launch import as_warp, launch, prepare_warp
 
 RECORD_FLOATS = 16
 """Numbers of a Gaussian in a row of memory that the processor fetches at once. In this order: mean 2; the conic's

@@ -11,8 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Projection, TileLists
+from faithfusion.utils.warp_launch import as_warp, launch
 
 ALPHA_FLOOR = wp.constant(MIN_ALPHA)
 TILE_SIZE = wp.constant(TILE_SIZE_PX)

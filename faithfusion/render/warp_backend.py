@@ -11,8 +11,8 @@ from torch import Tensor
 
 from faithfusion.render.splats import Splats, add_slots, blocks_are_tiles, num_blocks, private_slots, splats_of
 from faithfusion.render.warp_kernels import NUM_GRADIENTS, ImageGradients, Images, blend_backward, blend_forward
-from faithfusion.render.warp_launch import as_warp, launch
 from faithfusion.types import Projection, TileLists
+from faithfusion.utils.warp_launch import as_warp, launch
 
 
 def blend_warp(

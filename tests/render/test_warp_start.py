@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import torch, warp
-from faithfusion.render.warp_launch import as_warp
+from faithfusion.utils.warp_launch import as_warp
 print(as_warp(torch.arange(3.0), warp.float32).numpy().sum())
 """
 
