@@ -21,7 +21,7 @@ def l1_loss(
     image: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"], weight: Float[Tensor, "h w"]
 ) -> Float[Tensor, ""]:
     """Mean over pixels and channels of weight * |image - truth|."""
-    return ((image - truth).abs().mean(-1) * weight).mean()
+    return ((image - truth).abs() * weight[..., None]).mean()
 
 
 def ssim_loss(

@@ -30,9 +30,10 @@ def observe(
     statistics: dict[str, Tensor], means2d_grad: Float[Tensor, "n 2"], radii: Int[Tensor, " n"], width: int, height: int
 ) -> None:
     """Adds one view's screen-space gradients and radii (pixels, 0 = culled)."""
-    half_size = torch.tensor([width / 2.0, height / 2.0], device=means2d_grad.device)
     visible = radii > 0
-    statistics["gradient"] += torch.where(visible, (means2d_grad * half_size).norm(dim=-1), 0.0)
+    x, y = means2d_grad.unbind(-1)
+    slope = torch.hypot(x * (width / 2.0), y * (height / 2.0))
+    statistics["gradient"] += torch.where(visible, slope, 0.0)
     statistics["count"] += visible.float()
     statistics["radius"] = torch.maximum(statistics["radius"], radii.float() / width)
 
