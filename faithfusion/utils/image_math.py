@@ -35,39 +35,38 @@ def ssim_map(image: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Fl
 
 
 class _Ssim(torch.autograd.Function):
-    """The images are kept as [h, 3, w]: both blurs are then products of matrices without a copy."""
+    """The images are kept as [h, 3, w]: both blurs are then products of matrices without a copy. SSIM needs four
+    moments: x, y, x^2 + y^2 and x y."""
 
     @staticmethod
     def forward(ctx: Any, image: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:
         x, y = image.transpose(1, 2).contiguous(), truth.transpose(1, 2).contiguous()
-        moments = _blur(torch.cat([x, y, x * x, y * y, x * y], 1)).chunk(5, 1)
-        mean_x, mean_y, xx, yy, xy = moments
-        bottom = mean_x.square() + mean_y.square() + SSIM_C1
-        spread = (xx - mean_x.square()).clamp_min_(0.0) + (yy - mean_y.square()).clamp_min_(0.0) + SSIM_C2
-        product = mean_x * mean_y
-        top = 2.0 * product + SSIM_C1
-        shared = (xy - product).mul_(2.0).add_(SSIM_C2)
-        ctx.save_for_backward(x, y, *moments, top / bottom, bottom, shared / spread, spread)
-        return (top * shared / (bottom * spread)).mean(1)
+        mean_x, mean_y, squares, xy = _blur(torch.cat([x, y, x * x + y * y, x * y], 1)).chunk(4, 1)
+        norms, product = mean_x.square() + mean_y.square(), mean_x * mean_y
+        bottom, spread = norms + SSIM_C1, squares - norms + SSIM_C2
+        luminance = (2.0 * product + SSIM_C1) / bottom
+        contrast = (2.0 * (xy - product) + SSIM_C2) / spread
+        ctx.save_for_backward(x, y, mean_x, mean_y, luminance, bottom, contrast, spread)
+        return (luminance * contrast).mean(1)
 
     @staticmethod
     def backward(ctx: Any, grad: Float[Tensor, "h w"]) -> tuple[Tensor | None, ...]:
-        x, y, mean_x, mean_y, xx, yy, xy, *parts = ctx.saved_tensors
-        sides = ((x, y, mean_x, mean_y, xx), (y, x, mean_y, mean_x, yy))
+        x, y, mean_x, mean_y, *parts = ctx.saved_tensors
+        sides = ((x, y, mean_x, mean_y), (y, x, mean_y, mean_x))
         wanted = zip(sides, ctx.needs_input_grad, strict=True)
         return tuple(_ssim_slope(grad[:, None] / 3.0, side, parts) if needed else None for side, needed in wanted)
 
 
 def _ssim_slope(grad: Float[Tensor, "h 1 w"], side: tuple[Tensor, ...], parts: list[Tensor]) -> Float[Tensor, "h w 3"]:
-    """The gradient by image x of `side` (x, y and the blurred x, y, x^2): through three moments, blurred backwards."""
-    x, y, mean_x, mean_y, xx = side
+    """The gradient by image x of `side` (x, y and their means): through three moments, blurred backwards."""
+    x, y, mean_x, mean_y = side
     luminance, bottom, contrast, spread = parts
     by_xy = grad * luminance / spread * 2.0
-    by_xx = torch.where(xx >= mean_x.square(), -0.5 * by_xy * contrast, 0.0)
+    by_squares = -0.5 * by_xy * contrast
     by_luminance = grad * contrast / bottom * 2.0
-    by_mean = by_luminance * (mean_y - luminance * mean_x) - by_xy * mean_y - 2.0 * by_xx * mean_x
-    by_mean, by_xx, by_xy = _blur(torch.cat([by_mean, by_xx, by_xy], 1), backwards=True).chunk(3, 1)
-    return (by_mean + 2.0 * x * by_xx + y * by_xy).transpose(1, 2)
+    by_mean = by_luminance * (mean_y - luminance * mean_x) - by_xy * mean_y - 2.0 * by_squares * mean_x
+    by_mean, by_squares, by_xy = _blur(torch.cat([by_mean, by_squares, by_xy], 1), backwards=True).chunk(3, 1)
+    return (by_mean + 2.0 * x * by_squares + y * by_xy).transpose(1, 2)
 
 
 def _blur(stack: Float[Tensor, "h c w"], *, backwards: bool = False) -> Float[Tensor, "h c w"]:
