@@ -22,7 +22,7 @@ from torch import Tensor
 from faithfusion.eig.assess import training_view
 from faithfusion.render.exposure import exposure_of
 from faithfusion.render.render_view import node_coverage, render_view
-from faithfusion.render.reproject import FAR_M, pixel_rays, sight, world_points
+from faithfusion.render.reproject import FAR_M, pixel_rays, sample_image, sight, world_points
 from faithfusion.scene.drive_lidar import DriveLidar
 from faithfusion.scene.ground import Ground, ground_at
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, WarpedViews, Window
@@ -172,29 +172,34 @@ def _warp_frame(
     camera, time = place
     points = world_points(depth_m, camera)
     exposure, moving = source.exposure(camera, time), source.moving(camera, time)
-    colors, costs, trusts = [], [], []
-    for index in source.nearest(camera, time):
-        color, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3])
+    places, costs, trusts = [], [], []
+    nearest = source.nearest(camera, time)
+    for index in nearest:
+        uv, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3])
         if source.frames[index].time_index != time:
             trust = torch.where(moving, 0.0, trust)
-        colors.append(color if exposure is None else color * exposure[0] + exposure[1])
+        places.append(uv)
         costs.append(torch.where(trust > 0.0, cost, torch.inf))
         trusts.append(trust)
-    for _ in range(source.config.num_views - len(colors)):
-        colors.append(render)
+    for _ in range(source.config.num_views - len(nearest)):
         costs.append(torch.full_like(depth_m, torch.inf))
         trusts.append(torch.zeros_like(depth_m))
     best = torch.stack(costs).argsort(dim=0, stable=True)[: source.config.num_views]
     trust = torch.stack(trusts).gather(0, best)
-    color = torch.stack(colors).gather(0, best[..., None].expand(-1, -1, -1, 3))
-    color = torch.where(trust[..., None] > 0.0, color.clamp(0.0, 1.0), render)
+    color = render.expand(*best.shape, 3).clone()
+    for number, (index, uv) in enumerate(zip(nearest, places, strict=True)):
+        wanted = (best == number) & (trust > 0.0)
+        if wanted.any():
+            uv = uv.expand(*best.shape, 2)[wanted]
+            found = sample_image(source.view(index).image, uv[None], "bicubic")[0]
+            color[wanted] = (found if exposure is None else found * exposure[0] + exposure[1]).clamp(0.0, 1.0)
     return color, trust
 
 
 def look_up(
     view: RecordedView, points: Float[Tensor, "h w 3"], centre: Float[Tensor, 3]
-) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w"], Float[Tensor, "h w"]]:
-    """World points, seen from `centre`, in one recorded view: their colour there, what speaks against that view
+) -> tuple[Float[Tensor, "h w 2"], Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """World points, seen from `centre`, in one recorded view: their place in its picture, what speaks against that view
     (radians: angle between the rays and COARSER_WEIGHT per lost resolution), and trust in [0, 1]: 0 where the view
     does not show the point, falling with the cost and with the disagreement in depth."""
     sighting = sight(points, view.camera)
@@ -209,4 +214,4 @@ def look_up(
     cost = torch.acos(cosine.clamp(-1.0, 1.0))
     cost = cost + COARSER_WEIGHT * (far / near.clamp_min(1e-6) - 1.0).clamp_min(0.0)
     trust = torch.exp(-2.0 * cost) * (1.0 - apart.square())
-    return sighting.sample(view.image, "bicubic"), cost, torch.where(shown, trust.clamp(0.0, 1.0), 0.0)
+    return sighting.uv, cost, torch.where(shown, trust.clamp(0.0, 1.0), 0.0)
