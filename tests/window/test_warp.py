@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from faithfusion.render.reproject import pixel_rays, world_points
+from faithfusion.render.reproject import pixel_rays, sample_image, world_points
 from faithfusion.scene.ground import CELL_M, Ground
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
