@@ -21,8 +21,12 @@ def psnr_db(
 ) -> float:
     """Peak signal-to-noise ratio in dB for values in [0, 1], over the pixels of `mask` (all if None)."""
     error = (image - truth).square().mean(-1)
-    mse = (error if mask is None else error[mask]).mean().clamp_min(1e-10)
-    return float(-10.0 * torch.log10(mse))
+    return psnr_of(error if mask is None else error[mask])
+
+
+def psnr_of(sq_error: Float[Tensor, "*shape"]) -> float:
+    """Peak signal-to-noise ratio in dB of pixels with these squared errors."""
+    return float(-10.0 * torch.log10(sq_error.mean().clamp_min(1e-10)))
 
 
 def ssim_map(image: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w"]:
@@ -98,11 +102,3 @@ def blur_matrix(size: int, device: torch.device) -> Float[Tensor, "n n"]:
     taps = torch.exp(-0.5 * (torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1.0) / SSIM_SIGMA).square())
     padded = F.pad(torch.eye(size)[:, None], (SSIM_RADIUS, SSIM_RADIUS), mode="reflect")
     return F.conv1d(padded, (taps / taps.sum())[None, None])[:, 0].T.contiguous().to(device)
-
-
-def mean_abs_error(
-    image: Float[Tensor, "*hw 3"], truth: Float[Tensor, "*hw 3"], mask: Bool[Tensor, "*hw"] | None = None
-) -> float:
-    """Mean absolute colour error over the pixels of `mask` (all if None); NaN for an empty mask."""
-    error = (image - truth).abs().mean(-1)
-    return float((error if mask is None else error[mask]).mean())

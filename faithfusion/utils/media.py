@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,16 +52,18 @@ def write_image(path: Path, image: Float[Tensor, "h w 3"] | np.ndarray) -> None:
         Image.fromarray(image if isinstance(image, np.ndarray) else to_uint8(image)).save(temporary, quality=95)
 
 
-def write_video(path: Path, video: Float[Tensor, "t h w 3"] | np.ndarray, frame_rate_hz: float) -> None:
-    """Writes an H.264 mp4; odd sizes are padded by one pixel, because yuv420p needs even ones."""
-    frames = video if isinstance(video, np.ndarray) else to_uint8(video)
-    pad = [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]
-    frames = np.pad(frames, pad, mode="edge")
+def write_video(
+    path: Path, video: Float[Tensor, "t h w 3"] | np.ndarray | Iterable[np.ndarray], frame_rate_hz: float
+) -> None:
+    """Writes an H.264 mp4; odd sizes are padded by one pixel, because yuv420p needs even ones. Arrays are uint8, and
+    single frames are taken one by one, so that they need not all exist at once."""
     with (
         atomic_file(path) as temporary,
         imageio.get_writer(
             temporary, fps=frame_rate_hz, codec="libx264", macro_block_size=1, output_params=["-crf", "18"]
         ) as writer,
     ):
-        for frame in frames:
-            writer.append_data(frame)
+        for frame in video:
+            pixels = frame if isinstance(frame, np.ndarray) else to_uint8(frame)
+            pad = [(0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)]
+            writer.append_data(np.pad(pixels, pad, mode="edge"))

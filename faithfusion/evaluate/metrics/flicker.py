@@ -8,54 +8,38 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from faithfusion.evaluate.metrics.followed_points import FollowedPoints
 from faithfusion.evaluate.metrics.metric import Metric
 from faithfusion.evaluate.metrics.scored_clip import ScoredClip
-from faithfusion.render.reproject import sample_image, sight, world_points
-from faithfusion.types import Camera
+from faithfusion.render.reproject import sample_image
 
 
 def warp_error(
-    video: Float[Tensor, "t h w 3"],
-    depths: Float[Tensor, "t h w"],
-    cameras: Sequence[Camera],
-    region: Bool[Tensor, "t h w"] | None = None,
+    video: Float[Tensor, "t h w 3"], followed: Sequence[FollowedPoints], region: Bool[Tensor, "t h w"] | None = None
 ) -> float:
     """Returns the mean absolute difference between the colour of each pixel and that of the same world point in the
     next frame.
 
-    Points are followed by depth (camera z in metres, 0 for none) and the motion of the camera, so they are taken as
-    static. Points that leave the image or are hidden in the next frame do not count. `region` holds the pixels of the
-    earlier frame that count. The result is NaN if no pixel is left.
+    `followed` says where the points of each frame lie in the next one (`follow_clip`). Points that leave the image or
+    are hidden in the next frame do not count. `region` holds the pixels of the earlier frame that count. The result is
+    NaN if no pixel is left.
     """
     differences = []
-    for t in range(len(cameras) - 1):
-        uv, visible = follow_points(depths[t], depths[t + 1], cameras[t], cameras[t + 1])
-        if region is not None:
-            visible = visible & region[t]
+    for t, (uv, is_seen) in enumerate(followed):
+        visible = is_seen if region is None else is_seen & region[t]
         change = (sample_image(video[t + 1], uv) - video[t]).abs().mean(-1)
         differences.append(change[visible])
     return float(torch.cat(differences).mean()) if differences else float("nan")
 
 
-def follow_points(
-    depth: Float[Tensor, "h w"], next_depth: Float[Tensor, "h w"], camera: Camera, next_camera: Camera
-) -> tuple[Float[Tensor, "h w 2"], Bool[Tensor, "h w"]]:
-    """Returns where the world point behind each pixel lies in the next frame, in pixels, and whether it is
-    seen there."""
-    sighting = sight(world_points(depth, camera), next_camera)
-    return sighting.uv, sighting.is_shown(next_depth) & (depth > 0)
-
-
 def flicker(clip: ScoredClip) -> float:
     """Returns the warp error of the clip itself. What is blurred flickers less than the truth does."""
-    at = clip.target
-    return warp_error(clip.video, at.depth_m, at.cameras, at.static)
+    return warp_error(clip.video, clip.target.followed, clip.target.static)
 
 
 def artefact_flicker(clip: ScoredClip) -> float:
     """Returns the warp error of the clip's difference from the truth."""
-    at = clip.target
-    return warp_error(clip.video - clip.truth, at.depth_m, at.cameras, at.static)
+    return warp_error(clip.video - clip.truth, clip.target.followed, clip.target.static)
 
 
 FLICKER = Metric(

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.evaluate.metrics.metric import Metric
 from faithfusion.evaluate.metrics.scored_clip import ScoredClip
-from faithfusion.utils.image_math import mean_abs_error, psnr_db
+from faithfusion.utils.image_math import psnr_db, psnr_of
 
 NUM_DECILES = 10
 
 
-def psnr_per_frame(video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"]) -> list[float]:
+def psnr_per_frame(sq_error: Float[Tensor, "t h w"]) -> list[float]:
     """Returns the PSNR of each frame in dB."""
-    return [psnr_db(image, true) for image, true in zip(video, truth, strict=True)]
+    return [psnr_of(of_frame) for of_frame in sq_error]
 
 
 def mean_psnr_db(clip: ScoredClip) -> float:
     """Returns the mean over frames of the PSNR to the truth."""
-    frames = psnr_per_frame(clip.video, clip.truth)
+    frames = psnr_per_frame(clip.sq_error)
     return sum(frames) / len(frames)
 
 
@@ -41,7 +41,7 @@ PSNR = Metric(
 )
 SSIM = Metric(of=mean_ssim, label="SSIM", better="higher", meaning="11-pixel Gaussian window, mean over frames")
 MAE = Metric(
-    of=lambda clip: mean_abs_error(clip.video, clip.truth),
+    of=lambda clip: float(clip.abs_error.mean()),
     label="Mean absolute error",
     better="lower",
     decimals=4,
@@ -49,7 +49,7 @@ MAE = Metric(
     in_ablation=False,
 )
 REGENERATED_PSNR = Metric(
-    of=lambda clip: psnr_db(clip.video, clip.truth, clip.target.region),
+    of=lambda clip: psnr_of(clip.sq_error[clip.target.region]),
     label="PSNR, regenerated region",
     unit="dB",
     better="higher",
@@ -58,14 +58,14 @@ REGENERATED_PSNR = Metric(
 )
 REGENERATED_SSIM = Metric(of=regenerated_ssim, label="SSIM, regenerated region", better="higher", in_ablation=False)
 REGENERATED_MAE = Metric(
-    of=lambda clip: mean_abs_error(clip.video, clip.truth, clip.target.region),
+    of=lambda clip: float(clip.abs_error[clip.target.region].mean()),
     label="Mean absolute error, regenerated region",
     better="lower",
     decimals=4,
     is_compared=True,
 )
 KEPT_MAE = Metric(
-    of=lambda clip: mean_abs_error(clip.video, clip.truth, ~clip.target.region),
+    of=lambda clip: float(clip.abs_error[~clip.target.region].mean()),
     label="Mean absolute error, kept region",
     better="lower",
     decimals=4,
@@ -83,22 +83,12 @@ TO_RENDER = Metric(
 )
 
 
-@dataclass(frozen=True)
-class DecileScores:
-    """PSNR of ten groups with equally many pixels, lowest EIG first."""
-
-    mean_eig_nats: tuple[float, ...]
-    psnr_db: tuple[float, ...]
+def eig_deciles(eig_nats: Float[Tensor, "t h w"]) -> tuple[Int[Tensor, " n"], ...]:
+    """Returns ten groups of the pixels of a clip, equally many, lowest EIG first: places in the flattened clip."""
+    return eig_nats.flatten().argsort(stable=True).tensor_split(NUM_DECILES)
 
 
-def psnr_by_decile(
-    video: Float[Tensor, "t h w 3"], truth: Float[Tensor, "t h w 3"], eig_nats: Float[Tensor, "t h w"]
-) -> DecileScores:
-    """Returns the PSNR over the pixels of each EIG decile of the whole clip."""
-    order = eig_nats.flatten().argsort(stable=True)
-    groups = order.tensor_split(NUM_DECILES)
-    flat_video, flat_truth, flat_eig = video.reshape(-1, 3), truth.reshape(-1, 3), eig_nats.flatten()
-    return DecileScores(
-        mean_eig_nats=tuple(float(flat_eig[group].double().mean()) for group in groups),
-        psnr_db=tuple(psnr_db(flat_video[group], flat_truth[group]) for group in groups),
-    )
+def psnr_by_decile(sq_error: Float[Tensor, "t h w"], deciles: Sequence[Int[Tensor, " n"]]) -> list[float]:
+    """Returns the PSNR in dB over the pixels of each group of `eig_deciles`."""
+    flat = sq_error.flatten()
+    return [psnr_of(flat[group]) for group in deciles]

@@ -4,6 +4,7 @@ what is listed here."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor
@@ -41,12 +42,14 @@ METRICS: dict[str, Metric] = {
 """Metrics of clips, in the order in which tables show them."""
 
 
-def clip_scores(video: Float[Tensor, "t h w 3"], target: Target) -> dict[str, float]:
+def clip_scores(
+    video: Float[Tensor, "t h w 3"], target: Target, metrics: Mapping[str, Metric] = METRICS
+) -> dict[str, float]:
     """Returns every metric for which the target has what it needs. Raises InputError for a clip of another shape."""
     clip = ScoredClip(video, target)
     return {
         name: metric.of(clip)
-        for name, metric in METRICS.items()
+        for name, metric in metrics.items()
         if all(getattr(target, need) is not None for need in metric.needs)
     }
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from faithfusion.evaluate.metrics.followed_points import FollowedPoints, follow_clip
 from faithfusion.evaluate.metrics.perceptual import stage_features
 from faithfusion.types import Camera
 from faithfusion.utils.errors import InputError
@@ -53,6 +54,11 @@ class Target:
         return chosen.reshape(self.eig_nats.shape)
 
     @cached_property
+    def followed(self) -> list[FollowedPoints]:
+        """Where the points of every frame but the last lie in the next one."""
+        return follow_clip(self.depth_m, self.cameras)
+
+    @cached_property
     def truth_features(self) -> StageFeatures:
         """The network's features of the true clip."""
         return stage_features(_present(self.network), _present(self.truth))
@@ -79,6 +85,16 @@ class ScoredClip:
     def render(self) -> Float[Tensor, "t h w 3"]:
         """The clip from which the editor started, for metrics that need it."""
         return _present(self.target.render)
+
+    @cached_property
+    def sq_error(self) -> Float[Tensor, "t h w"]:
+        """Squared difference from the truth of every pixel, mean over the channels."""
+        return (self.video - self.truth).square().mean(-1)
+
+    @cached_property
+    def abs_error(self) -> Float[Tensor, "t h w"]:
+        """Absolute difference from the truth of every pixel, mean over the channels."""
+        return (self.video - self.truth).abs().mean(-1)
 
     @cached_property
     def ssim_maps(self) -> list[Float[Tensor, "h w"]]:

@@ -82,11 +82,16 @@ def html_video(path: Path, caption: str) -> str:
     )
 
 
-def html_image(image: Float[Tensor, "h w 3"] | np.ndarray, caption: str) -> str:
-    """Returns a picture with its caption, as PNG, or as JPEG where PNG would be large. Takes floats in [0, 1] or uint8
-    arrays."""
-    picture = Image.fromarray(image if isinstance(image, np.ndarray) else to_uint8(image))
-    kind, data = "png", _encode(picture, "PNG")
+def html_image(image: Float[Tensor, "h w 3"] | np.ndarray | Path, caption: str) -> str:
+    """Returns a picture with its caption, as PNG, or as JPEG where PNG would be large. Takes floats in [0, 1], uint8
+    arrays, or a PNG file."""
+    if isinstance(image, Path):
+        data = image.read_bytes()
+        picture = Image.open(io.BytesIO(data))
+    else:
+        picture = Image.fromarray(image if isinstance(image, np.ndarray) else to_uint8(image))
+        data = _encode(picture, "PNG")
+    kind = "png"
     if len(data) > MAX_PNG_BYTES:
         kind, data = "jpeg", _encode(picture, "JPEG", quality=92)
     source = f"data:image/{kind};base64," + base64.b64encode(data).decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -82,25 +82,45 @@ def side_by_side(
 
     Raises InputError without panels or for different numbers of frames.
     """
+    frames = list(frames_side_by_side(panels, columns=columns))
+    return torch.from_numpy(np.stack(frames)).float() / 255.0
+
+
+def frames_side_by_side(
+    panels: Mapping[str, Float[Tensor, "t h w 3"] | np.ndarray], *, columns: int | None = None
+) -> Iterator[UInt8[np.ndarray, "h2 w2 3"]]:
+    """Yields the frames of `side_by_side` one by one, so that a long video needs no memory. Panels may also be uint8
+    arrays."""
     lengths = {label: len(video) for label, video in panels.items()}
     if len(set(lengths.values())) != 1:
         raise InputError("side_by_side", f"frames per panel {lengths}", "at least one panel, all of one length")
-    videos = {label: to_uint8(_enlarge(video.detach().float().cpu())) for label, video in panels.items()}
-    cell_height, max_width = (max(video.shape[axis] for video in videos.values()) for axis in (1, 2))
-    columns = columns or _best_columns(len(videos), max_width / cell_height)
+    sizes = {label: frame_bytes(video[:1]).shape[1:3] for label, video in panels.items()}
+    cell_height, max_width = (max(size[axis] for size in sizes.values()) for axis in (0, 1))
+    columns = columns or _best_columns(len(panels), max_width / cell_height)
     strip = max(20, cell_height // 12)
-    grid = [list(videos.items())[start : start + columns] for start in range(0, len(videos), columns)]
-    widths = [max(row[c][1].shape[2] for row in grid if c < len(row)) for c in range(min(columns, len(videos)))]
+    grid = [list(panels)[start : start + columns] for start in range(0, len(panels), columns)]
+    widths = [max(sizes[row[c]][1] for row in grid if c < len(row)) for c in range(min(columns, len(panels)))]
     shape = (len(grid) * (cell_height + strip + GAP) + GAP, sum(widths) + (len(widths) + 1) * GAP)
-    canvas = np.empty((next(iter(lengths.values())), *shape, 3), np.uint8)
-    canvas[:] = BACKGROUND
+    blank = np.empty((*shape, 3), np.uint8)
+    blank[:] = BACKGROUND
+    corners = {}
     for r, row in enumerate(grid):
         top, left = GAP + r * (cell_height + strip + GAP), GAP
-        for (label, video), width in zip(row, widths, strict=False):
-            canvas[:, top : top + strip, left : left + width] = _draw_label(label, width, strip)
-            canvas[:, top + strip : top + strip + video.shape[1], left : left + video.shape[2]] = video
+        for label, width in zip(row, widths, strict=False):
+            blank[top : top + strip, left : left + width] = _draw_label(label, width, strip)
+            corners[label] = (top + strip, left)
             left += width + GAP
-    return torch.from_numpy(canvas).float() / 255.0
+    for t in range(next(iter(lengths.values()))):
+        canvas = blank.copy()
+        for label, (top, left) in corners.items():
+            height, width = sizes[label]
+            canvas[top : top + height, left : left + width] = frame_bytes(panels[label][t : t + 1])[0]
+        yield canvas
+
+
+def frame_bytes(frames: Float[Tensor, "t h w 3"] | np.ndarray) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """Returns frames as they are shown, small ones enlarged; uint8 arrays as they are."""
+    return frames if isinstance(frames, np.ndarray) else to_uint8(_enlarge(frames.detach().float().cpu()))
 
 
 def _best_columns(count: int, aspect: float) -> int:

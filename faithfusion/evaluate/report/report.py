@@ -55,7 +55,7 @@ class Report:
             the keys.
         summary: The findings, one sentence each.
         videos: The mp4 files by caption.
-        stills: Captions and pictures, [H, W, 3], floats in [0, 1] or uint8.
+        stills: Captions and pictures: PNG files, or [H, W, 3], floats in [0, 1] or uint8.
         reliability: Expected and actual RMS error per group of pixels; None without truth.
         psnr_by_decile: PSNR in dB per clip in ten EIG deciles, lowest first; empty without truth.
         sparsification: Removed shares and remaining errors per uncertainty map; empty without truth.
@@ -65,14 +65,14 @@ class Report:
         command: The command line of the run.
         eig_range_nats: The top of the colour scale of the EIG pictures; None leaves the legend out.
         no_truth: Why nothing is compared with the truth, if nothing is.
-        trajectory: A picture of the new path from above, [H, W, 3] uint8; None leaves it out.
+        trajectory: A PNG file of the new path from above; None leaves it out.
     """
 
     title: str
     metrics: Metrics
     summary: tuple[str, ...] = ()
     videos: Mapping[str, Path] = field(default_factory=dict)
-    stills: tuple[tuple[str, Float[Tensor, "h w 3"] | np.ndarray], ...] = ()
+    stills: tuple[tuple[str, Float[Tensor, "h w 3"] | np.ndarray | Path], ...] = ()
     reliability: Points | None = None
     psnr_by_decile: Mapping[str, list[float]] = field(default_factory=dict)
     sparsification: Mapping[str, Points] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Report:
     command: str = ""
     eig_range_nats: float | None = None
     no_truth: str = NO_TRUTH
-    trajectory: np.ndarray | None = None
+    trajectory: Path | None = None
 
     @property
     def all_notes(self) -> tuple[str, ...]:

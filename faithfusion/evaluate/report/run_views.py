@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.evaluate.metrics.image_scores import psnr_by_decile
+from faithfusion.evaluate.metrics.image_scores import eig_deciles, psnr_by_decile
 from faithfusion.evaluate.metrics.registry import METRICS, clip_scores
 from faithfusion.evaluate.metrics.scored_clip import Target
 from faithfusion.evaluate.metrics.uncertainty import (
@@ -44,17 +43,20 @@ class RunViews:
         """The pixels that count as regenerated, [T, H, W]."""
         return self.eig.expected_sq_error > self.regenerate_rms**2
 
+    @cached_property
+    def abs_error(self) -> Tensor:
+        """The true absolute error of the render before, mean over the channels, [T, H, W]. Needs truth."""
+        return (self.before - self.truth).abs().mean(-1)
+
 
 def shift_metrics(views: RunViews, cameras: Sequence[Camera]) -> dict[str, dict[str, float]]:
     """Returns the scores of each clip (before, edit, after), as far as there is something to compare it with: no render
     preceded the clip before, and quality needs the truth."""
     target = Target(cameras, views.depth, views.eig.eig_nats, views.region, render=views.render, truth=views.truth)
-    targets = {"before": dataclasses.replace(target, render=None), "edit": target, "after": target}
-    shown = {name for name, metric in METRICS.items() if metric.in_report}
-    return {
-        clip: {name: value for name, value in clip_scores(getattr(views, clip), of_clip).items() if name in shown}
-        for clip, of_clip in targets.items()
-    }
+    shown = {name: metric for name, metric in METRICS.items() if metric.in_report}
+    of_render = {name: metric for name, metric in shown.items() if "render" not in metric.needs}
+    metrics = {"before": of_render, "edit": shown, "after": shown}
+    return {clip: clip_scores(getattr(views, clip), target, of_clip) for clip, of_clip in metrics.items()}
 
 
 def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
@@ -63,7 +65,7 @@ def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
     share = {"regenerated_share": float(views.region.float().mean())}
     if views.truth is None:
         return {"eig": share}
-    error = (views.before - views.truth).abs().mean(-1)
+    error = views.abs_error
     sky = views.eig.alpha < SKY_ALPHA
     rows = {}
     for name, score in (("eig", views.eig.eig_nats), ("alpha", 1.0 - views.eig.alpha)):
@@ -78,8 +80,7 @@ def uncertainty_metrics(views: RunViews) -> dict[str, dict[str, float]]:
 
 def sparsification_curves(views: RunViews) -> dict[str, tuple[list[float], list[float]]]:
     """Returns removed shares and remaining errors when the most uncertain pixels go first. Needs truth."""
-    error = (views.before - views.truth).abs().mean(-1)
-    pairs = subsample(views.eig.eig_nats.numpy(), error.numpy())
+    pairs = subsample(views.eig.eig_nats.numpy(), views.abs_error.numpy())
     result = sparsification(*pairs)
     share = result.removed_fraction.tolist()
     return {"EIG": (share, result.curve.tolist()), "oracle": (share, result.oracle.tolist())}
@@ -96,9 +97,6 @@ def error_reliability(views: RunViews) -> tuple[list[float], list[float]]:
 
 def decile_curves(views: RunViews) -> dict[str, list[float]]:
     """Returns the PSNR against the truth of each clip in the ten deciles of EIG. Needs truth."""
-    clips = {name: getattr(views, name) for name in ("before", "edit", "after")}
-    return {name: list(psnr_by_decile(video, views.truth, views.eig.eig_nats).psnr_db) for name, video in clips.items()}
-
-
-def _bytes(colors: Tensor) -> Tensor:
-    return (colors.clamp(0, 1) * 255.0 + 0.5).to(torch.uint8)
+    deciles = eig_deciles(views.eig.eig_nats)
+    errors = {name: (getattr(views, name) - views.truth).square().mean(-1) for name in ("before", "edit", "after")}
+    return {name: psnr_by_decile(sq_error, deciles) for name, sq_error in errors.items()}

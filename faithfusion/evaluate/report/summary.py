@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from faithfusion.data.path_hits import warning_line
 from faithfusion.evaluate.metrics.recorded_frames import score_frames
 from faithfusion.evaluate.metrics.registry import metric_name
-from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
+from faithfusion.evaluate.report.panels import (
+    EIG_RANGE_NATS,
+    colorize_eig,
+    frame_bytes,
+    frames_side_by_side,
+    with_color_bar,
+)
 from faithfusion.evaluate.report.report import NO_TRUTH, Report, write_report
 from faithfusion.evaluate.report.run_views import (
     RunViews,
@@ -42,11 +50,22 @@ def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[s
     """Writes scene.ply, videos, stills, metrics and the report, and returns the path of the report. `stage_seconds`
     says what every stage of the run took."""
     out = Path(config.out)
-    views, cameras = final_views(run, config.editor.regenerate_rms), run.last.window.cameras
+    views = final_views(run, config.editor.regenerate_rms)
     export_ply(out / "scene.ply", gaussians_at(run.after, 0))
-    panels = write_videos(out, views, run.clip.frame_rate_hz)
-    preview = draw_preview(run.clip, run.camera_name, run.path, run.hits)
-    write_image(out / "trajectory.png", preview)
+    with ThreadPoolExecutor() as pool:  # encoders are processes of their own: threads feed them while clips are scored
+        videos = start_videos(out, views, run.clip.frame_rate_hz, pool)
+        report = _measure(run, config, views, stage_seconds, command)
+        for video in videos:
+            video.result()
+    return write_report(out, report)
+
+
+def _measure(
+    run: RefineRun, config: RefineConfig, views: RunViews, stage_seconds: Mapping[str, float], command: str
+) -> Report:
+    """The report of a run, whose videos may still be being written."""
+    out, cameras = Path(config.out), run.last.window.cameras
+    write_image(out / "trajectory.png", draw_preview(run.clip, run.camera_name, run.path, run.hits))
     metrics = {f"{run.path.place}: {name}": row for name, row in shift_metrics(views, cameras).items()}
     metrics |= {f"uncertainty: {name}": row for name, row in uncertainty_metrics(views).items()}
     for name, frames in {
@@ -57,24 +76,23 @@ def summarise_run(run: RefineRun, config: RefineConfig, stage_seconds: Mapping[s
             metrics[f"{name}: before"] = unseen_scores(run.before, frames)
             metrics[f"{name}: after"] = unseen_scores(run.after, frames)
     shown = "before, EIG, edited, after" + (", truth" if views.truth is not None else "")
-    report = Report(
+    return Report(
         title=f"{run.clip.name}, camera {run.camera_name}, {run.path.title}",
         metrics=metrics,
         summary=findings(views, metrics, run.path.place),
         videos={shown: out / "comparison.mp4"},
-        stills=tuple((f"frame {t}", panels[t]) for t in still_frames(len(panels))),
+        stills=tuple((f"frame {t}", still_file(out, t)) for t in still_frames(len(cameras))),
         reliability=error_reliability(views) if views.truth is not None else None,
         sparsification=sparsification_curves(views) if views.truth is not None else {},
         psnr_by_decile=decile_curves(views) if views.truth is not None else {},
         stage_seconds=dict(stage_seconds),
         notes=scene_notes(run) + ((warning_line(run.hits),) if run.hits else ()),
         no_truth=why_no_truth(run),
-        trajectory=preview,
+        trajectory=out / "trajectory.png",
         config_yaml=yaml.safe_dump(to_plain(config), sort_keys=False),
         command=command,
         eig_range_nats=EIG_RANGE_NATS,
     )
-    return write_report(out, report)
 
 
 def final_views(run: RefineRun, regenerate_rms: float) -> RunViews:
@@ -111,21 +129,32 @@ def why_no_truth(run: RefineRun) -> str:
     return ""
 
 
-def write_videos(out: Path, views: RunViews, frame_rate_hz: float) -> Float[Tensor, "t h w 3"]:
-    """Writes before.mp4, edit.mp4, after.mp4, eig.mp4, comparison.mp4 and three stills. Returns the comparison."""
+def start_videos(out: Path, views: RunViews, frame_rate_hz: float, pool: Executor) -> list[Future[None]]:
+    """Starts to write comparison.mp4 with three stills, eig.mp4, before.mp4, edit.mp4 and after.mp4."""
     eig = colorize_eig(views.eig.eig_nats, EIG_RANGE_NATS)
-    panels = {"before": views.before, "EIG": with_color_bar(eig, EIG_RANGE_NATS), "edited": views.edit}
+    panels = {"before": views.before, "EIG": frame_bytes(with_color_bar(eig, EIG_RANGE_NATS)), "edited": views.edit}
     panels["after: distilled scene"] = views.after
     if views.truth is not None:
         panels["truth"] = views.truth
-    comparison = side_by_side(panels)
-    for name in ("before", "edit", "after"):
-        write_video(out / f"{name}.mp4", getattr(views, name), frame_rate_hz)
-    write_video(out / "eig.mp4", panels["EIG"], frame_rate_hz)
-    write_video(out / "comparison.mp4", comparison, frame_rate_hz)
-    for t in still_frames(len(comparison)):
-        write_image(out / "stills" / f"{t:03d}.png", comparison[t])
-    return comparison
+    clips = {"comparison": comparison_frames(out, panels), "eig": panels["EIG"]}
+    clips |= {name: getattr(views, name) for name in ("before", "edit", "after")}
+    return [pool.submit(write_video, out / f"{name}.mp4", clip, frame_rate_hz) for name, clip in clips.items()]
+
+
+def comparison_frames(
+    out: Path, panels: Mapping[str, Float[Tensor, "t h w 3"] | np.ndarray]
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yields the panels side by side, and writes the stills as they pass."""
+    shown = still_frames(len(panels["before"]))
+    for t, frame in enumerate(frames_side_by_side(panels)):
+        if t in shown:
+            write_image(still_file(out, t), frame)
+        yield frame
+
+
+def still_file(out: Path, t: int) -> Path:
+    """The file of a still of the comparison."""
+    return out / "stills" / f"{t:03d}.png"
 
 
 def unseen_scores(scene: GaussianScene, frames: Sequence[Frame]) -> dict[str, float]:

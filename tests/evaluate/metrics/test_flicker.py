@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from faithfusion.evaluate.metrics.flicker import follow_points, warp_error
+from faithfusion.evaluate.metrics.flicker import warp_error
+from faithfusion.evaluate.metrics.followed_points import follow_clip, follow_points
 from faithfusion.render.reproject import sample_image, world_points
 from faithfusion.types import Camera
 
@@ -50,11 +51,11 @@ def test_bilinear_samples_match_by_hand() -> None:
 def test_a_static_wall_does_not_flicker_and_added_flicker_shows() -> None:
     cameras = [camera(0.3 * t, 0.2 * t) for t in range(4)]
     video, depths = wall(cameras)
-    still = warp_error(video, depths, cameras)
+    still = warp_error(video, follow_clip(depths, cameras))
     flicker = torch.tensor([0.05, -0.05, 0.05, -0.05])[:, None, None, None]
     moving_camera_only = float((video[1:] - video[:-1]).abs().mean())
     assert still < 2e-3 < 0.01 < moving_camera_only
-    assert warp_error(video + flicker, depths, cameras) == pytest.approx(0.1, abs=5e-3)
+    assert warp_error(video + flicker, follow_clip(depths, cameras)) == pytest.approx(0.1, abs=5e-3)
 
 
 def test_only_the_region_counts() -> None:
@@ -63,9 +64,10 @@ def test_only_the_region_counts() -> None:
     video[1, :, : WIDTH // 2] += 0.3
     right = torch.zeros(video.shape[:3], dtype=torch.bool)
     right[:, :, 3 * WIDTH // 4 :] = True
-    assert warp_error(video, depths, cameras, right) < 2e-3 < 0.1 < warp_error(video, depths, cameras)
-    assert math.isnan(warp_error(video, depths, cameras, torch.zeros_like(right)))
-    assert math.isnan(warp_error(video[:1], depths[:1], cameras[:1]))
+    followed = follow_clip(depths, cameras)
+    assert warp_error(video, followed, right) < 2e-3 < 0.1 < warp_error(video, followed)
+    assert math.isnan(warp_error(video, followed, torch.zeros_like(right)))
+    assert math.isnan(warp_error(video[:1], follow_clip(depths[:1], cameras[:1])))
 
 
 def test_hidden_and_missing_points_are_left_out() -> None:
