@@ -14,22 +14,30 @@ from pathlib import Path
 from faithfusion.config import parse_config, save_config
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.utils.called import command_line
+from faithfusion.utils.progress import say
+from faithfusion.utils.unchanged import inputs_key, is_finished, note_finished
 from faithfusion.video.editors.kinds import kinds_help
 
 
 def main(argv: list[str]) -> None:
     """Runs the stages that are not done yet and writes the report."""
     config = parse_config(RefineConfig, argv, description=f"{__doc__}\n{kinds_help()}")
-    out = Path(config.out)
+    out, inputs = Path(config.out), inputs_key(dataclasses.replace(config, out=""))
+    if is_finished(out, inputs):
+        say(f"{out}: finished before, and nothing has changed since")
+        return
+    _run(config)
+    note_finished(out, inputs)
 
+
+def _run(config: RefineConfig) -> None:
     from faithfusion.evaluate.report.summary import summarise_run
     from faithfusion.pipeline.refine import check_inputs, run_refinement
     from faithfusion.utils.atomic import require_writable
-    from faithfusion.utils.progress import say
     from faithfusion.utils.stage_log import StageLog
     from faithfusion.video.editors.registry import with_defaults
 
-    inputs = check_inputs(config)
+    inputs, out = check_inputs(config), Path(config.out)
     require_writable(out)
     editors = tuple(with_defaults(entry) for entry in config.editors)
     save_config(dataclasses.replace(config, editors=editors), out / "config.yaml")

@@ -67,8 +67,13 @@ def test_a_drive_goes_in_and_video_scene_and_report_come_out(workspace: Path) ->
         assert unused["psnr_db"] == unused["psnr_db camera 1"] > 5.0 and "psnr_db camera 0" not in unused
         assert "psnr_db camera 1" not in metrics["metrics"][f"recorded lane, held-out: {name}"]
     assert (out / "trajectory.png").stat().st_size > 0
+    page = (out / "report.html").stat().st_mtime_ns
     again = refine(workspace)
-    assert again.returncode == 0
+    assert again.returncode == 0 and "finished before" in again.stderr
+    assert (out / "report.html").stat().st_mtime_ns == page
+    (out / "metrics.md").unlink()
+    again = refine(workspace)
+    assert again.returncode == 0 and (out / "metrics.md").is_file()
     assert again.stderr.count("resumed") == 6  # street, fit, calibrate, unrefined clip and two shifts
     written = {path: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
     measured = run_command(evaluate.main, "--run", "run", cwd=workspace)
