@@ -83,12 +83,12 @@ TO_RENDER = Metric(
 )
 
 
-def eig_deciles(eig_nats: Float[Tensor, "t h w"]) -> tuple[Int[Tensor, " n"], ...]:
+def eig_deciles(eig_nats: Float[Tensor, "t h w"]) -> tuple[Int[Tensor, " _"], ...]:
     """Returns ten groups of the pixels of a clip, equally many, lowest EIG first: places in the flattened clip."""
     return eig_nats.flatten().argsort(stable=True).tensor_split(NUM_DECILES)
 
 
-def psnr_by_decile(sq_error: Float[Tensor, "t h w"], deciles: Sequence[Int[Tensor, " n"]]) -> list[float]:
+def psnr_by_decile(sq_error: Float[Tensor, "t h w"], deciles: Sequence[Int[Tensor, " _"]]) -> list[float]:
     """Returns the PSNR in dB over the pixels of each group of `eig_deciles`."""
     flat = sq_error.flatten()
     return [psnr_of(flat[group]) for group in deciles]
