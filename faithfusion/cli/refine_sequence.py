@@ -14,7 +14,6 @@ from pathlib import Path
 from faithfusion.config import parse_config, save_config
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.utils.called import command_line
-from faithfusion.utils.progress import say
 from faithfusion.utils.unchanged import inputs_key, is_finished, note_finished
 from faithfusion.video.editors.kinds import kinds_help
 
@@ -24,6 +23,8 @@ def main(argv: list[str]) -> None:
     config = parse_config(RefineConfig, argv, description=f"{__doc__}\n{kinds_help()}")
     out, inputs = Path(config.out), inputs_key(dataclasses.replace(config, out=""))
     if is_finished(out, inputs):
+        from faithfusion.utils.progress import say
+
         say(f"{out}: finished before, and nothing has changed since")
         return
     _run(config)
@@ -34,6 +35,7 @@ def _run(config: RefineConfig) -> None:
     from faithfusion.evaluate.report.summary import summarise_run
     from faithfusion.pipeline.refine import check_inputs, run_refinement
     from faithfusion.utils.atomic import require_writable
+    from faithfusion.utils.progress import say
     from faithfusion.utils.stage_log import StageLog
     from faithfusion.video.editors.registry import with_defaults
 
