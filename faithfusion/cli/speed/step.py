@@ -50,7 +50,7 @@ def bench_step(config: StepConfig) -> None:
         torch.set_num_threads(threads)
         columns.append(measure(scene, view, ground, config.repetitions))
     torch.set_num_threads(before)
-    heads = [f"{threads} threads: {what}" for threads in config.threads for what in ("min", "median", "max")]
+    heads = [f"threads {threads}: {what}" for threads in config.threads for what in ("min", "median", "max")]
     print("| work | " + " | ".join(heads) + " |\n" + "|---" * (len(heads) + 1) + "|")
     for name in columns[0]:
         cells = [f"{number:.4f}" for column in columns for number in column[name]]
