@@ -21,6 +21,7 @@ GROUND_REACH_M = 0.3
 """Background Gaussians whose mean is this near to the ground belong to it."""
 CELL = wp.constant(CELL_M)
 REACH = wp.constant(GROUND_REACH_M)
+LEVEL = wp.constant(1e-5)  # a height in metres that may be rounding: what was laid on the ground is not pulled about
 TINY = wp.constant(1e-12)  # keeps the slope of a root finite at 0
 
 
@@ -138,7 +139,7 @@ def _hold(
             thickness = wp.sqrt(wp.dot(pull, along) + TINY)
             values[i] = wp.abs(height[0]) + thickness
             side = wp.float32(0.0)
-            if height[0] != 0.0:
+            if wp.abs(height[0]) > LEVEL:
                 side = wp.sign(height[0])
             gradients.means[i] = side * wp.vec3(-height[1], -height[2], 1.0)
             gradients.log_scales[i] = wp.cw_mul(pull, along) / thickness

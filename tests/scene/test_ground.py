@@ -138,3 +138,15 @@ def test_gradients_of_the_ground_loss_are_those_of_autograd_in_float64() -> None
     torch.testing.assert_close(loss.double(), expected)
     for gradient, truth in zip(fast, slow, strict=True):
         torch.testing.assert_close(gradient.grad.double(), truth.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_what_was_laid_on_the_ground_is_not_pulled_about_by_rounding() -> None:
+    ground, gaussians = small_ground(), make_gaussians(300)
+    means = torch.rand(300, 3) * torch.tensor([3.9, 2.9, 0.1]) * CELL_M + torch.tensor([2.0, -3.0, 0.0])
+    node_ids = torch.zeros(300, dtype=torch.int32)
+    laid = lay_on_ground(dataclasses.replace(gaussians, means=means), node_ids, ground)
+    near = ground_at(ground, laid.means)[0].abs() < 1e-5
+    assert near.sum() > 50
+    leaf = laid.means.clone().requires_grad_()
+    ground_loss(dataclasses.replace(laid, means=leaf), node_ids, ground).backward()
+    assert (leaf.grad[near] == 0).all() and (leaf.grad[~near] != 0).any()
