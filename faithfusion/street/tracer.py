@@ -53,6 +53,8 @@ class TracedScene:
         embree = EmbreeScene()
         TriangleMesh(embree, _f32(mesh.corners))
         self.mesh = join(standing.mesh, mesh) if standing else mesh
+        flat_normals = _unit(np.cross(mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]))
+        self.flat_normals = np.concatenate([standing.flat_normals, flat_normals]) if standing else flat_normals
         first_face = len(standing.mesh.corners) if standing else 0
         self._parts = [*(standing._parts if standing else ()), (first_face, embree)]
 
@@ -79,6 +81,16 @@ class TracedScene:
 
 def _f32(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, np.float32)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Products [n] of vectors [n, 3]: numpy sums an axis as short as this far more slowly."""
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+
+
+def _unit(vectors: np.ndarray, least: float = 1e-12) -> np.ndarray:
+    """Vectors [n, 3] over their lengths, or over `least` if that is more."""
+    return vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), least)[:, None]
 
 
 def sample_offsets(count: int) -> np.ndarray:
@@ -140,17 +152,16 @@ def shade(
     scene: TracedScene, plan: StreetPlan, origins: np.ndarray, directions: np.ndarray, pixel_width: float, strata: int
 ) -> np.ndarray:
     """Radiance [n, 3] along rays; ray i belongs to stratum i % strata."""
-    unit = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    unit = _unit(directions)
     radiance = np.empty_like(directions)
     hits = scene.first_hits(origins, directions)
     sky = hits.face < 0
     radiance[sky] = sky_radiance(unit[sky], plan.light)
     hit = np.flatnonzero(~sky)
     if len(hit):
-        chosen = Hits(hits.face[hit], hits.distance[hit], hits.bary[hit])
-        radiance[hit] = _shade_hits(
-            scene, plan, chosen, origins[hit], directions[hit], unit[hit], pixel_width, hit % strata, strata
-        )
+        chosen = Hits(hits.face[hit], hits.distance[hit], hits.bary.take(hit, 0))
+        origins, directions, unit = (rays.take(hit, 0) for rays in (origins, directions, unit))
+        radiance[hit] = _shade_hits(scene, plan, chosen, origins, directions, unit, pixel_width, hit % strata, strata)
     return radiance
 
 
@@ -159,16 +170,13 @@ def _shade_hits(
     pixel_width: float, stratum: np.ndarray, strata: int,
 ) -> np.ndarray:  # fmt: skip
     mesh, light = scene.mesh, plan.light
-    corners = mesh.corners[hits.face]
-    geometric = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    geometric /= np.maximum(np.linalg.norm(geometric, axis=-1, keepdims=True), 1e-12)
-    geometric *= -np.sign((geometric * unit).sum(-1, keepdims=True) + 1e-9)
-    normals = _interpolate(mesh.normals[hits.face], hits.bary)
-    normals *= np.sign((normals * geometric).sum(-1, keepdims=True) + 1e-9)
-    footprint = _footprint(mesh.gradients[hits.face], geometric, unit, hits.distance * pixel_width)
+    geometric = scene.flat_normals.take(hits.face, 0)
+    geometric *= -np.sign(_dot(geometric, unit) + 1e-9)[:, None]
+    normals = _interpolate(mesh.normals.take(hits.face, 0), hits.bary)
+    normals *= np.sign(_dot(normals, geometric) + 1e-9)[:, None]
+    footprint = _footprint(mesh.gradients.take(hits.face, 0), geometric, unit, hits.distance * pixel_width)
     albedo, gloss, bump = _looks(mesh, plan, hits, footprint)
-    normals = normals + bump
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
+    normals = _unit(normals + bump, 1e-6)
     starts = origins + hits.distance[:, None] * directions + SURFACE_OFFSET_M * geometric
     sun = _sun_share(scene, starts, geometric, normals, light.to_sun, stratum, strata)
     ambient = _ambient(scene, starts, geometric, normals, light, stratum, strata)
@@ -183,9 +191,8 @@ def _interpolate(values: np.ndarray, bary: np.ndarray) -> np.ndarray:
 
 def _footprint(gradients: np.ndarray, normals: np.ndarray, unit: np.ndarray, across: np.ndarray) -> np.ndarray:
     """Width of the pixel's elliptic footprint in each texture coordinate [n, 3]; `across` = minor axis, metres."""
-    cosine = np.abs((normals * unit).sum(-1, keepdims=True))
-    along = unit + normals * cosine
-    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-6)
+    cosine = np.abs(_dot(normals, unit))[:, None]
+    along = _unit(unit + normals * cosine, 1e-6)
     side = np.cross(normals, along)
     minor = np.einsum("nkd,nd->nk", gradients, side)
     major = np.einsum("nkd,nd->nk", gradients, along) / np.maximum(cosine, 0.01)
@@ -200,13 +207,12 @@ def _looks(
     gloss = np.empty(count, np.float32)
     surface = mesh.surface_ids[hits.face]
     material = mesh.materials[surface]
-    coords = _interpolate(mesh.coords[hits.face], hits.bary)
+    coords = _interpolate(mesh.coords.take(hits.face, 0), hits.bary)
     for kind in np.unique(material):
         at = np.flatnonzero(material == kind)
         of = surface[at]
-        look = look_of(
-            int(kind), Samples(coords[at], footprint[at], mesh.colors[of], mesh.accents[of], mesh.params[of]), plan
-        )
+        by_surface = (table.take(of, 0) for table in (mesh.colors, mesh.accents, mesh.params))
+        look = look_of(int(kind), Samples(coords.take(at, 0), footprint.take(at, 0), *by_surface), plan)
         albedo[at], gloss[at] = look.albedo, look.gloss
         if look.bump is not None:
             bump[at] = look.bump
@@ -226,7 +232,7 @@ def _sun_share(
     cosine = np.clip(normals @ to_sun, 0, 1)
     facing = np.flatnonzero((cosine > 0) & (geometric @ to_sun > 0))
     share = np.zeros(len(starts), np.float32)
-    free = scene.is_free(starts[facing], targets[stratum[facing]], MAX_DEPTH_M)
+    free = scene.is_free(starts.take(facing, 0), targets.take(stratum[facing], 0), MAX_DEPTH_M)
     share[facing] = cosine[facing] * free
     return share
 
@@ -253,13 +259,13 @@ def _ambient(
     colors = 0.35 * colors + 0.3 * colors.mean((0, 1)) + 0.35 * grey  # light from opposite walls is less blue
     total = np.zeros_like(starts)
     for ray in range(AMBIENT_RAYS):
-        towards = directions[:, ray][stratum]
-        cosine = np.clip((normals * towards).sum(-1), 0, 1)
-        chosen = np.flatnonzero((cosine > 0) & ((geometric * towards).sum(-1) > 0.01))
-        free = scene.is_free(starts[chosen], towards[chosen], AMBIENT_REACH_M)
+        towards = directions[:, ray].take(stratum, 0)
+        cosine = np.clip(_dot(normals, towards), 0, 1)
+        chosen = np.flatnonzero((cosine > 0) & (_dot(geometric, towards) > 0.01))
+        free = scene.is_free(starts.take(chosen, 0), towards.take(chosen, 0), AMBIENT_REACH_M)
         weight = np.zeros(len(starts), np.float32)
         weight[chosen] = cosine[chosen] * (0.12 + 0.88 * free)
-        total += weight[:, None] * colors[:, ray][stratum]
+        total += weight[:, None] * colors[:, ray].take(stratum, 0)
     bounce = GROUND_BOUNCE * (0.75 - 0.25 * normals[:, 2:3])
     return AMBIENT_STRENGTH * 2 / AMBIENT_RAYS * total + bounce
 
@@ -270,8 +276,8 @@ def _reflection(
     """Mirror image of sky and street on glossy points (Schlick's Fresnel term), with a highlight of the sun."""
     out = np.zeros_like(unit)
     at = np.flatnonzero(gloss > 1e-3)
-    view, normal, base = unit[at], normals[at], gloss[at]
-    cosine = np.clip(-(view * normal).sum(-1), 0, 1)
+    view, normal, base = unit.take(at, 0), normals.take(at, 0), gloss[at]
+    cosine = np.clip(-_dot(view, normal), 0, 1)
     mirrored = view + 2 * cosine[:, None] * normal
     fresnel = base + (np.where(base > 0.03, 0.75, 0.15) - base) * (1 - cosine) ** 5
     street = np.float32([0.16, 0.155, 0.15])
