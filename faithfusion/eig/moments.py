@@ -30,13 +30,6 @@ SQUARES, SEEN, MISFIT = 33, 34, 35  # places of sum (a T)^2, sum a T and sum a T
 NUM_MOMENTS = 36
 QUADRATIC_POWERS = ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2))  # (i, j) of u^i v^j, as stored
 
-SQUARES_SLOT = wp.constant(SQUARES)
-POWERS_X = wp.constant(wp.types.vector(length=6, dtype=int)(*(i for i, _ in QUADRATIC_POWERS)))
-POWERS_Y = wp.constant(wp.types.vector(length=6, dtype=int)(*(j for _, j in QUADRATIC_POWERS)))
-
-vec5 = wp.types.vector(length=5, dtype=float)
-mat55 = wp.types.matrix(shape=(5, 5), dtype=float)
-
 
 def offset_moments(
     rendering: Rendering,
@@ -104,12 +97,20 @@ def tile_runs(offsets: list[int], max_entries: int) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end in runs if offsets[end] > offsets[begin]]
 
 
-@wp.func
-def quartic_slot(row: int, column: int) -> int:
-    """Position of the product of two quadratic monomials among the 15 of degree <= 4."""
-    i = POWERS_X[row] + POWERS_X[column]
-    j = POWERS_Y[row] + POWERS_Y[column]
-    return 5 * j - (j * (j - 1)) // 2 + i
+ROW_OF_EIGHT = """
+#if defined(__CUDACC__)
+typedef wp::vec_t<8, float> row8;
+#else
+typedef float row8 __attribute__((ext_vector_type(8)));
+#endif
+"""
+"""Eight numbers that the CPU adds and multiplies at once."""
+
+
+def quadratic_slots() -> str:
+    """`quartic_index` of the product of two quadratic monomials, as a table in C++."""
+    rows = ([str(quartic_index(i + k, j + m)) for k, m in QUADRATIC_POWERS] for i, j in QUADRATIC_POWERS)
+    return "{" + ", ".join("{" + ", ".join(row) + "}" for row in rows) + "}"
 
 
 @wp.struct

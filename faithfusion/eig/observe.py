@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import Template
 
 import torch
 import torch.nn.functional as F
@@ -31,20 +32,19 @@ from faithfusion.eig.jacobian import (
     Pinhole,
     SceneGaussians,
     geometry_block,
+    mat59,
     num_scene,
     pinhole,
     point_slopes,
     scene_gaussians,
 )
-from faithfusion.eig.moments import MISFIT, SEEN, SQUARES, SQUARES_SLOT, mat55, offset_moments, quartic_slot
+from faithfusion.eig.moments import MISFIT, ROW_OF_EIGHT, SEEN, SQUARES, offset_moments, quadratic_slots
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene, Rendering, Sky
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.utils.warp_launch import as_warp, launch
-
-mat45 = wp.types.matrix(shape=(4, 5), dtype=float)
 
 BRIGHTEST = 1.5
 """No colour in [0, 1] is brighter, not even after a resampling that overshoots; one in bytes is."""
@@ -211,36 +211,72 @@ def _add_sky(
         total.add_(part)
 
 
-@wp.func
-def geometry_moments(moments: wp.array2d(dtype=float), k: int) -> mat55:
-    """Moments of u, u^2, v, u v, v^2 with each other, each times d."""
-    result = mat55()
-    for i in range(5):
-        for j in range(5):
-            result[i, j] = moments[k, quartic_slot(1 + i, 1 + j)]
-    return result
+_PRECISION = ROW_OF_EIGHT + Template("""
+const int slot_of[6][6] = $slots; // of the product of two of 1, u, u^2, v, u v, v^2
+const float* M = moments.data + (long long)k * 36;
+row8 rows[5], products[5] = {}; // of W and of M W, whose ninth columns are apart
+float last_products[5] = {};
+#pragma unroll
+for (int i = 0; i < 5; ++i) {
+    #pragma unroll
+    for (int m = 0; m < 8; ++m) rows[i][m] = W.data[i][m];
+}
+#pragma unroll
+for (int i = 0; i < 5; ++i) {
+    #pragma unroll
+    for (int j = 0; j < 5; ++j) {
+        const float moment = M[slot_of[1 + i][1 + j]];
+        products[i] += moment * rows[j];
+        last_products[i] += moment * W.data[j][8];
+    }
+}
+float H[91], diagonal[13];
+int n = 0;
+#pragma unroll
+for (int p = 0; p < 9; ++p) {
+    row8 sums = {};
+    float last = 0.0f, points[4] = {};
+    #pragma unroll
+    for (int i = 0; i < 5; ++i) {
+        sums += W.data[i][p] * products[i], last += W.data[i][p] * last_products[i];
+        points[0] += W.data[i][p] * M[slot_of[0][1 + i]];
+        #pragma unroll
+        for (int c = 0; c < 3; ++c) points[1 + c] += W.data[i][p] * M[16 + 6 * c + i];
+    }
+    diagonal[p] = p < 8 ? sums[p] : last;
+    #pragma unroll
+    for (int q = p; q < 8; ++q) H[n++] = sums[q];
+    H[n++] = last;
+    #pragma unroll
+    for (int c = 0; c < 4; ++c) H[n++] = slopes[c] * points[c];
+}
+#pragma unroll
+for (int c = 0; c < 4; ++c) diagonal[9 + c] = slopes[c] * slopes[c] * (c == 0 ? M[0] : M[33]);
+H[n++] = diagonal[9];
+#pragma unroll
+for (int c = 0; c < 3; ++c) H[n++] = slopes[0] * slopes[1 + c] * M[15 + 6 * c];
+#pragma unroll
+for (int c = 0; c < 3; ++c) {
+    H[n++] = diagonal[10 + c];
+    #pragma unroll
+    for (int e = c + 1; e < 3; ++e) H[n++] = 0.0f;
+}
+const int width = precision.shape[1];
+float* to = precision.data + (long long)k * width;
+if (width == 13) {
+    #pragma unroll
+    for (int i = 0; i < 13; ++i) to[i] += diagonal[i];
+} else {
+    #pragma unroll
+    for (int i = 0; i < 91; ++i) to[i] += H[i];
+}
+""").substitute(slots=quadratic_slots())
 
 
-@wp.func
-def point_moments(moments: wp.array2d(dtype=float), k: int) -> mat45:
-    """Moments of the constant (times d) and of the three colours with u, u^2, v, u v, v^2 (times d)."""
-    result = mat45()
-    for j in range(5):
-        result[0, j] = moments[k, quartic_slot(0, 1 + j)]
-        for c in range(3):
-            result[1 + c, j] = moments[k, 15 + 6 * c + 1 + j]
-    return result
-
-
-@wp.func
-def add_at(precision: wp.array2d(dtype=float), k: int, row: int, column: int, value: float):
-    """precision_k[row, column] += value for row <= column; only the diagonal if only that is kept."""
-    if precision.shape[1] == 13:
-        if row == column:
-            precision[k, row] = precision[k, row] + value
-    else:
-        slot = row * 13 - (row * (row - 1)) // 2 + column - row
-        precision[k, slot] = precision[k, slot] + value
+@wp.func_native(_PRECISION)
+def _add_precision_of(
+    k: int, W: mat59, slopes: wp.vec4, moments: wp.array2d(dtype=float), precision: wp.array2d(dtype=float)
+): ...
 
 
 @wp.kernel(enable_backward=False)
@@ -254,16 +290,4 @@ def _add_precision(
 ):
     """One thread per Gaussian. U is five rows of geometry, then opacity and colours on a diagonal."""
     k = ids[first + wp.tid()]
-    W = geometry_block(camera, scene, k)
-    slopes = point_slopes(scene, k)
-    geometry = wp.transpose(W) * (geometry_moments(moments, k) * W)
-    points = point_moments(moments, k) * W
-    for row in range(9):
-        for column in range(row, 9):
-            add_at(precision, k, row, column, geometry[row, column])
-        for i in range(4):
-            add_at(precision, k, row, 9 + i, slopes[i] * points[i, row])
-    add_at(precision, k, 9, 9, slopes[0] * slopes[0] * moments[k, 0])
-    for c in range(3):
-        add_at(precision, k, 9, 10 + c, slopes[0] * slopes[1 + c] * moments[k, 15 + 6 * c])
-        add_at(precision, k, 10 + c, 10 + c, slopes[1 + c] * slopes[1 + c] * moments[k, SQUARES_SLOT])
+    _add_precision_of(k, geometry_block(camera, scene, k), point_slopes(scene, k), moments, precision)

@@ -9,6 +9,8 @@ polynomial with 39 coefficients: 15 of degree 4 for d d^T, 3 x 6 of degree 2 for
 
 from __future__ import annotations
 
+from string import Template
+
 import torch
 import warp as wp
 from jaxtyping import Float, Int
@@ -21,8 +23,16 @@ from faithfusion.eig.dense_blocks import (
     guarded_cholesky,
     triangle_width,
 )
-from faithfusion.eig.jacobian import Pinhole, SceneGaussians, geometry_block, pinhole, point_slopes, scene_gaussians
-from faithfusion.eig.moments import mat55, quartic_slot, vec5
+from faithfusion.eig.jacobian import (
+    Pinhole,
+    SceneGaussians,
+    geometry_block,
+    mat59,
+    pinhole,
+    point_slopes,
+    scene_gaussians,
+)
+from faithfusion.eig.moments import ROW_OF_EIGHT, quadratic_slots
 from faithfusion.eig.posterior import Posterior, prior_precision
 from faithfusion.types import Camera, GaussianScene, Rendering
 from faithfusion.utils.warp_launch import as_warp, launch
@@ -30,8 +40,6 @@ from faithfusion.utils.warp_launch import as_warp, launch
 NUM_COEFFICIENTS = 39
 LOWEST_PIVOT = wp.constant(wp.float64(1.0 - PIVOT_TOLERANCE))
 
-mat44 = wp.types.matrix(shape=(4, 4), dtype=float)
-mat45 = wp.types.matrix(shape=(4, 5), dtype=float)
 vec13d = wp.types.vector(length=13, dtype=wp.float64)
 mat13d = wp.types.matrix(shape=(13, 13), dtype=wp.float64)
 
@@ -145,6 +153,53 @@ def _invert(
     is_sound[thread] = sound
 
 
+_COEFFICIENTS = ROW_OF_EIGHT + Template("""
+const int slot_of[6][6] = $slots; // of the product of two of 1, u, u^2, v, u v, v^2
+row8 U[9]; // five numbers each
+for (int m = 0; m < 9; ++m) {
+    for (int j = 0; j < 8; ++j) U[m][j] = j < 5 ? W.data[j][m] : 0.0f;
+}
+row8 S[5] = {}, cross[4] = {};
+float points[4][4] = {};
+const float* L = roots.data + (long long)root * roots.shape[1];
+for (int i = 0; i < 13; L += ++i) {
+    row8 row = {};
+    for (int m = 0; m < (i < 9 ? i + 1 : 9); ++m) row += L[m] * U[m];
+    for (int j = 0; j < 5; ++j) S[j] += row[j] * row;
+    if (i < 9) continue;
+    float ends[4] = {};
+    for (int m = 0; m < i - 8; ++m) ends[m] = L[9 + m] * slopes[m];
+    for (int c = 0; c < 4; ++c) {
+        cross[c] += ends[c] * row;
+        for (int e = 0; e < 4; ++e) points[c][e] += ends[c] * ends[e];
+    }
+}
+float* to = coefficients.data + (long long)thread * 39;
+for (int n = 0; n < 15; ++n) to[n] = 0.0f;
+to[0] = points[0][0];
+for (int j = 0; j < 5; ++j) {
+    to[slot_of[0][1 + j]] += 2.0f * cross[0][j];
+    for (int i = 0; i < 5; ++i) to[slot_of[1 + i][1 + j]] += S[j][i];
+}
+for (int c = 0, n = 33; c < 3; ++c) {
+    to[15 + 6 * c] = points[0][1 + c];
+    for (int j = 0; j < 5; ++j) to[16 + 6 * c + j] = cross[1 + c][j];
+    for (int e = c; e < 3; ++e) to[n++] = points[1 + c][1 + e];
+}
+""").substitute(slots=quadratic_slots())
+
+
+@wp.func_native(_COEFFICIENTS)
+def _coefficients_of(
+    thread: int,
+    W: mat59,
+    slopes: wp.vec4,
+    roots: wp.array2d(dtype=float),
+    root: int,
+    coefficients: wp.array2d(dtype=float),
+): ...
+
+
 @wp.kernel(enable_backward=False)
 def _variance_coefficients(
     first: int,
@@ -162,39 +217,6 @@ def _variance_coefficients(
     """
     thread = first + wp.tid()
     k = ids[thread]
-    W = geometry_block(camera, scene, k)
-    slopes = point_slopes(scene, k)
-    own = rows[thread]
-    U = wp.transpose(W)
-    S = mat55()
-    points = mat44()
-    cross = mat45()
-    slot = wp.int32(0)
-    for i in range(13):
-        row = vec5()
-        for m in range(wp.min(i + 1, 9)):
-            row += roots[own, slot + m] * U[m]
-        S += wp.outer(row, row)
-        if i >= 9:
-            ends = wp.vec4()
-            for m in range(i - 8):
-                ends[m] = roots[own, slot + 9 + m] * slopes[m]
-            cross += wp.outer(ends, row)
-            points += wp.outer(ends, ends)
-        slot += i + 1
-    coefficients[thread, 0] = points[0, 0]
-    for j in range(5):
-        at = quartic_slot(0, 1 + j)
-        coefficients[thread, at] = coefficients[thread, at] + 2.0 * cross[0, j]
-        for i in range(5):
-            at = quartic_slot(1 + i, 1 + j)
-            coefficients[thread, at] = coefficients[thread, at] + S[i, j]
-        for c in range(3):
-            coefficients[thread, 16 + 6 * c + j] = cross[1 + c, j]
-    end = wp.int32(33)
-    for c in range(3):
-        coefficients[thread, 15 + 6 * c] = points[0, 1 + c]
-        for e in range(3):
-            if e >= c:
-                coefficients[thread, end] = points[1 + c, 1 + e]
-                end += 1
+    _coefficients_of(
+        thread, geometry_block(camera, scene, k), point_slopes(scene, k), roots, rows[thread], coefficients
+    )
