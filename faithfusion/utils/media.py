@@ -43,7 +43,7 @@ def decoding(path: Path) -> Iterator[Image.Image]:
 
 def to_uint8(image: Float[Tensor, "*shape"]) -> np.ndarray:
     """Values in [0, 1] as rounded bytes."""
-    return (image.detach().cpu().clamp(0, 1) * 255.0 + 0.5).to(torch.uint8).numpy()
+    return image.detach().cpu().clamp(0, 1).mul_(255.0).add_(0.5).to(torch.uint8).numpy()
 
 
 def write_image(path: Path, image: Float[Tensor, "h w 3"] | np.ndarray) -> None:
