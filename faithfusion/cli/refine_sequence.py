@@ -21,17 +21,13 @@ from faithfusion.video.editors.kinds import kinds_help
 def main(argv: list[str]) -> None:
     """Runs the stages that are not done yet and writes the report."""
     config = parse_config(RefineConfig, argv, description=f"{__doc__}\n{kinds_help()}")
-    out, inputs = Path(config.out), inputs_key(dataclasses.replace(config, out=""))
-    if is_finished(out, inputs):
+    out = Path(config.out)
+    if is_finished(out, dataclasses.replace(config, out="")):
         from faithfusion.utils.progress import say
 
         say(f"{out}: finished before, and nothing has changed since")
         return
-    _run(config)
-    note_finished(out, inputs)
 
-
-def _run(config: RefineConfig) -> None:
     from faithfusion.evaluate.report.summary import summarise_run
     from faithfusion.pipeline.refine import check_inputs, run_refinement
     from faithfusion.utils.atomic import require_writable
@@ -39,11 +35,13 @@ def _run(config: RefineConfig) -> None:
     from faithfusion.utils.stage_log import StageLog
     from faithfusion.video.editors.registry import with_defaults
 
-    inputs, out = check_inputs(config), Path(config.out)
+    inputs = check_inputs(config)
+    key = inputs_key(dataclasses.replace(config, out=""))  # before hours of work, in which a file may change
     require_writable(out)
     editors = tuple(with_defaults(entry) for entry in config.editors)
     save_config(dataclasses.replace(config, editors=editors), out / "config.yaml")
     log = StageLog(out)
     run = run_refinement(config, log, inputs)
     report = summarise_run(run, config, log.seconds, command=command_line())
+    note_finished(out, key)
     say(f"report: {report}")

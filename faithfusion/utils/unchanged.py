@@ -35,13 +35,14 @@ def note_finished(out: Path, inputs: str) -> None:
         temporary.write_text(json.dumps({"inputs": inputs, "outputs": config_hash(_stamps(out))}))
 
 
-def is_finished(out: Path, inputs: str) -> bool:
-    """Whether `out` holds what was made from inputs of this key, and no file in it has changed since."""
+def is_finished(out: Path, config: Any) -> bool:
+    """Whether `out` holds what was made with this configuration, and neither its inputs nor a file in it has changed
+    since."""
     try:
         noted = json.loads((out / FINISHED).read_text())
     except (OSError, ValueError):
         return False
-    return noted == {"inputs": inputs, "outputs": config_hash(_stamps(out))}
+    return noted == {"inputs": inputs_key(config), "outputs": config_hash(_stamps(out))}
 
 
 def _named_paths(value: Any) -> Iterator[Path]:
