@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,12 @@ class InputError(ValueError):
 
 
 def run_tool(main: Callable[[list[str]], None]) -> None:
-    """Runs `main(argv)`; an `InputError` becomes one line on stderr and exit code 2, never a traceback."""
+    """Runs `main(argv)`; an `InputError` becomes one line on stderr and exit code 2, never a traceback.
+
+    Threads of OpenMP, which torch loads later, sleep where they wait: with another program on the same cores they would
+    otherwise spin its time away at every barrier, and a step of the fit took four times longer.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         main(sys.argv[1:])
     except InputError as error:
