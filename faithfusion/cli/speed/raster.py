@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from functools import partial
 
 import torch
 
+from faithfusion.cli.speed.cost import COST_HEADS, Cost, cost_of, print_head, print_row
+from faithfusion.cli.speed.gsplat_peer import GSPLAT, gsplat_step
 from faithfusion.cli.speed.speed_config import RasterConfig
 from faithfusion.render import render
 from faithfusion.render.constants import MIN_ALPHA
 from faithfusion.types import Camera, Gaussians, Rendering
+from faithfusion.utils.device import choose_device
 from faithfusion.utils.seed import make_generator
 
 
@@ -40,36 +40,41 @@ def street_camera(width: int, height: int) -> Camera:
     return Camera(intrinsics, torch.eye(4), width, height)
 
 
-def median_s(work: Callable[[], object], repetitions: int, device: str) -> float:
-    """Median wall time after two warm-up runs."""
-    times = []
-    for _ in range(repetitions + 2):
-        start = time.perf_counter()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[2:])
+def street_gaussians(num: int, device: str) -> Gaussians:
+    """The cloud on a device, as leaves that take gradients."""
+    tensors = {name: value.to(device) for name, value in vars(street_cloud(num)).items()}
+    return Gaussians(**{name: value.requires_grad_() for name, value in tensors.items()})
 
 
 def bench_raster(config: RasterConfig) -> None:
-    """Prints how heavy the scene is and the seconds of the forward and backward pass."""
-    camera = street_camera(config.width, config.height).to(config.device)
-    parameters = {k: v.to(config.device).requires_grad_() for k, v in vars(street_cloud(config.num_gaussians)).items()}
-    gaussians = Gaussians(**parameters)
-    background = torch.rand(config.height, config.width, 3, generator=make_generator(1)).to(config.device)
-    draw = partial(render, gaussians, camera, background, backend=config.backend)
-    rendering = draw()
-    with torch.no_grad():
+    """Prints how heavy every scene is, and a row per piece of work: seconds and the peak of memory. On a CUDA device
+    gsplat's own way from Gaussians to a picture stands beside ours."""
+    for num, width, height in config.sizes:
+        costs, rendering = _measure(num, width, height, config)
         print(describe(rendering))
+        print_head("work", *COST_HEADS)
+        for name, cost in costs.items():
+            print_row(name, *cost.cells())
+        print()
+
+
+def _measure(num: int, width: int, height: int, config: RasterConfig) -> tuple[dict[str, Cost], Rendering]:
+    """The costs by their names, and a rendering without history."""
+    device = config.device
+    camera, gaussians = street_camera(width, height).to(device), street_gaussians(num, device)
+    background = torch.rand(height, width, 3, generator=make_generator(1)).to(device)
+    draw = partial(render, gaussians, camera, background, backend=config.backend)
 
     def forward_backward() -> None:
         result = draw()
         (result.color.square().mean() + result.depth.mean()).backward()
 
-    forward_s = median_s(draw, config.repetitions, config.device)
-    total_s = median_s(forward_backward, config.repetitions, config.device)
-    print(f"forward {forward_s:.3f} s, backward {total_s - forward_s:.3f} s, total {total_s:.3f} s")
+    works = {"forward": draw, "forward + backward": forward_backward}
+    if choose_device(device).type == "cuda":
+        works[GSPLAT] = partial(gsplat_step, gaussians, camera, background)
+    costs = {name: cost_of(work, config.repetitions, device) for name, work in works.items()}
+    with torch.no_grad():
+        return costs, draw()
 
 
 def describe(rendering: Rendering) -> str:

@@ -5,81 +5,110 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from faithfusion.evaluate.benchmark_config import KnownTruthConfig
 from faithfusion.fit.fit_config import FitConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import VideoEditorConfig
 from faithfusion.video.plan.plan_options import PlanOptions
 
+Size = tuple[int, int, int]
+"""The number of Gaussians, and the width and height of the image in pixels."""
+
 
 @dataclass(frozen=True)
 class RasterConfig:
-    """Measures forward and backward of the rasteriser on a synthetic street.
+    """Measures forward and backward of the rasteriser on a synthetic street: seconds and the peak of memory.
 
     Attributes:
-        num_gaussians: The number of Gaussians of the scene.
-        width: The width of the image in pixels.
-        height: The height of the image in pixels.
-        repetitions: The median of so many runs is printed, after two for warm-up.
-        device: Where it runs: cpu or cuda.
+        sizes: The sizes of scenes and images (Gaussians, width, height), such as [[1000000, 1920, 1280]].
+        repetitions: Minimum, median and maximum of so many runs are printed, after two for warm-up.
+        device: Where it runs: cpu or cuda. On cuda gsplat's own rasterisation is measured beside ours.
         backend: The rasteriser: auto, warp or gsplat (CUDA only).
     """
 
-    num_gaussians: int = 60_000
-    width: int = 320
-    height: int = 192
+    sizes: tuple[Size, ...] = ((60_000, 320, 192),)
     repetitions: int = 9
     device: str = "cpu"
     backend: Literal["auto", "warp", "gsplat"] = "auto"
 
+    def __post_init__(self) -> None:
+        _check("raster", self.sizes, self.repetitions)
+
 
 @dataclass(frozen=True)
 class EigCostConfig:
-    """Measures both passes of EIG on the street of `bench raster`, at several sizes (Gaussians, width, height).
+    """Measures both passes of EIG and a frame of a window on the street of `bench raster`, seconds and peaks of memory.
 
     Attributes:
-        sizes: The sizes of scenes and images.
-        repetitions: The median of so many runs is printed, after two for warm-up.
-        device: Where it runs: cpu or cuda.
+        sizes: The sizes of scenes and images (Gaussians, width, height).
+        repetitions: Minimum, median and maximum of so many runs are printed, after two for warm-up.
+        device: Where it runs: cpu or cuda. On cuda gsplat's own rasterisation is measured beside ours.
     """
 
-    sizes: tuple[tuple[int, int, int], ...] = (
+    sizes: tuple[Size, ...] = (
         (60_000, 320, 192),
         (60_000, 640, 384),
         (15_000, 320, 192),
         (30_000, 320, 192),
         (120_000, 320, 192),
     )
-    repetitions: int = 7
+    repetitions: int = 9
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not self.sizes or self.repetitions < 1:
-            raise InputError("bench.py eig", f"{len(self.sizes)} sizes", "at least one size and repetition")
+        _check("eig", self.sizes, self.repetitions)
 
 
 @dataclass(frozen=True)
 class StepConfig:
-    """Measures one step of the fit and of the distillation on the CPU by kind of work, on the street of `bench raster`.
+    """Measures one step of the fit and of the distillation by kind of work, on the street of `bench raster`.
 
     Attributes:
-        num_gaussians: The number of Gaussians of the scene.
-        width: The width of the image in pixels.
-        height: The height of the image in pixels.
+        sizes: The sizes of scenes and images (Gaussians, width, height).
         repetitions: Every part runs so many times in turn with the others, after two rounds for warm-up.
-        threads: The numbers of threads that are compared.
+        threads: The numbers of threads of the CPU that are compared; a step on cuda is measured once.
+        device: Where it runs: cpu or cuda. On cuda gsplat's own rasterisation is measured beside ours.
     """
 
-    num_gaussians: int = 60_000
-    width: int = 320
-    height: int = 192
+    sizes: tuple[Size, ...] = ((60_000, 320, 192),)
     repetitions: int = 15
     threads: tuple[int, ...] = (1, 2)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.repetitions < 1 or not self.threads or min(self.threads) < 1:
-            found = f"{self.repetitions} repetitions, threads {self.threads}"
-            raise InputError("bench.py step", found, "at least one of both")
+        _check("step", self.sizes, self.repetitions)
+        if not self.threads or min(self.threads) < 1:
+            raise InputError("bench.py step", f"threads {self.threads}", "at least one number of threads, from 1 on")
+
+
+@dataclass(frozen=True)
+class PeersConfig:
+    """Measures EIG beside FisherRF's way on one fitted street, and the rasteriser beside gsplat's, in one run.
+
+    Attributes:
+        truth: The street, its fit and the true views beside its path; what `bench_eig.py` has made there is used again.
+        shift_m: The maps are scored on the true views at this distance, one of the shifts of `truth`.
+        sizes: The sizes of scenes and images (Gaussians, width, height) on which gsplat is compared.
+        repetitions: Minimum, median and maximum of so many runs are printed, after two for warm-up.
+    """
+
+    truth: KnownTruthConfig = field(default_factory=lambda: KnownTruthConfig(seeds=(0,)))
+    shift_m: float = 3.0
+    sizes: tuple[Size, ...] = ((10_000, 160, 96),)
+    repetitions: int = 9
+
+    def __post_init__(self) -> None:
+        _check("peers", self.sizes, self.repetitions)
+        if self.shift_m not in self.truth.shifts_m or len(self.truth.seeds) != 1:
+            found = f"shift {self.shift_m:g} of {self.truth.shifts_m}, {len(self.truth.seeds)} seeds"
+            raise InputError("bench.py peers", found, "one of the shifts, and one seed")
+
+
+def _check(part: str, sizes: tuple[Size, ...], repetitions: int) -> None:
+    if not sizes or min(map(min, sizes)) < 1 or repetitions < 1:
+        found = f"sizes {sizes}, {repetitions} repetitions"
+        raise InputError(f"bench.py {part}", found, "at least one size of positive numbers, and one repetition")
 
 
 @dataclass(frozen=True)

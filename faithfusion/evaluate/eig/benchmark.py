@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from faithfusion.eig.assess import RecordedViews, assess_scene
 from faithfusion.eig.calibrate import street_curves
 from faithfusion.eig.field import EigField
+from faithfusion.eig.fisher import fisher_information, fisher_map
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, diagonal_posterior
 from faithfusion.eig.published import PublishedInformation, published_gain, published_information
 from faithfusion.evaluate.benchmark_config import EigBenchmarkConfig
 from faithfusion.evaluate.eig.figures import draw_view
-from faithfusion.evaluate.eig.scores import OURS, ShiftScores, ViewMaps, score_shift
+from faithfusion.evaluate.eig.scores import FISHER, OURS, ShiftScores, ViewMaps, score_shift
 from faithfusion.evaluate.metrics.uncertainty import SKY_ALPHA
 from faithfusion.evaluate.street_scenes import FittedScene, TrueImage, fitted_stereo, fitted_street, informing_frames
 from faithfusion.utils.atomic import atomic_file
@@ -36,6 +39,7 @@ class KnownScene:
     certain: Posterior
     diagonal: Posterior
     published: PublishedInformation
+    fisher: Float[Tensor, "n d"]
 
 
 def run_benchmark(config: EigBenchmarkConfig) -> tuple[list[ShiftScores], list[Path]]:
@@ -51,7 +55,7 @@ def run_benchmark(config: EigBenchmarkConfig) -> tuple[list[ShiftScores], list[P
         fitted = make()
         path = fitted.folder / "scores.json"
         drawn = [fitted.folder / f"maps_{shift_m:+g}m.png" for shift_m in fitted.truth]
-        inputs = (config.eig, config.posterior_stride, config.frame_stride, sorted(fitted.truth))
+        inputs = (config.eig, config.posterior_stride, config.frame_stride, sorted(fitted.truth), FISHER)
         threshold = config.editor.regenerate_rms
         fitted.log.run(
             "scores",
@@ -90,8 +94,9 @@ def know_scene(fitted: FittedScene, config: EigBenchmarkConfig) -> KnownScene:
         discrepancy=torch.zeros_like(posterior.discrepancy),
         sky_discrepancy=torch.zeros_like(posterior.sky_discrepancy),
     )
-    published = published_information(fitted.scene, RecordedViews(fitted.drive.clip, frames))
-    return KnownScene(known, certain, diagonal_posterior(posterior), published)
+    views = RecordedViews(fitted.drive.clip, frames)
+    published, fisher = published_information(fitted.scene, views), fisher_information(fitted.scene, views)
+    return KnownScene(known, certain, diagonal_posterior(posterior), published, fisher)
 
 
 def compare_view(known: KnownScene, true: TrueImage) -> ViewMaps:
@@ -112,6 +117,7 @@ def compare_view(known: KnownScene, true: TrueImage) -> ViewMaps:
             "EIG of the parameters alone": parameters.eig_nats,
             "published code": published.code,
             "published formula": published.paper,
+            FISHER: fisher_map(scene, known.fisher, *at),
             "1 - accumulated alpha": 1.0 - gain.alpha,
             "random": random,
         },

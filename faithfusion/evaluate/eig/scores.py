@@ -18,7 +18,7 @@ from faithfusion.evaluate.metrics.uncertainty import (
     subsample,
 )
 
-OURS = "EIG"
+OURS, FISHER = "EIG", "FisherRF"
 
 
 @dataclass(frozen=True)

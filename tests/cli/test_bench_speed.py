@@ -1,0 +1,135 @@
+"""tools/bench.py raster, eig and peers: every piece of work is in the tables, with its spread and peak of memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from faithfusion.cli.bench import main
+from faithfusion.cli.speed.cost import MIB, cost_of, peak_mib
+from faithfusion.cli.speed.gsplat_peer import GSPLAT, gsplat_picture, gsplat_torch_projection
+from faithfusion.cli.speed.raster import street_camera, street_cloud
+from faithfusion.evaluate.eig.scores import FISHER, OURS
+from faithfusion.render import render
+from faithfusion.render.project import project
+from faithfusion.types import Gaussians
+from faithfusion.utils.errors import InputError
+
+SIZES = ["--sizes", "[[600, 48, 32], [300, 32, 24]]", "--repetitions", "3"]
+TINY = """
+truth:
+  seeds: [3]
+  shifts_m: [-3.0, 3.0]
+  frame_stride: 4
+  device: cpu
+  street: {num_frames: 9, width: 64, height: 48, samples_per_pixel: 1, lidar_beams: 16, lidar_columns: 120,
+    num_moving_cars: 1, camera_names: ["0"], num_workers: 1}
+  fit: {steps: 40, half_resolution_steps: 10, initialise: {max_gaussians: 1500, sky_height: 16}}
+"""
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of all lines of tables but their heads."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    return [cells for cells in lines if any(re.fullmatch(r"-?\d+\.\d+", cell) for cell in cells)]
+
+
+def assert_ordered(cells: list[str]) -> None:
+    least, median, most, peak = map(float, cells)
+    assert 0 < least <= median <= most and peak > 50  # MiB; torch alone takes more
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_rasteriser_is_measured_at_every_size(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["raster", *SIZES, "--device", device])
+    text = capsys.readouterr().out
+    assert "600 Gaussians at 48x32 on " in text and "300 Gaussians at 32x24 on " in text
+    rows, names = rows_of(text), ["forward", "forward + backward", *([GSPLAT] if device == "cuda" else [])]
+    assert [name for name, *_ in rows] == 2 * names
+    if device == "cpu":
+        for _, *cells in rows:
+            assert_ordered(cells)
+        assert float(rows[1][2]) > float(rows[0][1])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_eig_and_a_frame_of_a_window_are_measured(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["eig", *SIZES, "--device", device])
+    rows = rows_of(capsys.readouterr().out)
+    names = ["forward + backward", *([GSPLAT] if device == "cuda" else [])]
+    names += ["posterior pass", "pixel map", "frame of a window"]
+    assert [(num, image, name) for num, image, _, name, *_ in rows] == [
+        (num, image, name) for num, image in (("600", "48x32"), ("300", "32x24")) for name in names
+    ]
+    for *_, least, median, most, peak, ratio, _ in rows:
+        assert float(least) <= float(median) <= float(most) and float(peak) > 0 and float(ratio) > 0
+    assert rows[0][-2] == "1.000" and float(rows[len(names) - 1][-2]) > float(rows[len(names) - 2][-2])
+
+
+@pytest.mark.gpu
+def test_a_step_on_a_card_stands_beside_gsplat(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["step", *SIZES, "--device", "cuda"])
+    text = capsys.readouterr().out
+    assert text.count(f"| {GSPLAT} |") == text.count("| step of the fit |") == 2
+
+
+def test_peers_are_timed_and_scored_in_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "peers.yaml").write_text(TINY + f"  out: {tmp_path / 'run'}\n")
+    main(["peers", "--config", str(tmp_path / "peers.yaml"), "--sizes", "[[600, 48, 32]]", "--repetitions", "2"])
+    text = capsys.readouterr().out
+    rows = {name: cells for name, *cells in rows_of(text)}
+    kinds = [
+        f"{name}, {what}" for what in ("posterior per training view", "map of a new view") for name in (OURS, FISHER)
+    ]
+    others = ["ours, projection", "gsplat in plain torch, projection", "ours, forward + backward"]
+    assert list(rows) == [*kinds, OURS, FISHER, *others]
+    for name in (*kinds, *others):
+        assert_ordered(rows[name])
+    assert float(rows[OURS][0]) > float(rows[FISHER][0]) and float(rows[OURS][1]) < float(rows[FISHER][1])
+    assert "2 true views at +3 m" in text
+
+
+def test_gsplat_projects_the_same() -> None:
+    gaussians, camera = street_cloud(500), street_camera(96, 64)
+    ours, seen = project(gaussians, camera), None
+    means2d, conics, depths = gsplat_torch_projection(gaussians, camera)
+    seen = ours.radii > 0
+    assert seen.sum() > 100
+    torch.testing.assert_close(means2d[seen], ours.means2d[seen], rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(conics[seen], ours.conics[seen], rtol=2e-3, atol=1e-5)
+    torch.testing.assert_close(depths[seen], ours.depths[seen])
+
+
+@pytest.mark.gpu
+def test_gsplat_draws_the_same() -> None:
+    gaussians = Gaussians(**{name: value.cuda() for name, value in vars(street_cloud(5000)).items()})
+    camera, background = street_camera(96, 64).to("cuda"), torch.full((64, 96, 3), 0.5, device="cuda")
+    color, depth = gsplat_picture(gaussians, camera, background)
+    ours = render(gaussians, camera, background, backend="warp")
+    assert (color - ours.color).abs().mean() < 2e-3
+    assert (depth - ours.depth).abs().mean() < 2e-2 * ours.depth.mean()
+
+
+def test_the_peak_is_that_of_the_work() -> None:
+    cpu = torch.device("cpu")
+    large, small = (peak_mib(lambda size=size: torch.ones(size * MIB // 4).sum(), cpu) for size in (256, 1))
+    assert 200 < large - small < 300
+    cost = cost_of(lambda: None, 3, "cpu")
+    assert cost.min_s <= cost.median_s <= cost.max_s < 0.1
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["raster", "--sizes", "[]"], "at least one size"),
+        (["eig", "--sizes", "[[0, 32, 24]]"], "positive numbers"),
+        (["step", "--repetitions", "0"], "one repetition"),
+        (["peers", "--shift_m", "2.0"], "one of the shifts"),
+    ],
+)
+def test_bad_options_are_refused(argv: list[str], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        main(argv)
