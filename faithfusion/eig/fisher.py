@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -27,6 +29,18 @@ from faithfusion.utils.seed import make_generator
 
 REGULARISER = 1e-6
 """The lambda that FisherRF adds to H before it is inverted."""
+QUATERNION = slice(3, 7)
+
+
+@dataclass(frozen=True)
+class FisherMaps:
+    """Uncertainty of every pixel of a new view, without a unit. `gain`: what the paper ranks views by, the sum over
+    parameters of H_view / (H_train + lambda), of every Gaussian, blended as a colour over black. `seen`: what the
+    released code draws and compares with errors, the sum of H_view over all parameters but the quaternion, times depth.
+    """
+
+    gain: Float[Tensor, "h w"]
+    seen: Float[Tensor, "h w"]
 
 
 def fisher_information(scene: GaussianScene, views: Sequence[TrainingView]) -> Float[Tensor, "n d"]:
@@ -57,11 +71,8 @@ def add_fisher_view(scene: GaussianScene, view: TrainingView, number: int, infor
     information += squared_gradients(scene, view.camera, view.time_index, signs)[0]
 
 
-def fisher_map(
-    scene: GaussianScene, information: Float[Tensor, "n d"], camera: Camera, time_index: int
-) -> Float[Tensor, "h w"]:
-    """Uncertainty of every pixel of a new view, without a unit: sum over parameters of H_view / (H_train + lambda) of
-    every Gaussian, blended as a colour over black.
+def fisher_maps(scene: GaussianScene, information: Float[Tensor, "n d"], camera: Camera, time_index: int) -> FisherMaps:
+    """Both maps of a new view, by one forward and one backward pass and one more blending.
 
     Raises InputError if the information belongs to a scene with another number of parameters.
     """
@@ -70,8 +81,10 @@ def fisher_map(
     if information.shape != view.shape:
         raise InputError("FisherRF's information", tuple(information.shape), f"the scene's {tuple(view.shape)}")
     with torch.no_grad():
-        ratio = (view / (information + REGULARISER)).sum(1)
-        return blend_values(rendering, ratio)
+        gain = (view / (information + REGULARISER)).sum(1)
+        without_turn = view.sum(1) - view[:, QUATERNION].sum(1)
+        values = torch.stack([gain, without_turn * rendering.projection.depths], 1)
+        return FisherMaps(*blend_values(rendering, values).unbind(-1))
 
 
 def squared_gradients(
@@ -94,12 +107,10 @@ def random_signs(camera: Camera, *names: object) -> Float[Tensor, "h w 3"]:
     return torch.where(up, 1.0, -1.0)
 
 
-def blend_values(rendering: Rendering, values: Float[Tensor, " n"]) -> Float[Tensor, "h w"]:
-    """One value per Gaussian, blended like a colour over black with the projection and tile lists of `rendering`."""
-    screen = {name: value.detach() for name, value in vars(rendering.projection).items()}
+def blend_values(rendering: Rendering, values: Float[Tensor, "n 2"]) -> Float[Tensor, "h w 2"]:
+    """Two values per Gaussian, blended like colours over black with the projection and tile lists of `rendering`."""
     # a ratio may be 1e6 H: half of float32's range leaves room for the rounding of a blend of weight 1
-    values = values.clamp_max(0.5 * torch.finfo(torch.float32).max)
-    screen["rgb"] = torch.stack([values, torch.zeros_like(values), torch.zeros_like(values)], 1)
-    projection = dataclasses.replace(rendering.projection, **screen)
+    values = F.pad(values.clamp_max(0.5 * torch.finfo(torch.float32).max), (0, 1))
+    projection = dataclasses.replace(rendering.projection, rgb=values)
     blended, _, _ = blend_warp(projection, rendering.tiles, torch.zeros_like(rendering.color))
-    return blended[..., 0]
+    return blended[..., :2]

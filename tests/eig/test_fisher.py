@@ -12,14 +12,7 @@ from reference.eig_scene import double_camera, make_camera, make_scene, make_vie
 from reference.raster import render_reference
 from torch import Tensor
 
-from faithfusion.eig.fisher import (
-    REGULARISER,
-    blend_values,
-    fisher_information,
-    fisher_map,
-    random_signs,
-    squared_gradients,
-)
+from faithfusion.eig.fisher import REGULARISER, fisher_information, fisher_maps, random_signs, squared_gradients
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, Gaussians, GaussianScene
@@ -89,17 +82,19 @@ def test_views_add_up_and_hidden_pixels_count_nothing() -> None:
     assert_close_columns(fisher_information(scene, views), truth)
 
 
-def test_the_map_blends_ratios_with_the_weights_of_the_picture() -> None:
+def test_both_maps_blend_with_the_weights_of_the_picture() -> None:
     scene, camera = make_scene(12), make_camera(0.4)
     information = fisher_information(scene, make_views(1))
     signs = random_signs(camera, "new view", 0).double()
     view = torch.einsum("hwcnd,hwc->nd", twin_jacobian(0.4), signs).square()
     ratio = (view / (information.double() + REGULARISER)).sum(1)
-    found = fisher_map(scene, information, camera, 0)
-    torch.testing.assert_close(found.double(), blending_weights(scene, camera) @ ratio, rtol=2e-2, atol=1e-6)
+    found, weights = fisher_maps(scene, information, camera, 0), blending_weights(scene, camera)
+    torch.testing.assert_close(found.gain.double(), weights @ ratio, rtol=2e-2, atol=1e-6)
     rendering = render_view(scene, camera, 0)
-    assert (found[rendering.alpha == 0] == 0).all() and (found[rendering.alpha > 0.2] > 0).all()
-    torch.testing.assert_close(blend_values(rendering, torch.ones(12)), rendering.alpha)
+    seen = (view.sum(1) - view[:, 3:7].sum(1)) * rendering.projection.depths
+    torch.testing.assert_close(found.seen.double(), weights @ seen, rtol=2e-2, atol=1e-6)
+    for image in (found.gain, found.seen):
+        assert (image[rendering.alpha == 0] == 0).all() and (image[rendering.alpha > 0.2] > 0).all()
 
 
 def blending_weights(scene: GaussianScene, camera: Camera) -> Tensor:
@@ -114,7 +109,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError, match="image size"):
         fisher_information(scene, [dataclasses.replace(view, sky_mask=view.mask[:3])])
     with pytest.raises(InputError, match="FisherRF"):
-        fisher_map(scene, fisher_information(make_scene(3), []), view.camera, 0)
+        fisher_maps(scene, fisher_information(make_scene(3), []), view.camera, 0)
 
 
 @pytest.mark.gpu
@@ -124,5 +119,7 @@ def test_cpu_and_cuda_agree() -> None:
     for device in ("cpu", "cuda"):
         moved, moved_views = to_device(scene, views, device)
         information = fisher_information(moved, moved_views[:2])
-        maps.append(fisher_map(moved, information, moved_views[2].camera, 0).cpu())
-    torch.testing.assert_close(maps[1], maps[0], rtol=1e-2, atol=1e-4 * float(maps[0].max()))
+        maps.append(fisher_maps(moved, information, moved_views[2].camera, 0))
+    for name in ("gain", "seen"):
+        cpu, cuda = (getattr(of, name).cpu() for of in maps)
+        torch.testing.assert_close(cuda, cpu, rtol=1e-2, atol=1e-4 * float(cpu.max()))

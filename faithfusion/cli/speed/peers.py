@@ -14,12 +14,12 @@ from faithfusion.cli.speed.gsplat_peer import GSPLAT, gsplat_step, gsplat_torch_
 from faithfusion.cli.speed.raster import street_camera, street_gaussians
 from faithfusion.cli.speed.speed_config import PeersConfig, Size
 from faithfusion.eig.assess import RecordedViews
-from faithfusion.eig.fisher import add_fisher_view, fisher_information, fisher_map
+from faithfusion.eig.fisher import FisherMaps, add_fisher_view, fisher_information, fisher_maps
 from faithfusion.eig.observe import add_view, no_evidence
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import fit_posterior
 from faithfusion.eig.variance_polynomials import posterior_roots
-from faithfusion.evaluate.eig.scores import FISHER, OURS
+from faithfusion.evaluate.eig.scores import FISHER_GAIN, FISHER_SEEN, OURS
 from faithfusion.evaluate.metrics.uncertainty import sparsification, spearman, subsample
 from faithfusion.evaluate.street_scenes import FittedScene, fitted_street, informing_frames
 from faithfusion.render import render
@@ -28,7 +28,9 @@ from faithfusion.render.render_view import render_view
 from faithfusion.types import Camera
 from faithfusion.utils.progress import track
 
-MapOf = Callable[[Camera, int], Float[Tensor, "h w"]]
+FISHER = "FisherRF"
+MapsOf = Callable[[Camera, int], dict[str, Float[Tensor, "h w"]]]
+"""The maps of a new view at a time stamp, by their names."""
 
 
 def bench_peers(config: PeersConfig) -> None:
@@ -43,7 +45,7 @@ def bench_peers(config: PeersConfig) -> None:
         print_gsplat(size, config.repetitions, device)
 
 
-def print_costs(fitted: FittedScene, config: PeersConfig, device: torch.device) -> dict[str, MapOf]:
+def print_costs(fitted: FittedScene, config: PeersConfig, device: torch.device) -> dict[str, MapsOf]:
     """A row per method and kind of view; the methods' maps, after all training views. Every pass has its own render
     inside, and reading pictures is left out."""
     scene, eig = fitted.scene, config.truth.eig
@@ -51,30 +53,31 @@ def print_costs(fitted: FittedScene, config: PeersConfig, device: torch.device) 
     view, evidence = views[len(views) // 2], no_evidence(scene, eig)
     scratch, posterior = fisher_information(scene, []), fit_posterior(scene, views, eig)
     information, roots = fisher_information(scene, views), posterior_roots(scene, posterior)
-    maps: dict[str, MapOf] = {
-        OURS: lambda camera, time: eig_map(scene, posterior, camera, time, roots=roots)[0].eig_nats,
-        FISHER: lambda camera, time: fisher_map(scene, information, camera, time),
+    maps: dict[str, MapsOf] = {
+        OURS: lambda *at: {OURS: eig_map(scene, posterior, *at, roots=roots)[0].eig_nats},
+        FISHER: lambda *at: _named(fisher_maps(scene, information, *at)),
     }
     new = next(fitted.truth[config.shift_m]())
     works: dict[str, Callable[[], object]] = {
         f"{OURS}, posterior per training view": lambda: add_view(scene, view, evidence),
         f"{FISHER}, posterior per training view": lambda: add_fisher_view(scene, view, 0, scratch),
         f"{OURS}, map of a new view": partial(maps[OURS], new.camera, new.time_index),
-        f"{FISHER}, map of a new view": partial(maps[FISHER], new.camera, new.time_index),
+        f"{FISHER}, both maps of a new view": partial(maps[FISHER], new.camera, new.time_index),
     }
     _print_costs({name: cost_of(work, config.repetitions, device) for name, work in works.items()})
     return maps
 
 
-def print_scores(fitted: FittedScene, maps: dict[str, MapOf], shift_m: float) -> None:
+def print_scores(fitted: FittedScene, maps: dict[str, MapsOf], shift_m: float) -> None:
     """Spearman and AUSE of the maps against the error of the render, over the pixels of all true views at the shift."""
-    errors, uncertainty = [], {name: [] for name in maps}
+    errors, uncertainty = [], {name: [] for name in (OURS, FISHER_GAIN, FISHER_SEEN)}
     for true in track(list(fitted.truth[shift_m]()), f"{fitted.name}, {shift_m:+g} m"):
         with torch.no_grad():
             color = render_view(fitted.scene, true.camera, true.time_index).color.cpu()
         errors.append((color.clamp(0.0, 1.0) - true.image).abs().mean(-1))
-        for name, map_of in maps.items():
-            uncertainty[name].append(map_of(true.camera, true.time_index).cpu())
+        for maps_of in maps.values():
+            for name, found in maps_of(true.camera, true.time_index).items():
+                uncertainty[name].append(found.cpu())
     print(f"\n{len(errors)} true views at {shift_m:+g} m\n")
     print_head("map", "Spearman", "AUSE")
     for name, parts in uncertainty.items():
@@ -107,6 +110,10 @@ def print_gsplat(size: Size, repetitions: int, device: torch.device) -> None:
     _print_costs({name: cost_of(work, repetitions, device) for name, work in works.items()})
     if device.type != "cuda":
         print("\ngsplat's rasteriser in plain torch needs CUDA kernels, its own and nerfacc's: no row on the CPU")
+
+
+def _named(maps: FisherMaps) -> dict[str, Float[Tensor, "h w"]]:
+    return {FISHER_GAIN: maps.gain, FISHER_SEEN: maps.seen}
 
 
 def _back(*results: Tensor) -> None:

@@ -14,13 +14,13 @@ from torch import Tensor
 from faithfusion.eig.assess import RecordedViews, assess_scene
 from faithfusion.eig.calibrate import street_curves
 from faithfusion.eig.field import EigField
-from faithfusion.eig.fisher import fisher_information, fisher_map
+from faithfusion.eig.fisher import fisher_information, fisher_maps
 from faithfusion.eig.pixel_gain import eig_map
 from faithfusion.eig.posterior import Posterior, diagonal_posterior
 from faithfusion.eig.published import PublishedInformation, published_gain, published_information
 from faithfusion.evaluate.benchmark_config import EigBenchmarkConfig
 from faithfusion.evaluate.eig.figures import draw_view
-from faithfusion.evaluate.eig.scores import FISHER, OURS, ShiftScores, ViewMaps, score_shift
+from faithfusion.evaluate.eig.scores import FISHER_GAIN, FISHER_SEEN, OURS, ShiftScores, ViewMaps, score_shift
 from faithfusion.evaluate.metrics.uncertainty import SKY_ALPHA
 from faithfusion.evaluate.street_scenes import FittedScene, TrueImage, fitted_stereo, fitted_street, informing_frames
 from faithfusion.utils.atomic import atomic_file
@@ -55,7 +55,8 @@ def run_benchmark(config: EigBenchmarkConfig) -> tuple[list[ShiftScores], list[P
         fitted = make()
         path = fitted.folder / "scores.json"
         drawn = [fitted.folder / f"maps_{shift_m:+g}m.png" for shift_m in fitted.truth]
-        inputs = (config.eig, config.posterior_stride, config.frame_stride, sorted(fitted.truth), FISHER)
+        inputs = (config.eig, config.posterior_stride, config.frame_stride, sorted(fitted.truth))
+        inputs += (FISHER_GAIN, FISHER_SEEN)  # what was scored without them is scored again
         threshold = config.editor.regenerate_rms
         fitted.log.run(
             "scores",
@@ -106,6 +107,7 @@ def compare_view(known: KnownScene, true: TrueImage) -> ViewMaps:
     parameters, _ = eig_map(scene, known.certain, *at)
     diagonal, _ = eig_map(scene, known.diagonal, *at)
     published = published_gain(scene, known.published, *at)
+    fisher = fisher_maps(scene, known.fisher, *at)
     random = torch.rand(gain.alpha.shape, generator=make_generator(0, "random map", true.time_index))
     difference = rendering.color.clamp(0, 1) - true.image
     return ViewMaps(
@@ -117,7 +119,8 @@ def compare_view(known: KnownScene, true: TrueImage) -> ViewMaps:
             "EIG of the parameters alone": parameters.eig_nats,
             "published code": published.code,
             "published formula": published.paper,
-            FISHER: fisher_map(scene, known.fisher, *at),
+            FISHER_GAIN: fisher.gain,
+            FISHER_SEEN: fisher.seen,
             "1 - accumulated alpha": 1.0 - gain.alpha,
             "random": random,
         },

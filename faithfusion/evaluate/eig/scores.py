@@ -18,7 +18,8 @@ from faithfusion.evaluate.metrics.uncertainty import (
     subsample,
 )
 
-OURS, FISHER = "EIG", "FisherRF"
+OURS = "EIG"
+FISHER_GAIN, FISHER_SEEN = "FisherRF, gain", "FisherRF, code's map"
 
 
 @dataclass(frozen=True)
