@@ -2,10 +2,10 @@
 Mapping with Radiance Fields Using Fisher Information" (ECCV 2024), on this package's rasteriser.
 
 H is the diagonal of the Fisher information: the sum over pixels and channels of (d colour / d theta)^2, for every
-parameter of a Gaussian as it is stored. The authors square every pixel's gradient inside a CUDA kernel of their own.
-Here autograd does the work, which can only sum before it squares. With random signs in front of the colours the square
-of the sum has the sum of squares as its expectation (Hutchinson 1989), so one forward and one backward pass per view
-are enough for it too.
+parameter of a Gaussian as it is stored. The authors square every pixel's gradient inside a CUDA kernel of their own
+(that of the summed channels, but for the colours). Here autograd does the work, which can only sum before it squares.
+With random signs in front of the colours the square of the sum has the sum of squares as its expectation (Hutchinson
+1989), so one forward and one backward pass per view are enough for it too.
 """
 
 from __future__ import annotations
