@@ -26,7 +26,7 @@ class ScheduleConfig:
     target_shift_m: float = 3.0
     step_m: float = 3.0
     passes: int = 1
-    steps_per_stage: int = 400
+    steps_per_stage: int = 800
     original_share: float = 0.5
 
     def __post_init__(self) -> None:

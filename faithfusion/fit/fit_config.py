@@ -126,7 +126,7 @@ class FitConfig:
         recording: What is refined beside the Gaussians.
     """
 
-    steps: int = 700
+    steps: int = 1000
     half_resolution_steps: int = 250
     checkpoint_every: int = 250
     cache_mb: int = 256
