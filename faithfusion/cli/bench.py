@@ -17,6 +17,7 @@ PARTS = {
     "raster": ("raster", "bench_raster", speed_config.RasterConfig),
     "step": ("step", "bench_step", speed_config.StepConfig),
     "eig": ("eig", "bench_eig", speed_config.EigCostConfig),
+    "stages": ("stages", "bench_stages", speed_config.StagesConfig),
     "peers": ("peers", "bench_peers", speed_config.PeersConfig),
     "memory": ("fit_memory", "bench_memory", speed_config.FitMemoryConfig),
     "card": ("card", "bench_card", speed_config.CardConfig),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -76,6 +78,20 @@ def test_a_step_on_a_card_stands_beside_gsplat(capsys: pytest.CaptureFixture[str
     assert text.count(f"| {GSPLAT} |") == text.count("| step of the fit |") == 2
 
 
+def test_stages_of_two_runs_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, stages in {"old": {"street": 9.0, "fit": 20.0}, "new": {"fit": 7.4}}.items():
+        run = tmp_path / name
+        run.mkdir()
+        entries = {stage: {"key": "", "seconds": seconds} for stage, seconds in stages.items()}
+        (run / "state.json").write_text(json.dumps(entries))
+        (run / "report.html").touch()
+        os.utime(run / "state.json", (100.0, 100.0))
+        os.utime(run / "report.html", (103.0, 103.0))
+    main(["stages", "--runs", f'["{tmp_path}/old", "{tmp_path}/new"]'])
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert lines == ["| street | 9 |  |", "| fit | 20 | 7 |", "| report | 3 | 3 |", "| all | 32 | 10 |"]
+
+
 def test_peers_are_timed_and_scored_in_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "peers.yaml").write_text(TINY + f"  out: {tmp_path / 'run'}\n")
     main(["peers", "--config", str(tmp_path / "peers.yaml"), "--sizes", "[[600, 48, 32]]", "--repetitions", "2"])
@@ -128,6 +144,7 @@ def test_the_peak_is_that_of_the_work() -> None:
         (["eig", "--sizes", "[[0, 32, 24]]"], "positive numbers"),
         (["step", "--repetitions", "0"], "one repetition"),
         (["peers", "--shift_m", "2.0"], "one of the shifts"),
+        (["stages", "--runs", '["nowhere"]'], "finished run"),
     ],
 )
 def test_bad_options_are_refused(argv: list[str], expected: str) -> None:

@@ -112,6 +112,17 @@ def _check(part: str, sizes: tuple[Size, ...], repetitions: int) -> None:
 
 
 @dataclass(frozen=True)
+class StagesConfig:
+    """Prints where the time of finished refinements went, stage by stage, one column per run.
+
+    Attributes:
+        runs: The folders of the runs, for example of one before a change and one after it.
+    """
+
+    runs: tuple[str, ...] = ("output/refine",)
+
+
+@dataclass(frozen=True)
 class FitMemoryConfig:
     """Measures the peak memory and the time per step of `fit_scene`, each fit in a process of its own.
 
