@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.eig.observe import TrainingView
+from faithfusion.eig.observe import TrainingView, counted_pixels
 from faithfusion.render.render_view import render_view
-from faithfusion.render.warp_backend import blend_warp
+from faithfusion.render.warp_backend import blend_values
 from faithfusion.types import Camera, Gaussians, GaussianScene, Rendering
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
@@ -62,11 +61,7 @@ def add_fisher_view(scene: GaussianScene, view: TrainingView, number: int, infor
 
     Raises InputError as `fisher_information`.
     """
-    expected = (view.camera.height, view.camera.width)
-    for mask in (view.mask, view.sky_mask):
-        if mask is not None and tuple(mask.shape) != expected:
-            raise InputError(f"mask of time index {view.time_index}", tuple(mask.shape), f"the image size {expected}")
-    counted = view.mask if view.sky_mask is None else view.mask & ~view.sky_mask
+    counted = counted_pixels(view)
     signs = random_signs(view.camera, "training view", number) * counted.to(torch.float32)[..., None].cpu()
     information += squared_gradients(scene, view.camera, view.time_index, signs)[0]
 
@@ -105,12 +100,3 @@ def random_signs(camera: Camera, *names: object) -> Float[Tensor, "h w 3"]:
     generator = make_generator(0, "FisherRF", *names)
     up: Bool[Tensor, "h w 3"] = torch.randint(2, (camera.height, camera.width, 3), generator=generator).bool()
     return torch.where(up, 1.0, -1.0)
-
-
-def blend_values(rendering: Rendering, values: Float[Tensor, "n 2"]) -> Float[Tensor, "h w 2"]:
-    """Two values per Gaussian, blended like colours over black with the projection and tile lists of `rendering`."""
-    # a ratio may be 1e6 H: half of float32's range leaves room for the rounding of a blend of weight 1
-    values = F.pad(values.clamp_max(0.5 * torch.finfo(torch.float32).max), (0, 1))
-    projection = dataclasses.replace(rendering.projection, rgb=values)
-    blended, _, _ = blend_warp(projection, rendering.tiles, torch.zeros_like(rendering.color))
-    return blended[..., :2]

@@ -145,8 +145,7 @@ _MOMENTS = tile_walk(
         if (!(pixel_weights[i] > 0.0f)) transmittance[i] = -1.0f;
     """,
     begin="""
-        const float red = record[8], green = record[9], blue = record[10];
-        float* to = moments.data + (long long)slots.data[entry - first_entry] * 36;
+        float* to = moments.data + (long long)slots.data[entry - first_entry] * moments.shape[1];
         fetch(to), fetch(to + 16), fetch(to + 32);
         lanes sums[36] = {};
     """,

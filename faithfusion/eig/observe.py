@@ -92,6 +92,18 @@ def whole_view(camera: Camera, time_index: int = 0, image: Float[Tensor, "h w 3"
     return TrainingView(camera, time_index, mask, None, image)
 
 
+def counted_pixels(view: TrainingView) -> Bool[Tensor, "h w"]:
+    """The pixels that inform the Gaussians: inside the mask, and not sky.
+
+    Raises InputError if a mask does not have its camera's size.
+    """
+    size = (view.camera.height, view.camera.width)
+    for name, mask in {"mask": view.mask, "sky mask": view.sky_mask}.items():
+        if mask is not None and tuple(mask.shape) != size:
+            raise InputError(f"{name} of time index {view.time_index}", tuple(mask.shape), f"the image size {size}")
+    return view.mask if view.sky_mask is None else view.mask & ~view.sky_mask
+
+
 def no_evidence(scene: GaussianScene, config: EigConfig) -> Evidence:
     """Zeros on the scene's device."""
     size = num_scene(scene.gaussians.colors.shape[1])
@@ -132,10 +144,10 @@ def view_information(scene: GaussianScene, view: TrainingView, config: EigConfig
 def add_view(scene: GaussianScene, view: TrainingView, evidence: Evidence) -> None:
     """Adds a view's pixels to the sums of `evidence` in place; its `viewpoints` stay. Raises InputError as
     `gather_evidence`."""
-    size = (view.camera.height, view.camera.width)
-    for name, part in {"mask": view.mask, "sky mask": view.sky_mask, "image": view.image}.items():
-        if part is not None and tuple(part.shape[:2]) != size:
-            raise InputError(f"{name} of time index {view.time_index}", tuple(part.shape), f"the image size {size}")
+    counted, size = counted_pixels(view), (view.camera.height, view.camera.width)
+    if view.image is not None and tuple(view.image.shape[:2]) != size:
+        found = tuple(view.image.shape)
+        raise InputError(f"image of time index {view.time_index}", found, f"the image size {size}")
     if view.image is not None and (not view.image.is_floating_point() or float(view.image.max()) > BRIGHTEST):
         found = f"{view.image.dtype}, up to {float(view.image.max()):g}"
         raise InputError(f"image of time index {view.time_index}", found, "floating-point colours in [0, 1]")
@@ -144,7 +156,6 @@ def add_view(scene: GaussianScene, view: TrainingView, evidence: Evidence) -> No
         rendering = render_view(scene, view.camera.to(device), view.time_index)
     sq_residual = _sq_residual(view, rendering)
     precision = 1.0 / (config.noise_std**2 + _window_mean(sq_residual))
-    counted = view.mask if view.sky_mask is None else view.mask & ~view.sky_mask
     weight = torch.where(counted.to(device), precision, 0.0)
     moments = offset_moments(rendering, weight, sq_residual, max_entries=config.max_entries)
     _add_gaussians(scene, view, config, rendering, moments, evidence.precision)
@@ -213,7 +224,7 @@ def _add_sky(
 
 _PRECISION = ROW_OF_EIGHT + Template("""
 const int slot_of[6][6] = $slots; // of the product of two of 1, u, u^2, v, u v, v^2
-const float* M = moments.data + (long long)k * 36;
+const float* M = moments.data + (long long)k * moments.shape[1];
 row8 rows[5], products[5] = {}; // of W and of M W, whose ninth columns are apart
 float last_products[5] = {};
 #pragma unroll

@@ -165,11 +165,11 @@ _VARIANCE = tile_walk(
     buffers=BEHIND_BUFFERS + " float V[6][ROOM] = {};",
     load=BEHIND_LOAD,
     begin="""
-        const float red = record[8], green = record[9], blue = record[10], unexplained = discrepancy.data[k];
-        const float* own = coefficients.data + (long long)row_of_gaussian.data[k] * 39;
+        const float unexplained = discrepancy.data[k];
+        const float* own = coefficients.data + (long long)row_of_gaussian.data[k] * coefficients.shape[1];
         if (entry + 4 < last_entry) {
             const int next_row = row_of_gaussian.data[splats.gaussian_ids.data[entry + 4]];
-            const float* next = coefficients.data + (long long)next_row * 39;
+            const float* next = coefficients.data + (long long)next_row * coefficients.shape[1];
             fetch(next), fetch(next + 16), fetch(next + 32);
         }
         const float* colors = own + 33;

@@ -24,13 +24,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faithfusion.eig.moments import SQUARES, dense_moments, offset_moments
-from faithfusion.eig.observe import TrainingView
+from faithfusion.eig.observe import TrainingView, counted_pixels
 from faithfusion.render.project import project_ellipsoids
 from faithfusion.render.render_view import render_view
 from faithfusion.render.splats import Splats, num_blocks, splats_of
 from faithfusion.render.view_colors import sh_basis
 from faithfusion.render.walk import tile_walk
-from faithfusion.render.warp_backend import blend_warp
+from faithfusion.render.warp_backend import blend_values
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.types import Camera, Gaussians, GaussianScene, Rendering, Sky
 from faithfusion.utils.errors import InputError
@@ -76,11 +76,7 @@ def published_information(scene: GaussianScene, views: Sequence[TrainingView]) -
     colors = scene.gaussians.colors
     per_parameter = torch.zeros(len(colors), NUM_GEOMETRY + 1 + colors[0].numel(), device=colors.device)
     for view in track(views, "published gain"):
-        size = (view.camera.height, view.camera.width)
-        for mask in (view.mask, view.sky_mask):
-            if mask is not None and tuple(mask.shape) != size:
-                raise InputError(f"mask of time index {view.time_index}", tuple(mask.shape), f"the image size {size}")
-        counted = view.mask if view.sky_mask is None else view.mask & ~view.sky_mask
+        counted = counted_pixels(view)
         camera = view.camera.to(colors.device)
         rendering = _render_over_black(scene, camera, view.time_index)
         weight = counted.to(colors) / hits_per_pixel(rendering).square()
@@ -109,12 +105,8 @@ def published_gain(
         raise InputError("published information", tuple(train.shape), f"the scene's {tuple(view.shape)} parameters")
     of_code = view.sum(1) / (train.sum(1) + MIN_INFORMATION)
     of_paper = (view / (train + MIN_INFORMATION)).sum(1)
-    numbers = torch.stack([of_code, of_paper, torch.zeros_like(of_code)], 1)
-    # unseen Gaussians have ratios of 1e6 H: half of float32's range leaves room for the rounding of a blend of weight 1
-    numbers = numbers.clamp_max(0.5 * torch.finfo(torch.float32).max).float()
-    projection = dataclasses.replace(rendering.projection, rgb=numbers)
-    blended, _, _ = blend_warp(projection, rendering.tiles, torch.zeros_like(rendering.color))
-    of_code, of_paper, _ = (blended / hits_per_pixel(rendering)[..., None]).unbind(-1)
+    blended = blend_values(rendering, torch.stack([of_code, of_paper], 1))
+    of_code, of_paper = (blended / hits_per_pixel(rendering)[..., None]).unbind(-1)
     depth_sum = rendering.depth * rendering.alpha
     gain = torch.log1p(torch.where(depth_sum > MIN_DEPTH, of_code, 0.0) / GAIN_DIVISOR) + GAIN_OFFSET
     return PublishedGain(code=torch.where(depth_sum < MIN_DEPTH, GAIN_OF_EMPTY, gain), paper=of_paper)

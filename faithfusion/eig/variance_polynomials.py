@@ -174,7 +174,7 @@ for (int i = 0; i < 13; L += ++i) {
         for (int e = 0; e < 4; ++e) points[c][e] += ends[c] * ends[e];
     }
 }
-float* to = coefficients.data + (long long)thread * 39;
+float* to = coefficients.data + (long long)thread * coefficients.shape[1];
 for (int n = 0; n < 15; ++n) to[n] = 0.0f;
 to[0] = points[0][0];
 for (int j = 0; j < 5; ++j) {

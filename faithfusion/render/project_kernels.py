@@ -102,6 +102,12 @@ def footprint(camera: Pinhole, point: wp.vec3, quat: wp.vec4, log_scales: wp.vec
     return f
 
 
+@wp.func
+def reach(opacity: float) -> float:
+    """Standard deviations from the mean to the ellipse alpha = MIN_ALPHA; 0 if there is none."""
+    return wp.sqrt(2.0 * wp.log(wp.max(opacity / ALPHA_FLOOR, 1.0)))
+
+
 @wp.kernel(enable_backward=False)
 def project_forward(
     first: int,
@@ -125,8 +131,7 @@ def project_forward(
         screen.conics[i] = f.conic
         stds2d[i] = wp.vec2(wp.sqrt(f.covariance[0]), wp.sqrt(f.covariance[2]))
         if opacity >= ALPHA_FLOOR:
-            reach = 2.0 * wp.log(opacity / ALPHA_FLOOR)  # d^T conic d at the edge
-            half = wp.vec2(wp.sqrt(reach * f.covariance[0]), wp.sqrt(reach * f.covariance[2]))
+            half = reach(opacity) * stds2d[i]
             begin = mean - half
             end = mean + half
             if (

@@ -5,22 +5,20 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
+from faithfusion.render.constants import TILE_SIZE_PX
+from faithfusion.render.project_kernels import reach
 from faithfusion.types import Projection, TileLists
 from faithfusion.utils.warp_launch import as_warp, launch, prepare_warp
 
 RECORD_FLOATS = 16
 """Numbers of a Gaussian in a row of memory that the processor fetches at once. In this order: mean 2; the conic's
-Cholesky factor root_a, slope, s and 1 / root_a; log2 opacity and opacity; colour 3; depth; half the width of q on the
-ellipse alpha = MIN_ALPHA (its square root) and half its rows in pixels."""
-LOG2_MIN_ALPHA = wp.constant(math.log2(MIN_ALPHA))
+Cholesky factor root_a, slope, s and 1 / root_a; log2 opacity and opacity; colour 3; depth; standard deviations to
+the ellipse alpha = MIN_ALPHA and half its rows in pixels."""
 
 
 @wp.struct
@@ -99,22 +97,21 @@ def _write_records(
         mean = means2d[k]
         conic = conics[k]
         root_a = wp.sqrt(conic[0])
-        log2_opacity = wp.log2(opacities[k])
-        reach = wp.sqrt(wp.max(2.0 * 0.6931471805599453 * (log2_opacity - LOG2_MIN_ALPHA), 0.0))
+        edge = reach(opacities[k])
         records[k, 0] = mean[0]
         records[k, 1] = mean[1]
         records[k, 2] = root_a
         records[k, 3] = conic[1] / root_a
         records[k, 4] = 1.0 / stds2d[k][1]
         records[k, 5] = 1.0 / root_a
-        records[k, 6] = log2_opacity
+        records[k, 6] = wp.log2(opacities[k])
         records[k, 7] = opacities[k]
         records[k, 8] = rgb[k][0]
         records[k, 9] = rgb[k][1]
         records[k, 10] = rgb[k][2]
         records[k, 11] = depths[k]
-        records[k, 12] = reach
-        records[k, 13] = reach * stds2d[k][1]
+        records[k, 12] = edge
+        records[k, 13] = edge * stds2d[k][1]
 
 
 @wp.kernel(enable_backward=False)

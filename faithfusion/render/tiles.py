@@ -10,11 +10,11 @@ import warp as wp
 from jaxtyping import Int
 from torch import Tensor
 
-from faithfusion.render.constants import MIN_ALPHA, TILE_SIZE_PX
+from faithfusion.render.constants import TILE_SIZE_PX
+from faithfusion.render.project_kernels import reach
 from faithfusion.types import Projection, TileLists
 from faithfusion.utils.warp_launch import as_warp, launch
 
-ALPHA_FLOOR = wp.constant(MIN_ALPHA)
 TILE_SIZE = wp.constant(TILE_SIZE_PX)
 
 
@@ -73,8 +73,7 @@ def _measure_boxes(
     rank = first + wp.tid()
     i = visible[rank]
     mean = means2d[i]
-    # d^T conic d at the edge is the square of so many standard deviations
-    half = wp.sqrt(2.0 * wp.log(wp.max(opacities[i] / ALPHA_FLOOR, 1.0))) * stds2d[i]
+    half = reach(opacities[i]) * stds2d[i]
     # in float until it is bounded by the image
     left = wp.max(wp.ceil(mean[0] - half[0] - 0.5), 0.0)
     top = wp.max(wp.ceil(mean[1] - half[1] - 0.5), 0.0)

@@ -14,7 +14,7 @@ What the parts may use (all floats but the indices):
     at, i             index of a pixel in the images, and in the block's own buffers of ROOM floats
     entry, k          index in the tile lists, and of the Gaussian
     root_a, slope, s  L = ((root_a, 0), (slope, s)); 1 / s is the standard deviation along y
-    opacity
+    opacity, red, green, blue, z
     y, v              row of the block, and the offset there                       in `row`, `pixels`, `row_end`
     x, u              first column of the lanes, and their offsets                 in `pixels`
     alpha, before     transmittance before the Gaussian
@@ -32,8 +32,6 @@ from string import Template
 from faithfusion.render.constants import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, TILE_SIZE_PX
 from faithfusion.render.splats import RECORD_FLOATS
 
-NUM_LANES = 8
-
 _LANES = Template("""
 #if defined(__CUDACC__) || defined(FAITHFUSION_SINGLE_PIXELS)
 typedef float lanes;
@@ -50,11 +48,11 @@ auto any = [](mask which) -> bool { return which != 0; };
 auto sum_lanes = [](const lanes* sums, int count, float* to) { for (int n = 0; n < count; ++n) to[n] = sums[n]; };
 #else
 #pragma clang fp contract(fast)
-typedef float lanes __attribute__((ext_vector_type($num_lanes)));
-typedef int mask __attribute__((ext_vector_type($num_lanes)));
-typedef float loose_lanes __attribute__((ext_vector_type($num_lanes), aligned(4)));
-typedef int loose_mask __attribute__((ext_vector_type($num_lanes), aligned(4)));
-const int SIDE = $side, NUM_LANES = $num_lanes, ROOM = SIDE * SIDE + NUM_LANES;
+typedef float lanes __attribute__((ext_vector_type(8)));
+typedef int mask __attribute__((ext_vector_type(8)));
+typedef float loose_lanes __attribute__((ext_vector_type(8), aligned(4)));
+typedef int loose_mask __attribute__((ext_vector_type(8), aligned(4)));
+const int SIDE = $side, NUM_LANES = 8, ROOM = SIDE * SIDE + NUM_LANES;
 auto load = [](const float* from) -> lanes { return *(const loose_lanes*)from; };
 auto store = [](float* to, lanes value) { *(loose_lanes*)to = value; };
 auto count_up = []() -> lanes { return lanes{0, 1, 2, 3, 4, 5, 6, 7}; };
@@ -131,6 +129,7 @@ for (int entry = splats.offsets.data[tile]; entry < last_entry && alive > 0; ++e
     const float mean_x = record[0] - left - 0.5f, mean_y = record[1] - top - 0.5f;
     const float root_a = record[2], slope = record[3], s = record[4], inverse_root_a = record[5];
     const float log2_opacity = record[6], opacity = record[7], reach = record[12], half_rows = record[13] + 0.01f;
+    const float red = record[8], green = record[9], blue = record[10], z = record[11];
     // the ellipse alpha = MIN_ALPHA bounds the search, a little wider; whether a pixel counts is decided by its alpha
     const int first_row = (int)ceilf(wp::max(mean_y - half_rows, 0.0f));
     const int last_row = (int)floorf(wp::min(mean_y + half_rows, (float)(num_rows - 1)));
@@ -196,7 +195,7 @@ def tile_walk(
     finish: str = "",
 ) -> str:
     """The text of a native function of (block, splats, ...) that walks a block and does these parts on the way."""
-    constants = {"num_lanes": NUM_LANES, "side": TILE_SIZE_PX, "record_floats": RECORD_FLOATS}
+    constants = {"side": TILE_SIZE_PX, "record_floats": RECORD_FLOATS}
     constants |= {"max_alpha": f"{MAX_ALPHA!r}f", "min_alpha": f"{MIN_ALPHA:.9e}f"}
     constants |= {"min_transmittance": f"{MIN_TRANSMITTANCE!r}f"}
     parts = {"buffers": buffers, "load": load, "begin": begin, "row": row}

@@ -39,13 +39,8 @@ class ImageGradients:
     remaining: wp.array2d(dtype=wp.float32)
 
 
-_COLOR = """
-const float red = record[8], green = record[9], blue = record[10], z = record[11];
-"""
-
 _FORWARD = tile_walk(
     buffers="float reds[ROOM] = {}, greens[ROOM] = {}, blues[ROOM] = {}, depth_sums[ROOM] = {}, alphas[ROOM] = {};",
-    begin=_COLOR,
     pixels="""
         store(reds + i, load(reds + i) + weight * red);
         store(greens + i, load(greens + i) + weight * green);
@@ -71,9 +66,8 @@ _BACKWARD = tile_walk(
         depth_sums[i] = images.depth_sum.data[at], at_depth[i] = images.depth.data[at] * depth_sums[i];
         remaining[i] = images.remaining.data[at];
     """,
-    begin=_COLOR
-    + """
-        float* by = gradients.data + (long long)slots.data[entry] * 10;
+    begin="""
+        float* by = gradients.data + (long long)slots.data[entry] * gradients.shape[1];
         fetch(by);
         lanes by_red = zero, by_green = zero, by_blue = zero, by_z = zero;
         lanes q_sum = zero, q_u = zero, q_v = zero, q_uu = zero, q_uv = zero, q_vv = zero; // of d loss / d (q / 2)
