@@ -79,7 +79,9 @@ def make_pairs(config: PairsConfig, finish: Callable[[Path], None]) -> list[Path
     started, made = time.monotonic(), 0
     for plan in plans:
         path = out / listed[plan.name].file
-        if plan in to_do:
+        if plan not in to_do:  # its run was killed between the finished shard and the end of its workspace
+            _remove_workspaces(path)
+        else:
             left = _time_left(time.monotonic() - started, made, len(to_do))
             say(f"{plan.name}: shard {plans.index(plan) + 1} of {len(plans)}{left}")
             listed[plan.name] = make_shard(plan, path, config)
@@ -94,9 +96,7 @@ def make_shard(plan: PlannedShard, path: Path, config: PairsConfig) -> ListedSha
     """Writes one shard, or says why there is none."""
     facts: dict[str, Any] = {"kind": config.kind, "options": shard_options(config)}
     workspace = path.with_name(f".{plan.name}.{config_hash(facts)[:8]}.work")
-    for other in path.parent.glob(f".{plan.name}.*.work"):  # of a run with other options that was given up
-        if other != workspace:
-            shutil.rmtree(other)
+    _remove_workspaces(path, keep=workspace)  # of runs with other options that were given up
     workspace.mkdir(parents=True, exist_ok=True)
     sequences = plan.make(workspace, facts)
     first = next(sequences, None)
@@ -104,6 +104,12 @@ def make_shard(plan: PlannedShard, path: Path, config: PairsConfig) -> ListedSha
         write_shard(path, itertools.chain([first], sequences), facts, color_format=config.colors)
     shutil.rmtree(workspace)
     return ListedShard(path.name, skipped=NO_PAIRS) if first is None else _listed(path)
+
+
+def _remove_workspaces(path: Path, keep: Path | None = None) -> None:
+    for workspace in path.parent.glob(f".{path.stem}.*.work"):
+        if workspace != keep:
+            shutil.rmtree(workspace)
 
 
 def check_inputs(config: PairsConfig, plans: Sequence[PlannedShard]) -> None:

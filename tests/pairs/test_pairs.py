@@ -167,6 +167,7 @@ def test_a_run_that_was_given_up_continues_where_it_was(tmp_path: Path) -> None:
     stamp = first.stat().st_mtime_ns
     states = list(out.glob(".b_withheld.*.work/fit_0.safetensors"))
     assert len(states) == 1
+    (out / ".a_withheld.0badf00d.work").mkdir()  # as of a kill between the finished shard and the end of its workspace
     with pytest.raises(InputError, match="b_withheld.safetensors: shard 2 of 2"):
         ShardFolder(out)
     steps = []
