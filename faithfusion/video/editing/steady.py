@@ -62,8 +62,8 @@ def steadied(edit: Float[Tensor, "t h w 3"], window: Window, num_neighbours: int
 def _neighbours(edit: Tensor, window: Window, t: int, reach: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields, for each frame around t, its colours at the points that frame t shows, and where it shows them."""
     points = world_points(window.depth[t], window.cameras[t])
-    depth_m = torch.where(window.depth > 0.0, window.depth, FAR_M)
     for s in range(max(0, t - reach), min(len(edit), t + reach + 1)):
         if s != t:
             sighting = sight(points, window.cameras[s])
-            yield sighting.sample(edit[s], "bicubic"), sighting.is_shown(depth_m[s])
+            depth_m = torch.where(window.depth[s] > 0.0, window.depth[s], FAR_M)
+            yield sighting.sample(edit[s], "bicubic"), sighting.is_shown(depth_m)

@@ -38,7 +38,10 @@ class VideoEditor:
         self.seed = seed
 
     def edit(self, window: Window) -> EditedClip:
-        """See `Editor.edit`. Known frames and the best known pixels are the render's own values."""
+        """See `Editor.edit`. Known frames and the best known pixels are the render's own values.
+
+        Frames that two windows share are made by the first and enter the next as exact history, which stays as it is.
+        """
         frames, height, width = window.render.shape[:3]
         floor = faithful_floor(window.eig.expected_sq_error, self.fusing)
         spec = self.generator.config.spec
@@ -51,10 +54,9 @@ class VideoEditor:
         for span in plan_windows(padded.render.shape[0], *sizes):
             piece = nearest_references(slice_window(padded, span), self.config.num_references)
             piece = _with_history(piece, result[span.start : done])
-            edit = self.generate(piece, name=str(span.start))
-            fused = composite(piece.render, edit, gain[span.start : span.stop])
-            result[span.start : span.stop] = _ramp(result[span.start : done], fused)
-            content[span.start : span.stop] = _ramp(content[span.start : done], edit)
+            new = slice(done, span.stop)
+            content[new] = self.generate(piece, name=str(span.start))[done - span.start :]
+            result[new] = composite(padded.render[new], content[new], gain[new])
             done = span.stop
         error = fused_error(padded.eig.expected_sq_error, self.profile, gain)
         return EditedClip(*(values[:frames, :height, :width] for values in (result, content, gain, error)))
@@ -87,10 +89,3 @@ def _with_history(piece: Window, history: Float[Tensor, "o h w 3"]) -> Window:
     known = piece.known.clone()
     known[:overlap] = True
     return dataclasses.replace(piece, render=torch.cat([history, piece.render[overlap:]]), known=known)
-
-
-def _ramp(history: Float[Tensor, "o h w 3"], fused: Float[Tensor, "t h w 3"]) -> Float[Tensor, "t h w 3"]:
-    """Cross-fades linearly from the previous window's frames to this one's over the overlap."""
-    overlap = history.shape[0]
-    weight = (torch.arange(1, overlap + 1, device=fused.device) / (overlap + 1)).reshape(-1, 1, 1, 1)
-    return torch.cat([torch.lerp(history, fused[:overlap], weight), fused[overlap:]])

@@ -55,13 +55,16 @@ def test_later_windows_see_the_finished_frames_of_earlier_ones_as_known() -> Non
 
     seen: list[tuple[str, Window]] = []
     window = tiny_window(13, 32, 32)
-    Recorder(tiny_generator(trained=True), CONFIG, ErrorProfile()).edit(window)
-    first = untrained_editor().edit(slice_window(window, Span(0, 9))).frames
+    edited = Recorder(tiny_generator(trained=True), CONFIG, ErrorProfile()).edit(window)
+    alone = untrained_editor().edit(slice_window(window, Span(0, 9)))
+    first = alone.frames
     assert [name for name, _ in seen] == ["0", "4"]
     second = seen[1][1]
     assert second.known.tolist() == [True] * 5 + [False] * 4
     assert torch.equal(second.render[:5], first[4:]) and not torch.equal(first[4:], window.render[4:9])
     assert torch.equal(second.render[5:], window.render[9:])
+    assert torch.equal(edited.frames[:9], first) and torch.equal(edited.edit[:9], alone.edit), "history stays"
+    assert not torch.equal(edited.frames[9:], window.render[9:])
 
 
 def test_a_certain_clip_keeps_the_detail_the_codec_would_lose() -> None:
