@@ -12,11 +12,12 @@ ground.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from faithfusion.eig.assess import training_view
@@ -28,7 +29,7 @@ from faithfusion.scene.ground import Ground, ground_at
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, WarpedViews, Window
 from faithfusion.utils.progress import track
 from faithfusion.window.framing import Framing, framed_to
-from faithfusion.window.references import METRES_PER_TIME_STAMP
+from faithfusion.window.references import POINTS_PER_SIDE
 from faithfusion.window.warp_config import WarpConfig
 
 DEPTH_TOLERANCE = 0.05
@@ -38,6 +39,8 @@ ABOVE_GROUND_M = 0.3
 """A rendered surface up to so far above the ground, or below it, is taken to be the ground."""
 COARSER_WEIGHT = 0.3
 """What a recorded view loses for seeing a surface from twice as far, in radians of angle."""
+COST_PER_TIME_STAMP = 1e-3
+"""Radians, for choosing candidates only: it decides between views of a vehicle that stands still."""
 GROUND_ITERATIONS = 6
 MIN_DESCENT = 0.005
 """Rays flatter than this (fall per metre of depth) meet the ground too far away to say where."""
@@ -103,17 +106,6 @@ class WarpSource:
         device = self.scene.gaussians.means.device
         return node_coverage(self.scene, camera.to(device), time).cpu() > MOVING_COVERAGE
 
-    def nearest(self, camera: Camera, time: int) -> list[int]:
-        """The candidates for a new view, nearest first."""
-        centre = camera.world_from_camera[:3, 3]
-
-        def distance(index: int) -> float:
-            frame = self.frames[index]
-            apart_m = float((frame.camera.world_from_camera[:3, 3] - centre).norm())
-            return apart_m + METRES_PER_TIME_STAMP * abs(frame.time_index - time)
-
-        return sorted(range(len(self.frames)), key=distance)[: self.config.num_candidates]
-
     def settle(self, depth_m: Float[Tensor, "h w"], camera: Camera) -> Float[Tensor, "h w"]:
         """Depth in which what lies near the ground, or below it, lies in it."""
         return depth_m if self.ground is None else on_ground(depth_m, camera, self.ground, ABOVE_GROUND_M)
@@ -153,7 +145,8 @@ def on_ground(depth_m: Float[Tensor, "h w"], camera: Camera, ground: Ground, abo
 
 @torch.no_grad()
 def warped_views(source: WarpSource, window: Window) -> WarpedViews | None:
-    """The `num_views` best recorded views of every pixel of a rendered window; None if none are wanted."""
+    """The best recorded views of every pixel of a rendered window: `num_views` of all, then `num_far_views` of those
+    from another time; None if none are wanted."""
     if source.config.num_views == 0:
         return None
     frames = []
@@ -165,35 +158,80 @@ def warped_views(source: WarpSource, window: Window) -> WarpedViews | None:
     return WarpedViews(colors, trust)
 
 
+def candidates(
+    frames: Sequence[Frame], points: Float[Tensor, "h w 3"], camera: Camera, time: int, config: WarpConfig
+) -> tuple[list[int], list[int]]:
+    """Which recorded `frames` may serve a new view of world `points`, the most useful first: of all, and of those that
+    are at least `far_time_stamps` away.
+
+    Points of a grid vote for those that show them at the least `viewing_cost`, twice as many as are kept of every
+    pixel. What stands in front is not looked at here.
+    """
+    step = max(1, math.ceil(max(points.shape[:2]) / POINTS_PER_SIDE))
+    grid, centre = points[step // 2 :: step, step // 2 :: step].flatten(0, 1), camera.world_from_camera[:3, 3]
+    costs = torch.full((len(frames), len(grid)), torch.inf)
+    for index, frame in enumerate(frames):
+        seen = sight(grid[None], frame.camera).is_inside[0]
+        cost = viewing_cost(grid, centre, frame.camera.world_from_camera[:3, 3])
+        costs[index, seen] = cost[seen] + COST_PER_TIME_STAMP * abs(frame.time_index - time)
+    is_near = torch.tensor(
+        [abs(frame.time_index - time) < config.far_time_stamps for frame in frames], dtype=torch.bool
+    )
+    far_costs = costs.masked_fill(is_near[:, None], torch.inf)
+    counts = (config.num_views, config.num_far_views)
+    return tuple(elected(c, 2 * n, config.num_candidates) for c, n in zip((costs, far_costs), counts, strict=True))
+
+
+def elected(costs: Float[Tensor, "v p"], votes_per_point: int, count: int) -> list[int]:
+    """The `count` views for which most points vote, the first of them first: each point for those with the least cost.
+    A cost of infinity gets no vote, and a view without votes is not elected."""
+    best = costs.topk(min(votes_per_point, len(costs)), dim=0, largest=False)
+    votes = torch.bincount(best.indices[best.values.isfinite()], minlength=len(costs))
+    order = votes.argsort(descending=True, stable=True)[:count]
+    return order[votes[order] > 0].tolist()
+
+
 def _warp_frame(
     source: WarpSource, place: tuple[Camera, int], render: Float[Tensor, "h w 3"], depth_m: Float[Tensor, "h w"]
 ) -> tuple[Float[Tensor, "n h w 3"], Float[Tensor, "n h w"]]:
-    """The best views of one frame, the best first. What moves is looked up at its own time stamp only."""
+    """The best views of one frame, the best first, and after those of all the ones from another time that are not
+    among them. What moves is looked up at its own time stamp only."""
     camera, time = place
     points = world_points(depth_m, camera)
     exposure, moving = source.exposure(camera, time), source.moving(camera, time)
-    places, costs, trusts = [], [], []
-    nearest = source.nearest(camera, time)
-    for index in nearest:
+    near, far = candidates(source.frames, points, camera, time, source.config)
+    looked_at = near + [index for index in far if index not in near]
+    is_far = torch.tensor([index in far for index in looked_at], dtype=torch.bool)
+    wanted, wanted_far = source.config.num_views, source.config.num_far_views
+    missing = max(0, wanted + wanted_far - len(looked_at))
+    costs = torch.full((len(looked_at) + missing, *depth_m.shape), torch.inf)
+    trusts, places = torch.zeros_like(costs), []
+    for number, index in enumerate(looked_at):
         uv, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3])
         if source.frames[index].time_index != time:
             trust = torch.where(moving, 0.0, trust)
         places.append(uv)
-        costs.append(torch.where(trust > 0.0, cost, torch.inf))
-        trusts.append(trust)
-    for _ in range(source.config.num_views - len(nearest)):
-        costs.append(torch.full_like(depth_m, torch.inf))
-        trusts.append(torch.zeros_like(depth_m))
-    best = torch.stack(costs).argsort(dim=0, stable=True)[: source.config.num_views]
-    trust = torch.stack(trusts).gather(0, best)
+        costs[number], trusts[number] = torch.where(trust > 0.0, cost, torch.inf), trust
+    best, trust = _cheapest(costs, trusts, wanted)
+    costs.scatter_(0, best, torch.inf)
+    costs[: len(looked_at)][~is_far] = torch.inf
+    best, trust = (torch.cat(pair) for pair in zip((best, trust), _cheapest(costs, trusts, wanted_far), strict=True))
     color = render.expand(*best.shape, 3).clone()
-    for number, (index, uv) in enumerate(zip(nearest, places, strict=True)):
-        wanted = (best == number) & (trust > 0.0)
-        if wanted.any():
-            uv = uv.expand(*best.shape, 2)[wanted]
+    for number, (index, uv) in enumerate(zip(looked_at, places, strict=True)):
+        shown = (best == number) & (trust > 0.0)
+        if shown.any():
+            uv = uv.expand(*best.shape, 2)[shown]
             found = sample_image(source.view(index).image, uv[None], "bicubic")[0]
-            color[wanted] = (found if exposure is None else found * exposure[0] + exposure[1]).clamp(0.0, 1.0)
+            color[shown] = (found if exposure is None else found * exposure[0] + exposure[1]).clamp(0.0, 1.0)
     return color, trust
+
+
+def _cheapest(
+    costs: Float[Tensor, "v h w"], trusts: Float[Tensor, "v h w"], count: int
+) -> tuple[Int[Tensor, "n h w"], Float[Tensor, "n h w"]]:
+    """The views of least cost of every pixel, and their trust: none where the cost is infinite."""
+    best = costs.argsort(dim=0, stable=True)[:count]
+    return best, torch.where(costs.gather(0, best).isfinite(), trusts.gather(0, best), 0.0)
 
 
 def look_up(
@@ -208,10 +246,17 @@ def look_up(
     inverse_depth, is_valid = sighting.sample(planes).unbind(-1)
     apart = (sighting.z_m * inverse_depth - 1.0).abs() / DEPTH_TOLERANCE
     shown = sighting.is_inside & (is_valid > 0.99) & (apart < 1.0)
-    from_new, from_old = points - centre, points - view.camera.world_from_camera[:3, 3]
-    near, far = from_new.norm(dim=-1), from_old.norm(dim=-1)
-    cosine = (from_new * from_old).sum(-1) / (near * far).clamp_min(1e-6)
-    cost = torch.acos(cosine.clamp(-1.0, 1.0))
-    cost = cost + COARSER_WEIGHT * (far / near.clamp_min(1e-6) - 1.0).clamp_min(0.0)
+    cost = viewing_cost(points, centre, view.camera.world_from_camera[:3, 3])
     trust = torch.exp(-2.0 * cost) * (1.0 - apart.square())
     return sighting.uv, cost, torch.where(shown, trust.clamp(0.0, 1.0), 0.0)
+
+
+def viewing_cost(
+    points: Float[Tensor, "*n 3"], centre: Float[Tensor, 3], other_centre: Float[Tensor, 3]
+) -> Float[Tensor, "*n"]:
+    """What speaks against seeing points from `other_centre` in place of `centre`, in radians: the angle between the
+    rays, and COARSER_WEIGHT for every time that it is farther away."""
+    from_new, from_old = points - centre, points - other_centre
+    near, far = from_new.norm(dim=-1).clamp_min(1e-6), from_old.norm(dim=-1)
+    cosine = (from_new * from_old).sum(-1) / (near * far).clamp_min(1e-6)
+    return torch.acos(cosine.clamp(-1.0, 1.0)) + COARSER_WEIGHT * (far / near - 1.0).clamp_min(0.0)

@@ -13,13 +13,20 @@ class WarpConfig:
 
     Attributes:
         num_views: So many of the best recorded views are kept per pixel; 0 keeps none.
-        num_candidates: So many of the nearest recorded frames are looked at for every new one.
+        num_far_views: So many of the best of another time are kept after those: they see a surface from elsewhere, with
+            other errors.
+        far_time_stamps: A recorded view is of another time if it is so many time stamps away.
+        num_candidates: So many recorded frames of each kind are looked at for every new one: those that show most of it
+            best.
     """
 
     num_views: int = 2
-    num_candidates: int = 12
+    num_far_views: int = 2
+    far_time_stamps: int = 10
+    num_candidates: int = 8
 
     def __post_init__(self) -> None:
-        if self.num_views < 0 or self.num_candidates < 1:
-            found = f"num_views = {self.num_views}, num_candidates = {self.num_candidates}"
-            raise InputError("warp", found, "no negative number of views, and at least 1 candidate")
+        if min(self.num_views, self.num_far_views) < 0 or min(self.num_candidates, self.far_time_stamps) < 1:
+            found = f"num_views = {self.num_views}, num_far_views = {self.num_far_views}, "
+            found += f"num_candidates = {self.num_candidates}, far_time_stamps = {self.far_time_stamps}"
+            raise InputError("warp", found, "no negative number of views, and at least 1 candidate and 1 time stamp")

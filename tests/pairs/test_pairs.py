@@ -138,7 +138,7 @@ def test_street_truth_is_exact(tmp_path: Path) -> None:
     for window in (shard[0], shard[1]):
         assert window.truth.shape == (5, 48, 64, 3) and window.references.shape == (2, 48, 64, 3)
         assert 0.0 < (window.truth - window.render).abs().mean() < 0.2
-        assert window.warped.colors.shape == (2, 5, 48, 64, 3)
+        assert window.warped.colors.shape == (4, 5, 48, 64, 3)
         shown = window.warped.trust[0] > 0.5
         assert shown.float().mean() > 0.2
         error = (window.warped.colors[0] - window.truth).abs().mean(-1)[shown].mean()

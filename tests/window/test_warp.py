@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
 from faithfusion.render.reproject import pixel_rays, sample_image, world_points
 from faithfusion.scene.ground import CELL_M, Ground
-from faithfusion.types import Camera
+from faithfusion.types import Camera, Frame
 from faithfusion.utils.errors import InputError
-from faithfusion.window.warp import ABOVE_GROUND_M, COARSER_WEIGHT, RecordedView, look_up, on_ground
+from faithfusion.window.warp import (
+    ABOVE_GROUND_M,
+    COARSER_WEIGHT,
+    RecordedView,
+    candidates,
+    elected,
+    look_up,
+    on_ground,
+)
 from faithfusion.window.warp_config import WarpConfig
 
 HEIGHT, WIDTH = 48, 64
@@ -137,7 +146,50 @@ def test_depth_of_what_stands_on_the_ground_stays():
     assert CELL_M * 40 > 30.0  # the made-up ground reaches to the wall
 
 
-@pytest.mark.parametrize("field", [{"num_views": -1}, {"num_candidates": 0}])
+def ring_of_cameras(num_times: int, metres_per_time_stamp: float) -> list[Frame]:
+    """Six cameras around a vehicle that drives along x, as nuScenes has them; the first looks ahead."""
+    frames = []
+    for time in range(num_times):
+        for number in range(6):
+            camera, angle = camera_at(0.0, time * metres_per_time_stamp), torch.tensor(number * torch.pi / 3.0)
+            turn = torch.eye(4)
+            turn[:2, :2] = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
+            pose = camera.world_from_camera.clone()
+            pose[:3, :3] = turn[:3, :3] @ pose[:3, :3]
+            camera = dataclasses.replace(camera, world_from_camera=pose, name=str(number))
+            frames.append(Frame(time, str(number), camera, Path(f"{time}_{number}.png")))
+    return frames
+
+
+def candidates_of(frames: list[Frame], new: Camera, time: int, config: WarpConfig) -> tuple[list[Frame], list[Frame]]:
+    found = candidates(frames, world_points(true_depth(new), new), new, time, config)
+    return tuple([frames[index] for index in indices] for indices in found)
+
+
+def test_candidates_look_where_the_new_view_looks():
+    config = WarpConfig(num_views=2, num_far_views=2, far_time_stamps=5, num_candidates=8)
+    near, far = candidates_of(ring_of_cameras(20, 1.0), camera_at(3.0, 8.0), 8, config)
+    assert [frame.camera_name for frame in near].count("0") > len(near) / 2
+    assert not {frame.camera_name for frame in near} & {"2", "3", "4"}  # those that look backwards
+    assert min(abs(frame.time_index - 8) for frame in near) == 0
+    assert 0 < len(far) <= 8 and all(abs(frame.time_index - 8) >= 5 for frame in far)
+
+
+def test_of_a_vehicle_that_stands_still_the_views_of_the_same_time_come_first():
+    near, _ = candidates_of(ring_of_cameras(20, 0.0), camera_at(3.0), 8, WarpConfig(num_candidates=4))
+    assert {frame.time_index for frame in near} <= {7, 8, 9}
+
+
+def test_points_elect_the_views_that_show_them_best():
+    unseen = torch.inf
+    costs = torch.tensor([[0.1, 0.1, 0.3], [0.2, unseen, 0.1], [unseen, unseen, unseen], [0.3, 0.2, 0.2]])
+    assert elected(costs, 1, 4) == [0, 1]
+    assert elected(costs, 2, 4) == [0, 3, 1]
+    assert elected(costs, 2, 1) == elected(costs, 2, 4)[:1]
+    assert elected(torch.empty(0, 3), 2, 4) == []
+
+
+@pytest.mark.parametrize("field", [{"num_views": -1}, {"num_candidates": 0}, {"far_time_stamps": 0}])
 def test_senseless_settings(field):
     with pytest.raises(InputError):
         WarpConfig(**field)
