@@ -19,7 +19,7 @@ class SamplerConfig:
     Attributes:
         path: The path of the latents (`video.model.paths`). Without it the one is taken that the weights were trained
             for; "hold" works with any weights.
-        steps: The network is evaluated so often for a token of phi = 1; steps above the clip's largest phi are skipped.
+        steps: The network is evaluated so often, at noise levels from the clip's largest phi down.
         sparse: Computes tokens with phi = 0 once and keeps their keys and values (paths bridge and per_token). This is
             exact for `attention: prefix`; else it is an approximation, in which they do not look at the others.
         renoise: Goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights

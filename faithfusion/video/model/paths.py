@@ -84,8 +84,8 @@ def path_state(
 def path_times(path: PathName, steps: int, config: ScheduleConfig, max_phi: float) -> list[float]:
     """Descending times at which the network is asked, and 0; empty if `max_phi` is 0.
 
-    The most uncertain token passes through the noise levels of Wan's own schedule that are at most its phi: the steps
-    before those are skipped. Under bridge and per_token t is relative to phi.
+    All steps are spread over the noise levels of Wan's own schedule that the most uncertain token passes through, those
+    from its phi down. Under bridge and per_token t is relative to phi.
     """
     times = sampling_times(steps, config, max_phi)
     return times if path == "hold" else [time / max_phi for time in times]

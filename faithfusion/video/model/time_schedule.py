@@ -18,6 +18,11 @@ def shift_time(time: Float[Tensor, "*shape"], shift: float) -> Float[Tensor, "*s
     return shift * time / (1.0 + (shift - 1.0) * time)
 
 
+def unshifted_time(time: float, shift: float) -> float:
+    """The time that `shift_time` moves to `time`."""
+    return time / (shift - (shift - 1.0) * time)
+
+
 def flow_state(
     x0: Float[Tensor, "b ..."], noise: Float[Tensor, "b ..."], time: Float[Tensor, " b"]
 ) -> Float[Tensor, "b ..."]:
@@ -33,15 +38,19 @@ def sample_training_times(batch: int, config: ScheduleConfig, generator: torch.G
 
 
 def sampling_times(steps: int, config: ScheduleConfig, max_time: float = 1.0) -> list[float]:
-    """Descending evaluation times followed by 0; steps at t > `max_time` are skipped, the first is at `max_time`.
+    """`steps` descending evaluation times from `max_time` to the schedule's smallest, evenly apart before the shift, and
+    0.
 
-    Returns an empty list if `max_time` is 0 (nothing to regenerate).
+    A clip whose `max_time` is not above the smallest time has this one time only, as in training. Returns an empty list
+    if `max_time` is 0 (nothing to regenerate).
     """
     if max_time <= 0.0:
         return []
-    last = config.min_time / (config.shift - (config.shift - 1.0) * config.min_time)
-    grid = shift_time(torch.linspace(1.0, last, steps, dtype=torch.float64), config.shift).tolist()
-    return [max_time, *(time for time in grid if time < max_time - 1e-6), 0.0]
+    if max_time <= config.min_time:
+        return [max_time, 0.0]
+    first, last = (unshifted_time(time, config.shift) for time in (max_time, config.min_time))
+    grid = shift_time(torch.linspace(first, last, steps, dtype=torch.float64), config.shift).tolist()
+    return [max_time, *grid[1:], 0.0]
 
 
 def token_to_latent(

@@ -57,19 +57,19 @@ def test_active_tokens_reach_the_truth_and_the_others_stay_the_render(path: str,
     assert torch.equal(result[~moving], conditions.render_latent[~moving])
 
 
+@pytest.mark.parametrize("shift", [1.0, 16.0])
 @pytest.mark.parametrize("path", PATHS)
-def test_steps_above_the_largest_noise_level_are_skipped(path: str) -> None:
+def test_every_step_is_an_evaluation_whatever_the_largest_noise_level(path: str, shift: float) -> None:
     conditions = random_conditions()
     target = PointTarget(torch.zeros_like(conditions.render_latent), path)
-    counts = []
-    for scale in (1.0, 0.5, 0.2, 0.0):
+    target.config = tiny_config(schedule__path=path, schedule__shift=shift)
+    for scale, expected in ((1.0, 25), (0.5, 25), (0.2, 25), (0.0, 0)):
         target.times.clear()
         scaled = dataclasses.replace(conditions, phi=conditions.phi * scale)
-        sample(target, scaled, SamplerConfig(steps=6), make_generator(0, "test"))
+        sample(target, scaled, SamplerConfig(steps=25), make_generator(0, "test"))
         largest = float(scaled.phi.max()) if path == "hold" else 1.0
-        assert all(time <= largest + 1e-6 for time in target.times)
-        counts.append(len(target.times))
-    assert counts == sorted(counts, reverse=True) and counts[0] <= 6 and counts[-1] == 0
+        assert len(target.times) == expected and target.times == sorted(target.times, reverse=True)
+        assert not target.times or target.times[0] == pytest.approx(largest)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -18,14 +18,21 @@ def test_shift_is_the_published_formula_and_keeps_the_ends(shift: float) -> None
     assert (shifted.diff() > 0).all()
 
 
-def test_sampling_skips_the_steps_above_the_largest_noise_level() -> None:
-    config = ScheduleConfig(shift=3.0, min_time=0.1)
-    full = sampling_times(6, config)
-    assert len(full) == 7 and full[0] == 1.0 and full[-1] == 0.0 and full[-2] == pytest.approx(0.1)
-    part = sampling_times(6, config, max_time=0.5)
-    assert part[0] == 0.5 and len(part) < len(full) and set(part[1:]) <= set(full)
+@pytest.mark.parametrize("shift", [1.0, 3.0, 16.0])
+def test_all_steps_are_spread_below_the_largest_noise_level(shift: float) -> None:
+    config = ScheduleConfig(shift=shift, min_time=0.1)
+    lowest = 0.1 / (shift - (shift - 1) * 0.1)
+    whole = [shift_scalar(1 + (lowest - 1) * i / 24, shift) for i in range(25)]
+    assert sampling_times(25, config) == pytest.approx([*whole, 0.0]), "of phi = 1: Wan's own grid"
+    for largest in (0.9, 0.5, 0.11):
+        times = sampling_times(25, config, max_time=largest)
+        assert len(times) == 26 and times[0] == largest and times[-2] == pytest.approx(0.1) and times[-1] == 0.0
+        unshifted = torch.tensor([t / (shift - (shift - 1) * t) for t in times[:-1]], dtype=torch.float64)
+        torch.testing.assert_close(unshifted.diff(), unshifted.diff().mean().expand(24))
+        assert (unshifted.diff() < 0).all()
+    assert sampling_times(1, config, max_time=0.5) == [0.5, 0.0]
     assert sampling_times(6, config, max_time=0.0) == []
-    assert sampling_times(6, config, max_time=0.05) == [0.05, 0.0]
+    assert sampling_times(6, config, max_time=0.05) == [0.05, 0.0], "nothing is learned below min_time"
 
 
 def test_training_times_are_reproducible_and_shifted_towards_noise() -> None:
