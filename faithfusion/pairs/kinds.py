@@ -189,9 +189,11 @@ def _recorded_target(
     frames = [clip.frame(t, camera_name) for t in range(clip.num_frames)]
     framing = framing_of(frames[0].camera, config.framing)
     cameras = [frame.camera for frame in frames]
-    return Target(
-        cameras, range(len(frames)), framing, lambda t: recorded_truth(clip, frames[t], framing), facts, match
-    )
+
+    def truth(t: int) -> TrueFrame:
+        return recorded_truth(clip, frames[t], framing)
+
+    return Target(cameras, range(len(frames)), framing, truth, facts, match, camera_name)
 
 
 def _draw(ends: tuple[int, int], random: torch.Generator) -> int:

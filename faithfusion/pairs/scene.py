@@ -48,7 +48,8 @@ class FittedDrive:
 @dataclass(frozen=True)
 class Target:
     """What is rendered: cameras at time stamps, how they are framed and what is true there (by position). The truth
-    gets the render's brightness if `match_brightness`. `facts`: for the shard's provenance."""
+    gets the render's brightness if `match_brightness`. `facts`: for the shard's provenance. `recorded_camera`: whose
+    recorded frames are the truth, if they are."""
 
     cameras: Sequence[Camera]
     times: Sequence[int]
@@ -56,6 +57,7 @@ class Target:
     truth: Callable[[int], TrueFrame]
     facts: dict[str, Any]
     match_brightness: bool = False
+    recorded_camera: str = ""
 
 
 def fit_drive(
@@ -89,7 +91,7 @@ def cut_sequences(
         cameras = [target.framing.camera(camera) for camera in target.cameras[start:stop]]
         times = target.times[start:stop]
         window = rendered_window(fitted.known, fitted.clip, cameras, times)
-        window = dataclasses.replace(window, warped=warped_views(fitted.recorded, window))
+        window = dataclasses.replace(window, warped=warped_views(fitted.recorded, window, target.recorded_camera))
         truth = [target.truth(number) for number in range(start, stop)]
         gain = brightness_gain(window, truth) if target.match_brightness else None
         facts.append(target.facts | {"first_time": times[0], "gain": None if gain is None else gain.tolist()})

@@ -144,16 +144,20 @@ def on_ground(depth_m: Float[Tensor, "h w"], camera: Camera, ground: Ground, abo
 
 
 @torch.no_grad()
-def warped_views(source: WarpSource, window: Window) -> WarpedViews | None:
+def warped_views(source: WarpSource, window: Window, own_camera: str = "") -> WarpedViews | None:
     """The best recorded views of every pixel of a rendered window: `num_views` of all, then `num_far_views` of those
-    from another time; None if none are wanted."""
+    from another time; None if none are wanted.
+
+    `own_camera`: the recorded camera that the window repeats, if it does. No frame is shown its own picture, which
+    would be the answer.
+    """
     if source.config.num_views == 0:
         return None
     frames = []
     places = list(zip(window.cameras, window.time_indices, strict=True))
     for number, (camera, time) in enumerate(track(places, "warp recorded views")):
         depth = source.settle(window.depth[number], camera)
-        frames.append(_warp_frame(source, (camera, time), window.render[number], depth))
+        frames.append(_warp_frame(source, (camera, time), window.render[number], depth, own_camera))
     colors, trust = (torch.stack(parts, dim=1) for parts in zip(*frames, strict=True))
     return WarpedViews(colors, trust)
 
@@ -192,7 +196,11 @@ def elected(costs: Float[Tensor, "v p"], votes_per_point: int, count: int) -> li
 
 
 def _warp_frame(
-    source: WarpSource, place: tuple[Camera, int], render: Float[Tensor, "h w 3"], depth_m: Float[Tensor, "h w"]
+    source: WarpSource,
+    place: tuple[Camera, int],
+    render: Float[Tensor, "h w 3"],
+    depth_m: Float[Tensor, "h w"],
+    own_camera: str,
 ) -> tuple[Float[Tensor, "n h w 3"], Float[Tensor, "n h w"]]:
     """The best views of one frame, the best first, and after those of all the ones from another time that are not
     among them. What moves is looked up at its own time stamp only."""
@@ -210,6 +218,8 @@ def _warp_frame(
         uv, cost, trust = look_up(source.view(index), points, camera.world_from_camera[:3, 3])
         if source.frames[index].time_index != time:
             trust = torch.where(moving, 0.0, trust)
+        elif own_camera and source.frames[index].camera_name == own_camera:
+            trust = torch.zeros_like(trust)
         places.append(uv)
         costs[number], trusts[number] = torch.where(trust > 0.0, cost, torch.inf), trust
     best, trust = _cheapest(costs, trusts, wanted)

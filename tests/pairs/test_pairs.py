@@ -69,6 +69,13 @@ def require_truth(window: Window, colors: torch.Tensor, valid: torch.Tensor) -> 
     assert (window.eig.expected_sq_error[valid] > 0).all()
 
 
+def shown_answer(window: Window) -> torch.Tensor:
+    """Per frame, the share of the pixels with a warped view that show the true colour."""
+    shown = window.warped.trust > 0
+    same = (window.warped.colors - window.truth).abs().amax(-1) < 2.0 / 255
+    return (same & shown).sum((0, 2, 3)) / shown.sum((0, 2, 3)).clamp_min(1)
+
+
 def test_cross_camera_truth_is_the_other_camera(drive: Path, tmp_path: Path) -> None:
     cross = CrossCameraConfig(fit_cameras=(("0",), ("1",)), match_brightness=False)
     config = dataclasses.replace(
@@ -118,6 +125,8 @@ def test_withheld_truth_is_what_the_fit_did_not_see(drive: Path, tmp_path: Path)
     for index in range(6):
         start = 4 * (index % 3)
         require_truth(shard[index], *recorded(drive, "1", (start, start + 5)))
+        assert shown_answer(shard[index]).max() < 0.1, "no fitted frame finds its own picture"
+    assert (shard[0].warped.trust > 0).any((0, 2, 3)).all()
     fits = shard.provenance["fits"]
     assert len(fits) == 2 and all(3 <= len(fit["times"]) <= 7 for fit in fits)
     clip = read_drive(drive, camera_names=("1",))

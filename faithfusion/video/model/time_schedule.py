@@ -38,8 +38,7 @@ def sample_training_times(batch: int, config: ScheduleConfig, generator: torch.G
 
 
 def sampling_times(steps: int, config: ScheduleConfig, max_time: float = 1.0) -> list[float]:
-    """`steps` descending evaluation times from `max_time` to the schedule's smallest, evenly apart before the shift, and
-    0.
+    """`steps` descending evaluation times from `max_time` to the schedule's smallest, even before the shift; then 0.
 
     A clip whose `max_time` is not above the smallest time has this one time only, as in training. Returns an empty list
     if `max_time` is 0 (nothing to regenerate).
