@@ -1,4 +1,4 @@
-"""Training of the single-image fixer: the weighted distance of its frames from the true ones."""
+"""Training of the fixer, of single images or of clips: the weighted distance of its frames from the true ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from faithfusion.training.data import FixerBatch
 from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.utils.image_math import ssim_map
 from faithfusion.utils.mobilenet import feature_distance, open_mobilenet, unit_features
-from faithfusion.video.fixer.fixer import Fixer
+from faithfusion.video.fixer.fixer import Fixer, FixerInputs
+from faithfusion.video.fixer.neighbours import aligned
 from faithfusion.video.model.conditioning import noise_level
 
 
@@ -39,8 +40,10 @@ class FixerMethod(nn.Module):
             for network in self._hidden_network:
                 images = (unit_features(network.to(result.device), image) for image in (result, batch.truth))
                 terms["feature"] = feature_distance(*images, weight)
+            if config.flicker_weight:
+                terms["flicker"] = flicker_of_errors(result - batch.truth, batch.inputs, weight)
         factors = {"color": 1.0, "ssim": config.ssim_weight, "gradient": config.gradient_weight}
-        factors["feature"] = config.feature_weight
+        factors |= {"feature": config.feature_weight, "flicker": config.flicker_weight}
         loss = sum(factors[name] * term for name, term in terms.items())
         with torch.no_grad():
             errors = {"psnr_db": result.clamp(0.0, 1.0), "render_psnr_db": batch.inputs.render}
@@ -51,11 +54,17 @@ class FixerMethod(nn.Module):
 def partly_repaired(batch: FixerBatch, config: FixerMethodConfig, generator: torch.Generator) -> FixerBatch:
     """The batch with some renders moved towards the truth; their expected squared error falls as theirs does."""
     inputs = batch.inputs
-    chosen, part = torch.rand(2, len(batch.truth), generator=generator, device=generator.device)
-    moved = torch.where(chosen < config.render_mix, config.render_mix_max * part, 0.0)[:, None, None]
+    chosen, part = torch.rand(2, num_samples(inputs), generator=generator, device=generator.device)
+    moved = torch.where(chosen < config.render_mix, config.render_mix_max * part, 0.0)
+    moved = moved.repeat_interleave(inputs.num_frames)[:, None, None]
     render = torch.lerp(inputs.render, batch.truth, moved[:, None])
     error = inputs.expected_sq_error * (1.0 - moved).square()
     return FixerBatch(dataclasses.replace(inputs, render=render, expected_sq_error=error), batch.truth)
+
+
+def num_samples(inputs: FixerInputs) -> int:
+    """Of a batch: frames, or clips of several."""
+    return len(inputs.render) // inputs.num_frames
 
 
 def recolored(batch: FixerBatch, config: FixerMethodConfig, generator: torch.Generator) -> FixerBatch:
@@ -63,10 +72,10 @@ def recolored(batch: FixerBatch, config: FixerMethodConfig, generator: torch.Gen
     if config.recolor == 0:
         return batch
     draw = {"generator": generator, "device": generator.device}
-    count, inputs = len(batch.truth), batch.inputs
-    chosen, darker, inverted = torch.rand(3, count, **draw)
-    is_chosen = chosen < config.recolor
-    order = torch.rand(count, 3, **draw).argsort(dim=1)
+    count, inputs = num_samples(batch.inputs), batch.inputs
+    draws = (*torch.rand(3, count, **draw), torch.rand(count, 3, **draw).argsort(dim=1))
+    chosen, darker, inverted, order = (values.repeat_interleave(inputs.num_frames, dim=0) for values in draws)
+    is_chosen, count = chosen < config.recolor, len(batch.truth)
     order = torch.where(is_chosen[:, None], order, torch.arange(3, device=generator.device))
     factor = torch.where(is_chosen, config.recolor_darkest + (1.0 - config.recolor_darkest) * darker, 1.0)
     is_inverted = is_chosen & (inverted < 0.5)
@@ -101,6 +110,16 @@ def distances(
         "gradient": _weighted_mean(error.diff(dim=-1).abs().mean(1), weight[..., 1:])
         + _weighted_mean(error.diff(dim=-2).abs().mean(1), weight[:, 1:]),
     }
+
+
+def flicker_of_errors(
+    error: Float[Tensor, "b 3 h w"], inputs: FixerInputs, weight: Float[Tensor, "b h w"]
+) -> Float[Tensor, ""]:
+    """Weighted mean over the pixels whose surface the next frame shows too: L1 change of the error from frame to frame
+    along the rendered depth."""
+    following = aligned(inputs.depth_m, inputs.poses, inputs.num_frames, (1,), 1)
+    change = (following.gather(error)[:, 0] - error).abs().mean(1)
+    return _weighted_mean(change, weight * following.is_shown[:, 0]) if following.is_shown.any() else change.sum() * 0.0
 
 
 def _weighted_mean(values: Float[Tensor, "b h w"], weight: Float[Tensor, "b h w"]) -> Float[Tensor, ""]:

@@ -1,4 +1,4 @@
-"""Draws, crops and mirrors single frames for the fixer from windows that were decoded once.
+"""Draws, crops and mirrors frames, or short clips, for the fixer from windows that were decoded once.
 
 A frame of a shard takes 40 ms per mp4 file to read, because decoding starts at a key frame; from decoded windows, kept
 in a folder (12 + 4 n + 3 r bytes per pixel and frame with n views and r references), a crop takes 1 ms.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
 from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from faithfusion.training.cache import cache_windows
 from faithfusion.training.data import FixerBatch, Pick, WindowRef
 from faithfusion.training.topology import Topology
+from faithfusion.types import ViewPoses
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.chain import edited_window
 from faithfusion.video.editing.editor import Editor
@@ -27,6 +29,8 @@ from faithfusion.video.fixer.fixer import FixerInputs, fixer_inputs
 BYTES, HALVES = "bytes", "halves"
 """Tensors of a decoded window: [T, 6 + 4 n + 3 r, H, W] render, truth, n views, their trust and r references;
 [T, 3, H, W] expected squared error, alpha and depth."""
+INTRINSICS, WORLD_FROM_CAMERA = "intrinsics", "world_from_camera"
+"""[T, 3, 3] and [T, 4, 4], of a window whose cameras are known."""
 
 
 @dataclass(frozen=True)
@@ -78,48 +82,81 @@ def decode_window(
     truth = rearrange(window.truth, "t h w c -> t c h w")
     references = rearrange(inputs.references, "t r c h w -> t (r c) h w")
     volumes = [inputs.expected_sq_error, inputs.alpha, inputs.depth_m]
-    return {
+    poses = inputs.poses
+    cameras = {} if poses is None else {INTRINSICS: poses.intrinsics, WORLD_FROM_CAMERA: poses.world_from_camera}
+    return cameras | {
         BYTES: (torch.cat([inputs.render, truth, views, trust, references], dim=1) * 255.0).round().to(torch.uint8),
         HALVES: torch.stack(volumes, dim=1).half(),
     }
 
 
 class FixerDataset:
-    """Random crops of random frames of decoded windows; references are cropped at the same place."""
+    """Random crops of random frames, or of `num_frames` consecutive ones, of decoded windows; references are cropped at
+    the same place."""
 
     def __init__(
-        self, files: Sequence[Path], *, height: int, width: int, num_views: int, num_references: int = 0
+        self,
+        files: Sequence[Path],
+        *,
+        height: int,
+        width: int,
+        num_views: int,
+        num_references: int = 0,
+        num_frames: int = 1,
     ) -> None:
-        self._files, self._size = list(files), (height, width)
+        self._files, self._size = list(files), (num_frames, height, width)
         self._num_views, self._num_references = num_views, num_references
 
     def __len__(self) -> int:
         return len(self._files)
 
     def batch(self, picks: Sequence[Pick], generator: torch.Generator) -> FixerBatch:
-        """Cuts one crop per pick; the frame, and where it is cut, are drawn from `generator`. Smaller images are whole.
+        """Cuts one crop per pick; the frames, and where they are cut, are drawn from `generator`. Smaller images are
+        whole.
 
-        Raises InputError for images of different sizes in one micro-batch.
+        Raises InputError for images of different sizes in one micro-batch, and for windows of fewer frames or, where
+        several are wanted, without cameras.
         """
         rows = [self._crop(pick, generator) for pick in picks]
-        sizes = {tuple(colors.shape[-2:]) for colors, _ in rows}
+        sizes = {tuple(row[BYTES].shape[-2:]) for row in rows}
         if len(sizes) > 1:
             raise InputError("data.train", f"images of sizes {sorted(sizes)}", "one size, or smaller crops")
-        colors, volumes = (torch.stack(values).float() for values in zip(*rows, strict=True))
+        joined = {name: torch.cat([row[name] for row in rows]).float() for name in rows[0]}
         sizes = [3, 3, 3 * self._num_views, self._num_views, 3 * self._num_references]
-        render, truth, views, trust, references = (colors / 255.0).split(sizes, dim=1)
+        render, truth, views, trust, references = (joined[BYTES] / 255.0).split(sizes, dim=1)
         views, references = (rearrange(images, "b (n c) h w -> b n c h w", c=3) for images in (views, references))
-        return FixerBatch(FixerInputs(render, views, trust, *volumes.unbind(1), references), truth)
+        poses = ViewPoses(joined[INTRINSICS], joined[WORLD_FROM_CAMERA]) if self._size[0] > 1 else None
+        volumes = joined[HALVES].unbind(1)
+        return FixerBatch(FixerInputs(render, views, trust, *volumes, references, self._size[0], poses), truth)
 
-    def _crop(self, pick: Pick, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        with safe_open(self._files[pick.item], framework="pt") as file:
-            parts = [file.get_slice(name) for name in (BYTES, HALVES)]
-            frames, _, *full = parts[0].get_shape()
-            wanted = [1, *(min(side, most) for side, most in zip(self._size, full, strict=True))]
+    def _crop(self, pick: Pick, generator: torch.Generator) -> dict[str, Tensor]:
+        path, several = self._files[pick.item], self._size[0] > 1
+        with safe_open(path, framework="pt") as file:
+            parts = {name: file.get_slice(name) for name in (BYTES, HALVES)}
+            frames, _, *full = parts[BYTES].get_shape()
+            if frames < self._size[0] or (several and INTRINSICS not in file.keys()):  # noqa: SIM118
+                expected = f"at least fixer.crop_frames = {self._size[0]} frames, with cameras"
+                raise InputError(path, f"a window of {frames} frames", expected)
+            wanted = [min(side, most) for side, most in zip(self._size, (frames, *full), strict=True)]
             starts = [
                 int(torch.rand((), generator=generator) * (n - m + 1))
                 for n, m in zip([frames, *full], wanted, strict=True)
             ]
             t, y, x = (slice(start, start + size) for start, size in zip(starts, wanted, strict=True))
-            crop = [part[t, :, y, x][0] for part in parts]
-        return tuple(values.flip(-1) for values in crop) if pick.flip else tuple(crop)
+            crop = {name: part[t, :, y, x] for name, part in parts.items()}
+            if several:
+                crop |= {name: file.get_slice(name)[t] for name in (INTRINSICS, WORLD_FROM_CAMERA)}
+        if several:
+            crop[INTRINSICS] = _cropped(crop[INTRINSICS], x.start, y.start, wanted[2] if pick.flip else 0)
+        return crop | {name: crop[name].flip(-1) for name in parts} if pick.flip else crop
+
+
+def _cropped(intrinsics: Float[Tensor, "t 3 3"], left: int, top: int, mirrored_width: int) -> Float[Tensor, "t 3 3"]:
+    """Intrinsics of a part of the pictures; with the x axis reversed in a mirrored part of that width."""
+    cut = intrinsics.clone()
+    cut[:, 0, 2] -= left
+    cut[:, 1, 2] -= top
+    if mirrored_width:
+        cut[:, 0] = -cut[:, 0]
+        cut[:, 0, 2] += mirrored_width
+    return cut

@@ -106,7 +106,8 @@ def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topolog
     if settings.after:
         files += decode_windows(*place, before=_before(settings.after, topology))
     images = {"num_views": model.num_views, "num_references": model.num_references}
-    return FixerDataset(files, height=settings.crop_height, width=settings.crop_width, **images)
+    crop = {"num_frames": settings.crop_frames, "height": settings.crop_height, "width": settings.crop_width}
+    return FixerDataset(files, **crop, **images)
 
 
 def _before(weights: str, topology: Topology) -> Before:

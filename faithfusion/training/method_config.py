@@ -128,6 +128,8 @@ class FixerMethodConfig:
         after: The weights of the video model after which the fixer will work ("wan-tiny", or a file): it learns from
             that model's clips of the training windows as often as from their renders. Without it the fixer learns from
             renders only.
+        crop_frames: So many consecutive frames are a sample; more than 1 for a model whose frames see each other
+            (`model.reach`).
         crop_height: The height of a crop in pixels; if it is larger than the image, the whole image is taken.
         crop_width: The width of a crop in pixels.
         render_mix: The share of samples whose render is moved towards the truth, as if the video model had repaired it.
@@ -142,10 +144,13 @@ class FixerMethodConfig:
         gradient_weight: The weight of the L1 distance of horizontal and vertical differences, which keeps edges sharp.
         feature_weight: The weight of the distance of MobileNetV2 features (`utils.mobilenet`; needs the extra
             `metrics`).
+        flicker_weight: The weight of the L1 change, from a frame to the next along the rendered depth, of what is wrong
+            (samples of several frames).
     """
 
     model: FixerConfig = field(default_factory=FixerConfig)
     after: str = ""
+    crop_frames: int = 1
     crop_height: int = 96
     crop_width: int = 128
     render_mix: float = 0.25
@@ -157,6 +162,7 @@ class FixerMethodConfig:
     ssim_weight: float = 0.2
     gradient_weight: float = 0.5
     feature_weight: float = 0.0
+    flicker_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("crop_height", "crop_width"):
@@ -164,7 +170,10 @@ class FixerMethodConfig:
                 raise InputError(f"fixer.{name}", getattr(self, name), f"at least {LEAST_CROP} pixels")
         if self.charbonnier <= 0:
             raise InputError("fixer.charbonnier", self.charbonnier, "a positive number")
-        for name in ("phi_weight", "ssim_weight", "gradient_weight", "feature_weight"):
+        if self.crop_frames < 1 or (self.crop_frames == 1 and (self.model.reach or self.flicker_weight)):
+            found = f"{self.crop_frames} with model.reach {self.model.reach}, flicker_weight {self.flicker_weight}"
+            raise InputError("fixer.crop_frames", found, "at least 1, and more where frames see each other")
+        for name in ("phi_weight", "ssim_weight", "gradient_weight", "feature_weight", "flicker_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"fixer.{name}", getattr(self, name), "a weight of at least 0")
         for name in ("render_mix", "render_mix_max", "recolor", "recolor_darkest"):

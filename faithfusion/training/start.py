@@ -10,11 +10,12 @@ import torch
 
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.ds_config import is_frozen_bf16
+from faithfusion.training.widen import can_widen, widen
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.fixer.build import build_fixer
 from faithfusion.video.fixer.fixer import Fixer
-from faithfusion.video.fixer.fixer_file import load_fixer
+from faithfusion.video.fixer.fixer_file import fixer_path, load_fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import add_lora, is_lora_name
 from faithfusion.video.model.memory import keeps_float32, move, set_tiles
@@ -40,12 +41,19 @@ def starting_model(config: TrainConfig) -> Model:
 
 
 def starting_fixer(config: TrainConfig) -> Fixer:
-    """The weights of `init_from`, or random ones, on the public ones if it has any; on the CPU. Raises InputError for a
-    file of another architecture."""
+    """The weights of `init_from`, or random ones, on the public ones if it has any; on the CPU.
+
+    A small fixer may start from one with fewer views, or whose frames do not see each other (`training.widen`). Raises
+    InputError for a file of another architecture.
+    """
     wanted = config.fixer.model
     if not config.init_from:
         return build_fixer(wanted, make_generator(config.seed, "weights"))
-    fixer, _, _ = load_fixer(Path(config.init_from), wanted.sd_turbo.pretrained if wanted.sd_turbo else "")
+    fixer, _, _ = load_fixer(fixer_path(config.init_from), wanted.sd_turbo.pretrained if wanted.sd_turbo else "")
+    if fixer.config != wanted and can_widen(fixer.config, wanted):
+        wide = build_fixer(wanted, make_generator(config.seed, "weights"))
+        widen(fixer, wide)
+        return wide
     _require_same(config.init_from, "fixer", fixer.config, wanted)
     return fixer.train().requires_grad_(True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from tiny_fixer import warped_window, write_warped_pairs
+from tiny_fixer import moving_window, pictures, warped_window, write_warped_pairs
 from tiny_generator import tiny_window
 from tiny_training import fixed_generator
 
@@ -20,6 +20,7 @@ from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditedClip
 from faithfusion.video.fixer.fixer import fixer_inputs
+from faithfusion.video.fixer.neighbours import aligned
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,8 @@ def test_a_whole_frame_is_what_the_shard_holds(windows: list[WindowRef], tmp_pat
     expected, truth = fixer_inputs(window), window.truth.permute(0, 3, 1, 2)
     frames = [t for t in range(5) if torch.equal(truth[t], batch.truth[0])]
     assert len(frames) == 1
-    for field in dataclasses.fields(expected):
-        assert torch.equal(getattr(batch.inputs, field.name)[0], getattr(expected, field.name)[frames[0]]), field.name
+    for name, values in pictures(expected).items():
+        assert torch.equal(getattr(batch.inputs, name)[0], values[frames[0]]), name
 
 
 def test_crops_are_cut_alike_mirrored_and_drawn_from_the_generator(
@@ -67,12 +68,48 @@ def test_crops_are_cut_alike_mirrored_and_drawn_from_the_generator(
         ]
         assert len(found) == 1
         t, y, x = found[0]
-        for field in dataclasses.fields(whole):
-            crop = getattr(batch.inputs, field.name)[row]
-            expected = getattr(whole, field.name)[t, ..., y : y + 16, x : x + 24]
-            assert torch.equal(crop.flip(-1) if pick.flip else crop, expected), field.name
+        for name, values in pictures(whole).items():
+            crop, expected = getattr(batch.inputs, name)[row], values[t, ..., y : y + 16, x : x + 24]
+            assert torch.equal(crop.flip(-1) if pick.flip else crop, expected), name
         places.add(found[0])
     assert len(places) > 8 and len({t for t, _, _ in places}) > 2
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_crops_of_clips_keep_the_cameras_of_their_pictures(tmp_path: Path, topology: Topology, flip: bool) -> None:
+    write_shard(tmp_path / "pairs/moving.safetensors", [moving_window(7)])
+    files = decode_windows(training_windows(DataConfig(train=str(tmp_path / "pairs"))), tmp_path / "cache", 2, topology)
+    dataset = FixerDataset(files, num_frames=3, height=16, width=24, num_views=2)
+    batch = dataset.batch([Pick(0, flip)] * 6, fixed_generator())
+    assert batch.inputs.num_frames == 3 and len(batch.truth) == 18
+    window = training_windows(DataConfig(train=str(tmp_path / "pairs")))[0].read()
+    whole, starts = fixer_inputs(window), set()
+    places = aligned(whole.depth_m, whole.poses, 7, (1,), 1)
+    found = aligned(batch.inputs.depth_m, batch.inputs.poses, 3, (1,), 1)
+    truth = window.truth.permute(0, 3, 1, 2)
+    for clip in range(6):
+        seen = batch.truth[3 * clip].flip(-1) if flip else batch.truth[3 * clip]
+        (t, y, x) = next(
+            (t, y, x)
+            for t in range(5)
+            for y in range(17)
+            for x in range(25)
+            if torch.equal(truth[t, :, y : y + 16, x : x + 24], seen)
+        )
+        starts.add((t, y, x))
+        uv = (places.grid[t, 0, y : y + 16, x : x + 24] + 1.0) / 2.0 * torch.tensor([48, 32]) - torch.tensor([x, y])
+        grid = found.grid[3 * clip, 0].flip(1) if flip else found.grid[3 * clip, 0]
+        crop_uv = (grid + 1.0) / 2.0 * torch.tensor([24, 16])
+        if flip:
+            crop_uv[..., 0] = 24 - crop_uv[..., 0]
+        torch.testing.assert_close(crop_uv, uv, atol=5e-3, rtol=1e-4)
+    assert len(starts) > 3
+
+
+def test_clips_need_enough_frames_and_cameras(windows: list[WindowRef], tmp_path: Path, topology: Topology) -> None:
+    files = decode_windows(windows, tmp_path / "cache", 2, topology)
+    with pytest.raises(InputError, match=r"a window of 5 frames.*with cameras"):
+        FixerDataset(files, num_frames=3, height=16, width=16, num_views=2).batch([Pick(0, False)], fixed_generator())
 
 
 def test_windows_without_views_get_untrusted_ones(tmp_path: Path, topology: Topology) -> None:

@@ -6,12 +6,13 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from tiny_fixer import tiny_fixer, warped_window
+from reference.neighbours import bilinear, place_in_neighbour
+from tiny_fixer import moving_window, pictures, tiny_fixer, warped_window
 from tiny_training import fixed_generator
 
 from faithfusion.evaluate.metrics.perceptual import stage_features
 from faithfusion.training.data import FixerBatch
-from faithfusion.training.fixer import FixerMethod, distances, partly_repaired, recolored
+from faithfusion.training.fixer import FixerMethod, distances, flicker_of_errors, partly_repaired, recolored
 from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.utils.image_math import ssim_map
 from faithfusion.utils.mobilenet import PACKAGE, feature_distance, open_mobilenet
@@ -21,7 +22,15 @@ from faithfusion.video.model.conditioning import noise_level
 
 def batch(frames: int = 2) -> FixerBatch:
     window = warped_window(frames)
-    return FixerBatch(fixer_inputs(window), window.truth.permute(0, 3, 1, 2))
+    inputs = dataclasses.replace(fixer_inputs(window), num_frames=1)
+    return FixerBatch(inputs, window.truth.permute(0, 3, 1, 2))
+
+
+def clips() -> FixerBatch:
+    """Two clips of three frames."""
+    window = moving_window(6)
+    inputs = dataclasses.replace(fixer_inputs(window), num_frames=3)
+    return FixerBatch(inputs, window.truth.permute(0, 3, 1, 2))
 
 
 def test_loss_falls_on_one_window() -> None:
@@ -107,11 +116,7 @@ def test_the_loss_is_the_weighted_sum_and_phi_raises_the_weight_of_its_pixels() 
 def test_some_renders_move_towards_the_truth_with_their_expected_error() -> None:
     data = batch(1)
     repeated = dataclasses.replace(
-        data.inputs,
-        **{
-            f.name: getattr(data.inputs, f.name).expand(400, *[-1] * (getattr(data.inputs, f.name).ndim - 1))
-            for f in dataclasses.fields(data.inputs)
-        },
+        data.inputs, **{name: value.expand(400, *value.shape[1:]) for name, value in pictures(data.inputs).items()}
     )
     many = FixerBatch(repeated, data.truth.expand(400, -1, -1, -1))
     config = FixerMethodConfig(render_mix=0.5, render_mix_max=0.4)
@@ -123,6 +128,58 @@ def test_some_renders_move_towards_the_truth_with_their_expected_error() -> None
     expected = many.inputs.expected_sq_error * (1.0 - part)[:, None, None].square()
     torch.testing.assert_close(moved.inputs.expected_sq_error, expected, rtol=1e-4, atol=1e-8)
     assert torch.equal(moved.inputs.views, many.inputs.views) and torch.equal(moved.truth, many.truth)
+
+
+def test_flicker_is_what_changes_of_the_error_on_a_surface_by_hand() -> None:
+    data = clips()
+    random = fixed_generator()
+    error, weight = torch.rand(6, 3, 32, 48, generator=random), torch.rand(6, 32, 48, generator=random)
+    found = flicker_of_errors(error, data.inputs, weight)
+    total = weights = 0.0
+    for frame in (0, 1, 3, 4):
+        for row in range(32):
+            for column in range(48):
+                depth, poses = data.inputs.depth_m, data.inputs.poses
+                x, y, is_shown = place_in_neighbour(depth, poses, frame, frame + 1, 1, row, column)
+                if is_shown:
+                    change = bilinear(error[frame + 1], x - 0.5, y - 0.5) - error[frame, :, row, column]
+                    total += float(weight[frame, row, column] * change.abs().mean())
+                    weights += float(weight[frame, row, column])
+    assert found.item() == pytest.approx(total / weights, rel=1e-3)
+
+
+def test_all_frames_of_a_clip_change_alike() -> None:
+    data = clips()
+    config = FixerMethodConfig(render_mix=1.0, recolor=1.0, crop_frames=3)
+    moved = partly_repaired(data, config, fixed_generator())
+    part = (moved.inputs.render - data.inputs.render) / (data.truth - data.inputs.render)
+    parts = part.flatten(1).median(1).values
+    assert torch.allclose(parts, parts[[0, 0, 0, 3, 3, 3]], atol=1e-4) and not torch.isclose(parts[0], parts[3])
+    colored = recolored(data, config, fixed_generator())
+    for clip in (slice(0, 3), slice(3, 6)):
+        fits = [
+            min((fit(a, b, order, sign)[-1], order, sign) for order in ORDERS for sign in (1, -1))[1:]
+            for a, b in zip(data.truth[clip], colored.truth[clip], strict=True)
+        ]
+        assert len(set(fits)) == 1
+
+
+def test_a_video_fixer_learns_with_the_flicker_of_its_errors() -> None:
+    data, fixer = clips(), tiny_fixer(channels=(8, 8, 16, 16), reach=1)
+    config = FixerMethodConfig(model=fixer.config, render_mix=0.0, crop_frames=3, flicker_weight=0.5)
+    plain = FixerMethod(dataclasses.replace(config, flicker_weight=0.0), fixer)(data, fixed_generator())[0]
+    method = FixerMethod(config, fixer)
+    loss, values = method(data, fixed_generator())
+    torch.testing.assert_close(loss, plain + 0.5 * values["flicker"])
+    optimizer, losses = torch.optim.AdamW(method.parameters(), lr=5e-3), []
+    for _ in range(30):
+        loss, _ = method(data, fixed_generator())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(attention.to_out.weight.abs().max() > 0 for attention in fixer.network.neighbours.values())
 
 
 def test_distances_are_exact_where_the_network_is_in_half_precision() -> None:

@@ -109,10 +109,11 @@ class FixerEditorConfig:
     """How a clip is fixed.
 
     Attributes:
-        frames_at_once: So many frames are evaluated at once; this matters for memory only.
+        frames_at_once: So many frames are evaluated at once, and where they see each other some before and after. This
+            matters for memory, and at the ends for what is seen beyond those.
     """
 
-    frames_at_once: int = 4
+    frames_at_once: int = 8
 
     def __post_init__(self) -> None:
         if self.frames_at_once < 1:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faithfusion.clips.windows import padded_side, reflected_indices
-from faithfusion.types import Window
+from faithfusion.types import ViewPoses, Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.fixer.fixer_config import FixerConfig
 
@@ -27,7 +27,11 @@ LOOK_AHEAD_M = 10.0
 
 @dataclass(frozen=True)
 class FixerInputs:
-    """A batch of frames as the fixer reads them, colours in [0, 1]; any number of views and of references."""
+    """A batch of frames as the fixer reads them, colours in [0, 1]; any number of views and of references.
+
+    The rows are clips of `num_frames` consecutive frames each; `poses` are the cameras of the pictures, without which
+    frames do not see each other.
+    """
 
     render: Float[Tensor, "b 3 h w"]
     views: Float[Tensor, "b n 3 h w"]
@@ -36,6 +40,8 @@ class FixerInputs:
     alpha: Float[Tensor, "b h w"]
     depth_m: Float[Tensor, "b h w"]  # 0 where nothing was rendered
     references: Float[Tensor, "b r 3 h w"]  # recorded views as they are, the best first
+    num_frames: int = 1
+    poses: ViewPoses | None = None
 
 
 class Fixer(nn.Module, ABC):
@@ -107,7 +113,8 @@ def fixer_inputs(window: Window, num_references: int = 0) -> FixerInputs:
         views = rearrange(window.warped.colors.float(), "n t h w c -> t n c h w")
         trust = rearrange(window.warped.trust.float(), "n t h w -> t n h w")
     volumes = (window.eig.expected_sq_error.float(), window.eig.alpha.float(), window.depth.float())
-    return FixerInputs(render, views, trust, *volumes, _references(window, num_references))
+    references = _references(window, num_references)
+    return FixerInputs(render, views, trust, *volumes, references, len(render), window.poses)
 
 
 def nearest_per_frame(window: Window, count: int) -> Int[Tensor, "t r"]:

@@ -56,6 +56,8 @@ class FixerConfig:
         channels: The width of each level of the U-Net, multiples of 8, each half as fine as the one before.
         layers_per_level: The number of residual blocks on the way down; there is one more on the way up.
         attention: Adds self-attention at the coarsest level.
+        reach: So many frames before and after are looked at along the rendered depth (`neighbours`); 0: frames do not
+            see each other.
         near_depth_m: The depth in metres that is given to the network as 1; nearer is cut off, infinity is 0.
         conditioning: How the expected error becomes phi.
         sd_turbo: if given, the model is one on public latent weights, and of the above only num_views and conditioning
@@ -68,13 +70,20 @@ class FixerConfig:
     channels: tuple[int, ...] = (32, 48, 72, 96)
     layers_per_level: int = 1
     attention: bool = True
+    reach: int = 0
     near_depth_m: float = 4.0
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     sd_turbo: SdTurboConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.num_views < 0 or self.unshuffle < 1 or self.layers_per_level < 1 or self.near_depth_m <= 0:
-            raise InputError("fixer", self, "num_views of at least 0, everything else positive")
+        if (
+            min(self.num_views, self.reach) < 0
+            or min(self.unshuffle, self.layers_per_level) < 1
+            or self.near_depth_m <= 0
+        ):
+            raise InputError("fixer", self, "num_views and reach of at least 0, everything else positive")
+        if self.reach and self.sd_turbo:
+            raise InputError("fixer.reach", self.reach, "0 with sd_turbo, which fixes single frames")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise InputError("fixer.channels", self.channels, "positive multiples of 8, one per level")
         if self.attention and self.channels[-1] < HEAD_DIM:

@@ -1,7 +1,8 @@
-"""The fixer as an editor: frame by frame, then the same composite with the Kalman gain as the video model's."""
+"""The fixer as an editor, then the same composite with the Kalman gain as the video model's."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,8 +20,8 @@ if TYPE_CHECKING:  # it imports diffusers, which takes seconds
 
 
 class FixerEditor:
-    """A fixer with its measured error profile. Frames do not see each other. `fusing`: where the render is left as it
-    is."""
+    """A fixer with its measured error profile. Frames see each other as far as the fixer's `reach`. `fusing`: where the
+    render is left as it is."""
 
     def __init__(
         self,
@@ -50,9 +51,11 @@ class FixerEditor:
 
         device = next(self.fixer.parameters()).device
         inputs = fixer_inputs(window, self.fixer.config.num_references)
-        edit = window.render.clone()
+        edit, total = window.render.clone(), len(window.render)
         for frames in (~window.known).nonzero()[:, 0].split(self.config.frames_at_once):
-            rows = each_tensor(inputs, lambda values, frames=frames: values[frames].to(device))
-            fixed = self.fixer(rows).clamp(0.0, 1.0)
-            edit[frames] = fixed.permute(0, 2, 3, 1).to(edit)
+            first = max(0, int(frames[0]) - self.fixer.config.reach)
+            seen = torch.arange(first, min(total, int(frames[-1]) + self.fixer.config.reach + 1))
+            rows = each_tensor(inputs, lambda values, seen=seen: values[seen].to(device))
+            fixed = self.fixer(dataclasses.replace(rows, num_frames=len(seen))).clamp(0.0, 1.0)
+            edit[frames] = fixed[(frames - first).to(device)].permute(0, 2, 3, 1).to(edit)
         return edit

@@ -7,6 +7,8 @@ to be copied:
 
 so that sharp texture need not pass through the network, and no latent codec is in the way. A view without trust has no
 weight. At step 0 the residual is 0 and the render's weight at least START_WEIGHT.
+
+With `reach` it is a video network: frames of a clip see each other (`neighbours`).
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ from torch.nn import functional as F
 
 from faithfusion.video.fixer.fixer import Fixer, FixerInputs, own_views, padded_to
 from faithfusion.video.fixer.fixer_config import HEAD_DIM, FixerConfig
+from faithfusion.video.fixer.neighbours import LEVELS, aligned, neighbour_attentions, run_unet
 from faithfusion.video.model.conditioning import noise_level
 from faithfusion.video.model.mixture import mixture, start_logit
 
 COLORS = 3
+NUM_MAPS = 3
+"""phi, alpha and nearness."""
 
 
 class PixelFixer(Fixer):
@@ -33,7 +38,7 @@ class PixelFixer(Fixer):
         super().__init__(config)
         cell = config.unshuffle**2
         self.network = UNet2DModel(
-            in_channels=cell * (COLORS + (COLORS + 1) * config.num_views + 3),
+            in_channels=cell * (COLORS + (COLORS + 1) * config.num_views + NUM_MAPS),
             out_channels=cell * (1 + config.num_views + COLORS),
             block_out_channels=config.channels,
             layers_per_block=config.layers_per_level,
@@ -43,6 +48,8 @@ class PixelFixer(Fixer):
             attention_head_dim=HEAD_DIM,
             norm_num_groups=8,
         )
+        if config.reach:
+            self.network.add_module("neighbours", neighbour_attentions(config.channels, config.reach))
         self._start_at_the_render()
 
     @property
@@ -56,10 +63,21 @@ class PixelFixer(Fixer):
         views, trust = own_views(inputs, self.config.num_views)
         features = padded_to(self._features(inputs, views, trust), self.side_multiple)
         cells = F.pixel_unshuffle(features, self.config.unshuffle)
-        output = F.pixel_shuffle(self.network(cells, 0).sample.float(), self.config.unshuffle)[..., :height, :width]
+        output = F.pixel_shuffle(self._run(cells, inputs), self.config.unshuffle)[..., :height, :width]
         logits, residual = output.split([1 + self.config.num_views, COLORS], dim=1)
         # the residual is in the network's units, colours in [-1, 1]
         return mixture(inputs.render, views, trust, logits) + 0.5 * residual
+
+    def _run(self, cells: Float[Tensor, "b c h w"], inputs: FixerInputs) -> Float[Tensor, "b c2 h w"]:
+        if not self.config.reach or inputs.poses is None or inputs.num_frames == 1:
+            return self.network(cells, 0).sample.float()
+        depth_m, reach = padded_to(inputs.depth_m, self.side_multiple), self.config.reach
+        offsets = tuple(step for step in range(-reach, reach + 1) if step)
+        alignments = {
+            level: aligned(depth_m, inputs.poses, inputs.num_frames, offsets, self.config.unshuffle * 2**level)
+            for level in LEVELS
+        }
+        return run_unet(self.network, cells, alignments).float()
 
     def _features(self, inputs: FixerInputs, views: Tensor, trust: Tensor) -> Float[Tensor, "b c h w"]:
         phi = noise_level(inputs.expected_sq_error, self.config.conditioning)

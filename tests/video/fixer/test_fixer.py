@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tiny_fixer import tiny_fixer, warped_window
+from tiny_fixer import pictures, tiny_fixer, warped_window
 from tiny_generator import tiny_window
 
 from faithfusion.types import WarpedViews
@@ -66,7 +66,7 @@ def test_the_mixture_is_its_sum_by_hand() -> None:
 def test_every_input_and_every_weight_matters() -> None:
     fixer = tiny_fixer(trained=True).train()
     inputs = fixer_inputs(warped_window())
-    leaves = {field.name: getattr(inputs, field.name) for field in dataclasses.fields(inputs)}
+    leaves = pictures(inputs)
     leaves = {name: value.clone().requires_grad_(True) for name, value in leaves.items()}
     leaves["expected_sq_error"].data += 1e-3  # a root has no slope at 0
     leaves["depth_m"].data += torch.rand(leaves["depth_m"].shape)
@@ -86,7 +86,7 @@ def test_any_size_and_what_fits_is_not_padded(height: int, width: int) -> None:
 
 def test_padding_is_by_reflection() -> None:
     fixer, whole = tiny_fixer(trained=True), fixer_inputs(warped_window(1, 16, 16))
-    values = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)}
+    values = pictures(whole)
     cut = dataclasses.replace(whole, **{name: value[..., :15] for name, value in values.items()})
     padded = dataclasses.replace(
         whole, **{name: torch.cat([value[..., :15], value[..., 13:14]], dim=-1) for name, value in values.items()}

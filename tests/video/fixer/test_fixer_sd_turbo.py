@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0
 from einops import rearrange
-from tiny_fixer import warped_window
+from tiny_fixer import pictures, warped_window
 from tiny_generator import tiny_cameras
 from tiny_sd_turbo import LORA, tiny_sd_turbo, with_references, write_sd_turbo
 from torch.nn import functional as F
@@ -126,7 +126,7 @@ def test_any_size_and_batch_gives_every_frame_its_own_result(folder: Path) -> No
     data = fixer_inputs(with_references(warped_window(2, 30, 37)), 1)
     result = fixer(data)
     assert result.shape == (2, 3, 30, 37)
-    second = {f.name: getattr(data, f.name)[1:] for f in dataclasses.fields(data)}
+    second = {name: values[1:] for name, values in pictures(data).items()}
     torch.testing.assert_close(fixer(FixerInputs(**second)), result[1:], atol=1e-5, rtol=0)
 
 
