@@ -59,6 +59,11 @@ class DistillConfig:
             adds, over the scale of its error, that of a recorded image being 1. The others are there to compare with:
             "level", "kalman", "uniform", "eig" and "published". The import path of your own function, as
             path/to/my_file.py:my_weight, is taken, too.
+        novel_weight: What every weight is multiplied with.
+        metric: "posterior" moves every Gaussian in standard deviations of its EIG posterior (`fit.whitened`): far where
+            the recorded views leave a direction open, little where they have settled it. "parameters" moves each
+            parameter by itself, by the rates of `optimise`.
+        metric_rate: The learning rate of "posterior", in standard deviations.
         moving_objects: "keep" leaves the pixels of moving objects out of the distillation: the fit has seen them from
             many sides, and a generator that blurs them would pull their Gaussians apart. "distil" treats them as
             everything else.
@@ -70,6 +75,16 @@ class DistillConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     target: Literal["edit", "composite"] = "edit"
     weight: str = "likelihood"
+    novel_weight: float = 1.0
+    metric: Literal["posterior", "parameters"] = "parameters"
+    metric_rate: float = 0.1
     moving_objects: MovingObjects = "keep"
     novel_depth: NovelDepth = "none"
     optimise: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(warmup_steps=30))
+
+    def __post_init__(self) -> None:
+        if self.metric not in ("posterior", "parameters"):
+            raise InputError("distill.metric", self.metric, "posterior or parameters")
+        for name in ("metric_rate", "novel_weight"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise InputError(f"distill.{name}", getattr(self, name), "a positive number")

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from faithfusion.distill.config import DistillConfig
 from faithfusion.distill.schedule import plan_views
+from faithfusion.eig.field import EigField
+from faithfusion.eig.step_roots import step_roots
 from faithfusion.fit.fit import drive_extent_m
 from faithfusion.fit.optimiser import SceneOptimiser
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader, to_device
+from faithfusion.fit.whitened import Metric
 from faithfusion.scene.ground import Ground
 from faithfusion.scene.scene_file import detach_scene, scene_to
 from faithfusion.types import GaussianScene
 from faithfusion.utils.device import choose_device
+from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.utils.seed import make_generator
+
+RATE_END = 0.1
+"""The share of `metric_rate` that is left at the end."""
 
 
 def distill(
@@ -24,6 +33,7 @@ def distill(
     config: DistillConfig,
     *,
     ground: Ground | None,
+    known: EigField | None = None,
     name: str = "distil",
     chance: object = 0.0,
     seed: int = 0,
@@ -32,15 +42,18 @@ def distill(
     """Fits the scene to the edited views while the recorded ones keep being fitted (equation L_novel of the paper).
 
     `ground` is where Gaussians near the road are held; `name` labels the progress; `chance` and `seed` decide which
-    view is drawn in which step. The result lies where `scene` lay.
+    view is drawn in which step. `known`: what the recorded views tell of this very scene, for the metric "posterior".
+    The result lies where `scene` lay. Raises InputError for that metric without `known`.
     """
+    at = choose_device(device)
     optimiser = SceneOptimiser(
-        scene_to(scene, choose_device(device)),
+        scene_to(scene, at),
         config.optimise,
         num_steps=config.schedule.steps_per_stage,
         seed=seed,
         extent_m=drive_extent_m(recorded.frames),
         ground=ground if config.optimise.ground_weight > 0 else None,
+        metric=_metric(known, config, at) if config.metric == "posterior" else None,
     )
     random = make_generator(seed, "distill", chance)
     plan = list(plan_views(config.schedule, len(recorded), len(novel), random))
@@ -48,3 +61,10 @@ def distill(
         view = recorded.view(planned.index) if planned.is_original else novel[planned.index]
         optimiser.step(to_device(view, optimiser.sky.device))
     return scene_to(detach_scene(optimiser.scene()), scene.gaussians.means.device)
+
+
+def _metric(known: EigField | None, config: DistillConfig, device: torch.device) -> Metric:
+    if known is None:
+        found = "posterior, without what is known of the scene"
+        raise InputError("distill.metric", found, "an EigField of the scene, or the metric parameters")
+    return Metric(step_roots(known).to(device), config.metric_rate, RATE_END)

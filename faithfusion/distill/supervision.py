@@ -26,7 +26,7 @@ def supervision(context: WeightContext, edited: EditedClip, config: DistillConfi
     Raises InputError for a weight that does not exist."""
     window = context.window
     weight = weight_of(config.weight).of(window, edited, context)
-    weight = weight * distilled_share(context.of_scene.scene, window, config.moving_objects)
+    weight = config.novel_weight * weight * distilled_share(context.of_scene.scene, window, config.moving_objects)
     return novel_views(window, edited, weight, novel_depth(config.novel_depth, context.of_scene.clip, window), config)
 
 

@@ -91,7 +91,7 @@ class OptimiserConfig:
         quats_lr: The learning rate of the quaternions.
         scales_lr: The learning rate of the log-scales.
         opacities_lr: The learning rate of the opacity logits.
-        colors_lr: The learning rate of the harmonics of degree 0; higher ones get a twentieth.
+        colors_lr: The learning rate of the colours, harmonics of all degrees.
         sky_lr: The learning rate of the sky's texture.
         depth_weight: The weight of the LiDAR depth loss.
         ground_weight: The weight of the loss that keeps Gaussians near the ground flat and in it, per metre.

@@ -15,6 +15,7 @@ from faithfusion.fit.ground_loss import ground_loss
 from faithfusion.fit.losses import inverse_depth_loss, photometric_loss, sky_alpha_loss
 from faithfusion.fit.recording import FittedRecording, Rig
 from faithfusion.fit.supervised_view import SupervisedView
+from faithfusion.fit.whitened import HARMONICS, THETA, Metric, WhitenedGaussians
 from faithfusion.render import Backend
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.densify import new_statistics, observe, refine
@@ -42,7 +43,8 @@ class SceneOptimiser:
 
     All rates have decayed after `num_steps`; `extent_m` scales the steps of positions; `seed` places split Gaussians.
     With `recording` what is known about the recording (`rig`) is refined too; without, it stays what the scene brings.
-    `ground` is where the loss of `ground_weight` holds Gaussians.
+    `ground` is where the loss of `ground_weight` holds Gaussians. With `metric` Gaussians are moved in standard
+    deviations of what is known of them (`fit.whitened`); then none may be added or removed.
     """
 
     def __init__(
@@ -57,9 +59,12 @@ class SceneOptimiser:
         recording: RecordingConfig | None = None,
         rig: Rig | None = None,
         ground: Ground | None = None,
+        metric: Metric | None = None,
         backend: Backend = "auto",
     ) -> None:
-        self.config, self.densify = config, densify
+        if metric is not None and densify is not None:
+            raise ValueError("a metric belongs to the Gaussians it was made for: no control of the density beside it")
+        self.config, self.densify, self._metric = config, densify, metric
         self.backend: Backend = backend
         self._planned_steps, self._seed = num_steps, seed
         self.num_steps = 0
@@ -74,12 +79,15 @@ class SceneOptimiser:
             "colors": config.colors_lr,
             "sky": config.sky_lr,
         }
+        self._shares_left = {"means": config.means_lr_end}
+        if metric is not None:
+            self._scene_rates |= {THETA: metric.rate, HARMONICS: config.colors_lr}
+            self._shares_left[THETA] = metric.rate_end
         self._set_parameters(scene)
 
     def _set_parameters(self, scene: GaussianScene) -> None:
-        self.params = {
-            name: Parameter(getattr(scene.gaussians, field).detach().clone()) for name, field in FIELDS.items()
-        }
+        self._whitened = None if self._metric is None else WhitenedGaussians(scene.gaussians, self._metric.roots)
+        self.params = _fields_of(scene.gaussians) if self._whitened is None else self._whitened.parameters()
         self.sky = Parameter(scene.sky.texture.detach().clone())
         self._base, self._recording = scene, None
         self._rates, self._others = dict(self._scene_rates), {"sky": self.sky}
@@ -100,7 +108,10 @@ class SceneOptimiser:
         return scene if self._recording is None else self._recording.describe(scene, time_index)
 
     def _unrefined(self) -> GaussianScene:
-        gaussians = Gaussians(**{field: self.params[name] for name, field in FIELDS.items()})
+        if self._whitened is None:
+            gaussians = Gaussians(**{field: self.params[name] for name, field in FIELDS.items()})
+        else:
+            gaussians = self._whitened.gaussians(self.params)
         node_ids, sky = self._statistics["node_ids"], Sky(self.sky)
         return dataclasses.replace(self._base, gaussians=gaussians, node_ids=node_ids, sky=sky)
 
@@ -142,8 +153,8 @@ class SceneOptimiser:
         progress = min(self.num_steps / max(self._planned_steps, 1), 1.0)
         warm = min((self.num_steps + 1) / max(self.config.warmup_steps, 1), 1.0)
         for name, optimizer in self.optimizers.items():
-            end = self.config.means_lr_end if name == "means" else self.config.lr_end
-            optimizer.param_groups[0]["lr"] = self._rates[name] * warm * end**progress
+            left = self._shares_left.get(name, self.config.lr_end)
+            optimizer.param_groups[0]["lr"] = self._rates[name] * warm * left**progress
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
@@ -204,6 +215,10 @@ def scene_losses(rendering: Rendering, view: SupervisedView, config: OptimiserCo
     if view.sky_mask is not None:
         losses["sky"] = SKY_WEIGHT * sky_alpha_loss(rendering.alpha, view.sky_mask, weight)
     return losses
+
+
+def _fields_of(gaussians: Gaussians) -> dict[str, Parameter]:
+    return {name: Parameter(getattr(gaussians, field).detach().clone()) for name, field in FIELDS.items()}
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

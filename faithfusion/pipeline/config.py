@@ -69,6 +69,10 @@ class RefineConfig:
         if self.posterior_stride < 1 or self.settle_steps < 0:
             found = f"posterior_stride = {self.posterior_stride}, settle_steps = {self.settle_steps}"
             raise InputError("configuration", found, "a stride of at least 1 and no negative number of steps")
+        if self.distill.metric == "posterior" and self.eig.posterior == "diag":
+            raise InputError(
+                "distill.metric", "posterior beside eig.posterior: diag", "block, or the metric parameters"
+            )
         check_entries(self.trajectory)
         require_kinds("editors", self.editors)
 

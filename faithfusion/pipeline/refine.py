@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +126,12 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
 
         def refine(scene=scene, step=step, outputs=outputs) -> None:
             cameras = path_cameras(drive.clip, camera_name, step)
-            window = kept_window(
-                out / WINDOW_STATE, log.key, lambda: render(known_now(scene), drive, cameras, config.warp)
-            )
+            known = functools.cache(lambda: known_now(scene))  # nobody needs it of a window that is kept but `distil`
+            window = kept_window(out / WINDOW_STATE, log.key, lambda: render(known(), drive, cameras, config.warp))
             say(f"{step.name}: regenerating {len(cameras)} frames")
             edited = editor.edit(window)
             distilled = distil(
-                scene,
+                known(),
                 drive,
                 window,
                 edited,

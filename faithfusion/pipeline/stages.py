@@ -85,7 +85,7 @@ def settle(
     schedule = dataclasses.replace(config.schedule, steps_per_stage=num_steps, original_share=SETTLE_TRAIN_SHARE)
     withheld = [load_view(drive.clip, frame) for frame in drive.split.calibration]
     recorded = ViewLoader(drive.clip, drive.split.train)
-    config = dataclasses.replace(config, schedule=schedule)
+    config = dataclasses.replace(config, schedule=schedule, metric="parameters")
     ground = drive.lidar.ground(drive.split.train)
     return distill(scene, recorded, withheld, config, ground=ground, name="settle", seed=seed, device=device)
 
@@ -111,7 +111,7 @@ def scene_context(scene: GaussianScene, drive: Drive, recorded: ViewLoader, *, p
 
 
 def distil(
-    scene: GaussianScene,
+    known: EigField,
     drive: Drive,
     window: Window,
     edited: EditedClip,
@@ -123,9 +123,11 @@ def distil(
     seed: int = 0,
     device: str = "auto",
 ) -> GaussianScene:
-    """Pulls an edited clip back into the scene it was rendered from, while the recorded views keep being fitted."""
-    recorded = ViewLoader(drive.clip, drive.split.recorded)
+    """Pulls an edited clip back into the scene it was rendered from, while the recorded views keep being fitted.
+    `known`: that scene, and what the recorded views tell of it."""
+    scene, recorded = known.scene, ViewLoader(drive.clip, drive.split.recorded)
     context = scene_context(scene, drive, recorded, posterior_stride=posterior_stride)
     novel = supervision(WeightContext(context, window), edited, config)
     ground = drive.lidar.ground(drive.split.recorded)
-    return distill(scene, recorded, novel, config, ground=ground, name=name, chance=chance, seed=seed, device=device)
+    at = {"name": name, "chance": chance, "seed": seed, "device": device}
+    return distill(scene, recorded, novel, config, ground=ground, known=known, **at)

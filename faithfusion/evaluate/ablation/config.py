@@ -65,6 +65,7 @@ class LoopConfig(DistillConfig):
     in_stages: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.schedule.passes > 1 and not self.in_stages:
             raise InputError("ablation.loops", f"passes: {self.schedule.passes}", "in_stages: true beside it")
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from faithfusion.distill.distil import distill
 from faithfusion.distill.supervision import supervision
 from faithfusion.distill.weights.context import WeightContext
+from faithfusion.eig.field import EigField
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
 from faithfusion.evaluate.ablation.files import read_json, write_json
 from faithfusion.evaluate.ablation.row_scores import score_lane
-from faithfusion.evaluate.ablation.street import Street, context_of, shift_name, windows_of
+from faithfusion.evaluate.ablation.street import Street, assessed, context_of, shift_name, windows_of
 from faithfusion.evaluate.metrics.registry import clip_scores
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
@@ -50,23 +51,25 @@ def refined_scene(street: Street, row: Row) -> GaussianScene:
     config, drive, refine = street.config.distill_of(row), street.fitted.drive, street.config.refine
     recorded, ground = ViewLoader(drive.clip, drive.split.recorded), drive.lidar.ground(drive.split.recorded)
     scene, views = street.known[0], {}
+    at = {"ground": ground, "seed": refine.seed, "device": refine.device}
     for number, stage in enumerate(street.config.stages_of(row)):
-        views |= _supervision(street, row, scene, stage.anew_m, is_unrefined=number == 0)
+        known = street.field if number == 0 else assessed(street, scene)
+        views |= _supervision(street, row, known, stage.anew_m, is_unrefined=number == 0)
         novel = [view for shift_m in stage.shifts_m for view in views[shift_m]]
         # without a path of its own: every row draws the same views in the same order
-        scene = distill(scene, recorded, novel, config, ground=ground, seed=refine.seed, device=refine.device)
+        scene = distill(scene, recorded, novel, config, known=known, **at)
     return scene
 
 
 def _supervision(
-    street: Street, row: Row, scene: GaussianScene, shifts_m: Sequence[float], *, is_unrefined: bool
+    street: Street, row: Row, known: EigField, shifts_m: Sequence[float], *, is_unrefined: bool
 ) -> dict[float, list[SupervisedView]]:
     """The edited clips of a scene at some shifts with the row's weights."""
     config = street.config.distill_of(row)
     stored_m = [at for at in shifts_m if is_unrefined and at in street.config.shifts_m]
     new_m = [at for at in shifts_m if at not in stored_m]
-    clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, scene, new_m)
-    of_scene = street.context if is_unrefined else context_of(street, scene)
+    clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, known, new_m)
+    of_scene = street.context if is_unrefined else context_of(street, known.scene)
     views = {}
     for at, (window, edited) in clips.items():
         context = street.contexts[at] if at in stored_m else WeightContext(of_scene, window)
@@ -81,13 +84,13 @@ def _stored_clips(street: Street, row: Row, shifts_m: Sequence[float]) -> dict[f
 
 
 def _new_clips(
-    street: Street, row: Row, scene: GaussianScene, shifts_m: Sequence[float]
+    street: Street, row: Row, known: EigField, shifts_m: Sequence[float]
 ) -> dict[float, tuple[Window, EditedClip]]:
     """What another scene shows, or the unrefined one elsewhere, edited."""
     if not shifts_m:
         return {}
     editor = street.tools.editor(row.editors)
-    return {shift_m: (window, editor.edit(window)) for shift_m, window in windows_of(street, scene, shifts_m)}
+    return {shift_m: (window, editor.edit(window)) for shift_m, window in windows_of(street, known, shifts_m)}
 
 
 def _draw(street: Street, row: Row, renders: Mapping[float, Clip], paths: Sequence[Path]) -> None:

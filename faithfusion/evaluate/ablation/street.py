@@ -14,6 +14,7 @@ from torch import nn
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.weights.context import SceneContext, WeightContext
 from faithfusion.eig.calibrate import calibration_from_plain
+from faithfusion.eig.field import EigField
 from faithfusion.evaluate.ablation.config import BLIND, AblationConfig
 from faithfusion.evaluate.ablation.files import write_json
 from faithfusion.evaluate.ablation.row_scores import make_target
@@ -83,6 +84,11 @@ class Street:
         return load_scene(self.known_path, choose_device(self.config.refine.device))
 
     @cached_property
+    def field(self) -> EigField:
+        """What the recorded views tell of that scene."""
+        return assessed(self, self.known[0])
+
+    @cached_property
     def windows(self) -> Mapping[float, Window]:
         """The windows by shift."""
         return {shift_m: load_stage_clip(self.window_path(shift_m)).window for shift_m in self.config.shifts_m}
@@ -125,15 +131,20 @@ def calibrate_street(street: Street) -> None:
 
 def render_windows(street: Street) -> None:
     """Writes what the unrefined scene shows at every shift."""
-    for shift_m, window in windows_of(street, street.known[0], street.config.shifts_m):
+    for shift_m, window in windows_of(street, street.field, street.config.shifts_m):
         save_stage_clip(street.window_path(shift_m), StageClip(shift_name(shift_m), window))
 
 
-def windows_of(street: Street, scene: GaussianScene, shifts_m: Sequence[float]) -> Iterator[tuple[float, Window]]:
+def assessed(street: Street, scene: GaussianScene) -> EigField:
+    """Returns what the recorded views tell of a scene of this street, under its calibration."""
+    config, calibration = street.config.refine, calibration_from_plain(street.known[1]["calibration"])
+    stride = config.posterior_stride
+    return recalibrate(scene, street.fitted.drive, calibration, config.eig, posterior_stride=stride)
+
+
+def windows_of(street: Street, known: EigField, shifts_m: Sequence[float]) -> Iterator[tuple[float, Window]]:
     """Yields each shift with the clip of a scene there, with EIG and recorded views."""
     config, drive = street.config.refine, street.fitted.drive
-    calibration = calibration_from_plain(street.known[1]["calibration"])
-    known = recalibrate(scene, drive, calibration, config.eig, posterior_stride=config.posterior_stride)
     for shift_m in shifts_m:
         cameras = shifted_cameras(drive.clip, street.config.camera, shift_m)
         yield shift_m, render(known, drive, cameras, config.warp)

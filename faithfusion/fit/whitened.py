@@ -1,0 +1,222 @@
+"""Gaussians moved from where they stand by numbers whose unit is the standard deviation of what is known of them.
+
+    w_k = w*_k + L_k^T theta_k,    H_k^-1 = L_k^T L_k
+
+w*: where the Gaussian stood; H: its precision (`eig.posterior`), in the order of `eig.jacobian`: mean 3, log-scale 3,
+rotation tangent 3 (q = q* exp(r / 2)), opacity logit 1, diffuse colour 3. What the recorded views have settled hardly
+moves when theta does, what they left open moves far, and all correlations of the block are kept. A gradient step on
+theta is a natural-gradient step on w in the metric H, because L^T (L g) = H^-1 g (Amari, "Natural gradient works
+efficiently in learning", 1998). Forward and backward are a Warp kernel each, on CPU and CUDA.
+"""
+
+# Signatures of Warp kernels hold values where Python has types.
+# pyright: reportInvalidTypeForm=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import warp as wp
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import Parameter
+
+from faithfusion.types import Gaussians
+from faithfusion.utils.warp_launch import as_warp, launch, prepare_warp
+
+BLOCK = 13
+THETA, HARMONICS = "theta", "harmonics"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How far the parameters of every Gaussian may go, and together with which others.
+
+    Attributes:
+        roots: L_k, lower triangles row by row (`eig.step_roots`).
+        rate: The learning rate of theta: standard deviations per step of Adam, at most.
+        rate_end: The share of `rate` that is left at the end of an exponential decay.
+    """
+
+    roots: Float[Tensor, "n 91"]
+    rate: float
+    rate_end: float
+
+
+class WhitenedGaussians:
+    """Gaussians by theta, zeros at first. Harmonics above degree 0 are not in the block and stay as they are."""
+
+    def __init__(self, start: Gaussians, roots: Float[Tensor, "n 91"]) -> None:
+        values = [value.detach() for value in (start.means, start.quats, start.log_scales, start.opacity_logits)]
+        self._start, self._harmonics = (*values, start.colors[:, 0].detach().contiguous()), start.colors[:, 1:].detach()
+        self._roots = roots
+
+    def parameters(self) -> dict[str, Parameter]:
+        """What is to be optimised: theta [N, 13], and harmonics [N, K - 1, 3] where there are any."""
+        parameters = {THETA: Parameter(self._roots.new_zeros(len(self._roots), BLOCK))}
+        return parameters | ({HARMONICS: Parameter(self._harmonics.clone())} if self._harmonics.shape[1] else {})
+
+    def gaussians(self, parameters: Mapping[str, Parameter]) -> Gaussians:
+        """The Gaussians at these parameters, differentiable once."""
+        *shape, color = _Move.apply(parameters[THETA], self._roots, self._start)
+        colors = torch.cat([color[:, None], parameters.get(HARMONICS, self._harmonics)], dim=1)
+        return Gaussians(*shape, colors)
+
+
+class _Move(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, theta: Float[Tensor, "n 13"], roots: Float[Tensor, "n 91"], start: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        moved = tuple(torch.empty_like(value) for value in start)
+        steps = torch.empty_like(theta)
+        inputs = [_block(*start), *(as_warp(value, wp.float32) for value in (roots, theta, steps)), _block(*moved)]
+        launch(_move, len(theta), inputs, theta.device)
+        ctx.save_for_backward(roots, start[1], steps)
+        return moved
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        roots, quats, steps = ctx.saved_tensors
+        by_step, by_theta = torch.empty_like(steps), torch.empty_like(steps)
+        arrays = [as_warp(value, wp.float32) for value in (steps, roots, by_step, by_theta)]
+        launch(_pull_back, len(steps), [_block(*gradients), as_warp(quats, wp.vec4), *arrays], steps.device)
+        return by_theta, None, None
+
+
+@wp.struct
+class Block:
+    """The parameters in the block, or gradients by them."""
+
+    means: wp.array(dtype=wp.vec3)
+    quats: wp.array(dtype=wp.vec4)
+    log_scales: wp.array(dtype=wp.vec3)
+    opacity_logits: wp.array(dtype=float)
+    colors: wp.array(dtype=wp.vec3)
+
+
+def _block(means: Tensor, quats: Tensor, log_scales: Tensor, opacity_logits: Tensor, colors: Tensor) -> Block:
+    prepare_warp()
+    block = Block()
+    block.means, block.quats = as_warp(means, wp.vec3), as_warp(quats, wp.vec4)
+    block.log_scales, block.colors = as_warp(log_scales, wp.vec3), as_warp(colors, wp.vec3)
+    block.opacity_logits = as_warp(opacity_logits, wp.float32)
+    return block
+
+
+@wp.func
+def product(p: wp.vec4, q: wp.vec4) -> wp.vec4:
+    """Of two quaternions, wxyz."""
+    a = wp.vec3(p[1], p[2], p[3])
+    b = wp.vec3(q[1], q[2], q[3])
+    c = p[0] * b + q[0] * a + wp.cross(a, b)
+    return wp.vec4(p[0] * q[0] - wp.dot(a, b), c[0], c[1], c[2])
+
+
+@wp.func
+def half_sine(angle: float) -> float:
+    """sin(angle / 2) / angle."""
+    if angle < 1.0e-3:
+        return 0.5 - angle * angle / 48.0
+    return wp.sin(0.5 * angle) / angle
+
+
+_TRANSPOSED = """
+const float* L = roots.data + (long long)k * roots.shape[1];
+const float* from = whitened.data + (long long)k * whitened.shape[1];
+float to[13] = {};
+#pragma unroll
+for (int i = 0; i < 13; ++i) {
+    const float factor = from[i];
+    #pragma unroll
+    for (int j = 0; j <= i; ++j) to[j] += L[i * (i + 1) / 2 + j] * factor;
+}
+for (int j = 0; j < 13; ++j) plain.data[(long long)k * plain.shape[1] + j] = to[j];
+"""
+_STRAIGHT = """
+const float* L = roots.data + (long long)k * roots.shape[1];
+float from[13];
+for (int j = 0; j < 13; ++j) from[j] = plain.data[(long long)k * plain.shape[1] + j];
+float* to = whitened.data + (long long)k * whitened.shape[1];
+#pragma unroll
+for (int i = 0; i < 13; ++i) {
+    float total = 0.0f;
+    #pragma unroll
+    for (int j = 0; j <= i; ++j) total += L[i * (i + 1) / 2 + j] * from[j];
+    to[i] = total;
+}
+"""
+
+
+@wp.func_native(_TRANSPOSED)
+def transposed_root(
+    k: int, roots: wp.array2d(dtype=float), whitened: wp.array2d(dtype=float), plain: wp.array2d(dtype=float)
+):
+    """plain = L^T whitened, of Gaussian k."""
+
+
+@wp.func_native(_STRAIGHT)
+def straight_root(
+    k: int, roots: wp.array2d(dtype=float), plain: wp.array2d(dtype=float), whitened: wp.array2d(dtype=float)
+):
+    """whitened = L plain, of Gaussian k."""
+
+
+@wp.kernel(enable_backward=False)
+def _move(
+    first: int,
+    start: Block,
+    roots: wp.array2d(dtype=float),
+    theta: wp.array2d(dtype=float),
+    steps: wp.array2d(dtype=float),
+    moved: Block,
+):
+    """One thread per Gaussian computes w* + L^T theta, and leaves L^T theta in `steps`."""
+    k = first + wp.tid()
+    transposed_root(k, roots, theta, steps)
+    turn = wp.vec3(steps[k, 6], steps[k, 7], steps[k, 8])
+    angle = wp.length(turn)
+    part = half_sine(angle) * turn
+    moved.means[k] = start.means[k] + wp.vec3(steps[k, 0], steps[k, 1], steps[k, 2])
+    moved.log_scales[k] = start.log_scales[k] + wp.vec3(steps[k, 3], steps[k, 4], steps[k, 5])
+    moved.quats[k] = product(start.quats[k], wp.vec4(wp.cos(0.5 * angle), part[0], part[1], part[2]))
+    moved.opacity_logits[k] = start.opacity_logits[k] + steps[k, 9]
+    moved.colors[k] = start.colors[k] + wp.vec3(steps[k, 10], steps[k, 11], steps[k, 12])
+
+
+@wp.func
+def turn_gradient(start: wp.vec4, turn: wp.vec3, by_quat: wp.vec4) -> wp.vec3:
+    """From the gradient by q = q* exp(r / 2) to that by r, at any r."""
+    by_turn = product(wp.vec4(start[0], -start[1], -start[2], -start[3]), by_quat)
+    vector = wp.vec3(by_turn[1], by_turn[2], by_turn[3])
+    angle = wp.length(turn)
+    sine = half_sine(angle)
+    bend = wp.float32(-1.0 / 24.0)  # of sin(angle / 2) / angle, by angle and over angle
+    if angle > 1.0e-2:
+        bend = (0.5 * wp.cos(0.5 * angle) - sine) / (angle * angle)
+    return sine * vector + (bend * wp.dot(turn, vector) - 0.5 * sine * by_turn[0]) * turn
+
+
+@wp.kernel(enable_backward=False)
+def _pull_back(
+    first: int,
+    by: Block,
+    quats: wp.array(dtype=wp.vec4),
+    steps: wp.array2d(dtype=float),
+    roots: wp.array2d(dtype=float),
+    by_step: wp.array2d(dtype=float),
+    by_theta: wp.array2d(dtype=float),
+):
+    """One thread per Gaussian gathers g, the gradient by L^T theta, in `by_step` and computes L g."""
+    k = first + wp.tid()
+    by_turn = turn_gradient(quats[k], wp.vec3(steps[k, 6], steps[k, 7], steps[k, 8]), by.quats[k])
+    for c in range(3):
+        by_step[k, c] = by.means[k][c]
+        by_step[k, 3 + c] = by.log_scales[k][c]
+        by_step[k, 6 + c] = by_turn[c]
+        by_step[k, 10 + c] = by.colors[k][c]
+    by_step[k, 9] = by.opacity_logits[k]
+    straight_root(k, roots, by_step, by_theta)
