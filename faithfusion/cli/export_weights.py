@@ -4,6 +4,10 @@ python train_video/export.py --run RUN [--step N] [--out FILE]
 
 The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors (RUN/fixer.safetensors for
 the method "fixer") or to FILE. The end of a training run writes the same.
+
+python train_video/export.py --run GENERATOR.safetensors --pairs HELD_OUT [--sampler.steps 1 --sampler.temperature 0]
+
+measures the error profile of a finished generator again, for this sampler, which the file asks for from then on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Writes a checkpoint of a run as one file with everything a sampler needs.
 
 The averaged weights of the newest checkpoint, or of step N, go to RUN/generator.safetensors (RUN/fixer.safetensors for
-the method "fixer") or FILE, whose header holds configuration, path, shift, error profile, the step list of distilled
-weights and where they came from. The end of a training run writes the same.
+the method "fixer") or FILE, whose header holds configuration, path, shift, error profile, the sampler of its
+measurement and where the weights came from. The end of a training run writes the same.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from faithfusion.training.codec import measure_statistics
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.data import WindowRef, training_windows, validation_windows
 from faithfusion.training.export_config import ExportConfig
+from faithfusion.training.run_config import DataConfig
 from faithfusion.training.start import Model, place_for_sampling, starting_model
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say
 from faithfusion.video.editing.composite import ErrorProfile
+from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.editing.encode import to_video
 from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_file import save_fixer
+from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.paths import path_times
-from faithfusion.video.weights.generator_file import save_generator
+from faithfusion.video.weights.generator_file import load_generator, rewrite_profile, save_generator
 
 EXPORT_FILE = "generator.safetensors"
 FIXER_FILE = "fixer.safetensors"
@@ -51,8 +54,11 @@ class Trained:
 
 
 def export_run(config: ExportConfig) -> None:
-    """Reads a run's configuration and checkpoint and writes the file."""
+    """Reads a run's configuration and checkpoint and writes the file; of a finished file, see `measure_again`."""
     run = Path(config.run)
+    if run.is_file():
+        measure_again(config)
+        return
     if not (run / "config.yaml").is_file():
         raise InputError(run, "no config.yaml" if run.is_dir() else "no such folder", "the folder of a training run")
     training = parse_config(TrainConfig, ["--config", str(run / "config.yaml")])
@@ -60,12 +66,15 @@ def export_run(config: ExportConfig) -> None:
     state = read_state(checkpoint)
     require_whole(checkpoint, state["files"])
     weights = load_file(checkpoint / (EMA_FILE if config.weights == "ema" else WEIGHTS_FILE))
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(automatic if config.device == "auto" else config.device)
     model = starting_model(training).eval().requires_grad_(False)
     trained = Trained(weights, config.weights, state["step"], state["elapsed_s"] / 60.0)
     path = Path(config.out or run / export_file(training))
-    export(path, training, model, trained, device, dtype=config.dtype)
+    export(path, training, model, trained, _device(config), dtype=config.dtype)
+
+
+def _device(config: ExportConfig) -> torch.device:
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(automatic if config.device == "auto" else config.device)
 
 
 def export_file(config: TrainConfig) -> str:
@@ -97,13 +106,14 @@ def export(
     else:
         refs = evenly_spaced(held_out or trained_on, config.validation.profile_windows)
         profile = measured_profile(model, refs, sampler_of(config))
+    facts = {} if isinstance(model, Fixer) else sampler_facts(sampler_of(config), config.generator.schedule)
     metadata = {
         "steps": trained.steps,
         "minutes": round(trained.minutes, 2),
         "weights": trained.kind,
         "training_windows": len(trained_on),
         "profile_measured_on": "held-out windows" if held_out else "training windows",
-        **({} if isinstance(model, Fixer) else {"sampler": sampler_facts(config)}),
+        **({"sampler": facts} if facts else {}),
         "faithfusion": version("faithfusion"),
         "training": without_folders(to_plain(config)),
     }
@@ -115,16 +125,29 @@ def export(
     say(f"wrote {path}")
 
 
-def sampler_facts(config: TrainConfig) -> dict[str, Any]:
-    """The facts about how weights are to be sampled. Only those of a distilled generator name steps and times, which
-    are part of what it learned: for a token of phi = 1, descending."""
-    schedule = config.generator.schedule
+def measure_again(config: ExportConfig) -> None:
+    """Measures the error profile of a finished generator on `config.pairs` and writes the file with it and with the
+    sampler of the measurement. Raises InputError without pairs, and for a file that is no generator."""
+    path = Path(config.run)
+    if not config.pairs:
+        raise InputError("pairs", "none", f"a folder of pairs on which to measure the error profile of {path.name}")
+    refs = evenly_spaced(validation_windows(DataConfig(validation=config.pairs)), config.profile_windows)
+    generator, _, metadata = load_generator(path)
+    profile = measured_profile(generator.to(_device(config)), refs, config.sampler)
+    facts = sampler_facts(config.sampler, generator.config.schedule)
+    rewrite_profile(path, Path(config.out or path), profile, metadata | {"sampler": facts})
+    say(f"wrote {config.out or path}")
+
+
+def sampler_facts(sampler: SamplerConfig, schedule: ScheduleConfig) -> dict[str, Any]:
+    """How weights are to be sampled: as their error profile was measured. Those of a distilled generator (`renoise`)
+    name the times, too, which are part of what it learned: for a token of phi = 1, descending."""
     facts: dict[str, Any] = {"path": schedule.path, "shift": schedule.shift, "min_time": schedule.min_time}
-    if config.method != "distribution_matching":
+    facts |= {"steps": sampler.steps, "temperature": sampler.temperature}
+    if not sampler.renoise:
         return facts
-    sampler = sampler_of(config)
     times = path_times(schedule.path, sampler.steps, schedule, 1.0)[:-1]
-    return {**facts, "steps": sampler.steps, "renoise": sampler.renoise, "times": times}
+    return {**facts, "renoise": True, "times": times}
 
 
 def without_folders(plain: Any) -> Any:

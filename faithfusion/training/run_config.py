@@ -123,6 +123,7 @@ class ValidationConfig:
         num_windows: The number of windows, spread evenly over the held-out ones.
         profile_windows: The exported error profile is measured on so many windows.
         sampler_steps: The number of steps of the sampler; a distilled generator has those it was distilled for.
+        sampler_temperature: The standard deviation of the sampler's noise; 1 for a distilled generator.
         high_error_quantile: Pixels above this quantile of the window's expected error make up `high`.
         videos: Writes render | result | truth as mp4.
     """
@@ -131,6 +132,7 @@ class ValidationConfig:
     num_windows: int = 4
     profile_windows: int = 12
     sampler_steps: int = 2
+    sampler_temperature: float = 1.0
     high_error_quantile: float = 0.8
     videos: bool = True
 

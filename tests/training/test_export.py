@@ -15,7 +15,8 @@ from faithfusion.cli.export_weights import main as export_main
 from faithfusion.cli.train_video import main
 from faithfusion.training.export import without_folders
 from faithfusion.utils.errors import InputError
-from faithfusion.video.weights.generator_file import load_generator
+from faithfusion.video.editing.editor_config import SamplerConfig
+from faithfusion.video.weights.generator_file import load_generator, stored_sampler
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,8 @@ def test_the_newest_checkpoint_is_what_the_run_wrote(run: Path, tmp_path: Path) 
     for name in ("steps", "weights", "sampler", "training", "profile_measured_on"):
         assert facts[name] == more[name]
     assert facts["steps"] == 6 and facts["weights"] == "ema"
-    assert facts["sampler"] == {"path": "hold", "shift": 1.0, "min_time": 0.1}
+    schedule = {"path": "hold", "shift": 1.0, "min_time": 0.1}
+    assert facts["sampler"] == {**schedule, "steps": 2, "temperature": 1.0}, "how the profile was measured"
     assert facts["training"]["data"]["train"] == "pairs", "no folders of this machine"
 
 
@@ -60,6 +62,20 @@ def test_an_earlier_step_and_raw_weights(run: Path, tmp_path: Path) -> None:
         stored = load_file(run / f"checkpoints/step_{step:08d}" / name)
         assert all(torch.equal(generator.get_parameter(key), value) for key, value in stored.items())
     assert not same(files[2, "ema"], files[2, "raw"]) and not same(files[2, "raw"], files[6, "raw"])
+
+
+def test_a_finished_file_gets_the_profile_of_another_sampler(run: Path, tmp_path: Path) -> None:
+    file, out = run / "generator.safetensors", tmp_path / "again.safetensors"
+    options = [f"--run={file}", f"--out={out}", f"--pairs={run.parent / 'pairs'}", "--profile_windows=2"]
+    export_main([*options, "--sampler.steps=1", "--sampler.temperature=0"])
+    assert same(file, out)
+    (_, before, old), (_, after, new) = load_generator(file), load_generator(out)
+    assert before != after and old | {"sampler": new["sampler"]} == new
+    assert stored_sampler(new, SamplerConfig()) == SamplerConfig(steps=1, temperature=0.0)
+    export_main([*options, "--sampler.steps=2"])
+    assert load_generator(out)[1] not in (before, after)
+    with pytest.raises(InputError, match="pairs: none"):
+        export_main([f"--run={file}", f"--out={out}"])
 
 
 def test_what_is_not_there_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:

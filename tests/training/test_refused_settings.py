@@ -35,7 +35,7 @@ REFUSED = {
     BranchConfig: [{"num_blocks": 0}, {"warped": -1}, {"mix_views": True}],
     CodecConfig: [{"name": "sharp"}],
     MemoryConfig: [{"offload_folder": "somewhere", "offload": "parts"}],
-    SamplerConfig: [{"steps": 0}, {"sparse": True, "path": "hold"}],
+    SamplerConfig: [{"steps": 0}, {"temperature": -0.1}, {"temperature": 1.1}, {"sparse": True, "path": "hold"}],
     VideoEditorConfig: [{"window_frames": 4}, {"overlap_frames": 2}, {"overlap_frames": 17}],
     FixerConfig: [{"channels": ()}, {"channels": (8, 12)}, {"channels": (8, 8)}, {"unshuffle": 0}, {"num_views": -1}],
     SdTurboConfig: [{"timestep": -1}, {"num_references": -1}, {"lora": LoraConfig(rank=0), "trainable": "unet_lora"}],

@@ -107,7 +107,7 @@ def sampler_of(config: TrainConfig) -> SamplerConfig:
     """The sampler with which the weights of a run are validated and will be used."""
     if config.method == "distribution_matching":
         return SamplerConfig(steps=config.distribution_matching.steps, renoise=True)
-    return SamplerConfig(steps=config.validation.sampler_steps)
+    return SamplerConfig(steps=config.validation.sampler_steps, temperature=config.validation.sampler_temperature)
 
 
 def generate(model: Model, window: Window, sampler: SamplerConfig) -> Float[Tensor, "t h w 3"]:

@@ -24,6 +24,8 @@ class SamplerConfig:
             exact for `attention: prefix`; else it is an approximation, in which they do not look at the others.
         renoise: Goes to the predicted clean latents and takes new noise at every step, as distilled few-step weights
             were trained.
+        temperature: The standard deviation of the noise that the latents start from: 1 draws samples, as flow matching
+            trains; 0 starts from the mean, and one step from there is the network's best guess, without any noise.
         guidance: The strength of classifier-free guidance towards the prompt and away from the negative one of the
             prompt file, at twice the cost; 1 is none.
     """
@@ -32,11 +34,14 @@ class SamplerConfig:
     steps: int = 4
     sparse: bool = False
     renoise: bool = False
+    temperature: float = 1.0
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise InputError("sampler.steps", self.steps, "at least 1")
+        if not 0.0 <= self.temperature <= 1.0:
+            raise InputError("sampler.temperature", self.temperature, "0 to 1")
         if self.sparse and self.path == "hold":
             raise InputError("sampler.sparse", True, "path bridge or per_token: under hold every token's time changes")
 

@@ -51,7 +51,7 @@ def _sample(
     render, phi = conditions.render_latent, conditions.phi
     largest = float(phi.max() if path == "hold" else rounded_phi(phi).max())
     times = path_times(path, config.steps, generator.config.schedule, largest)
-    noise = _noise_like(render, random)
+    noise = _noise_like(render, random, config.temperature)
     if not times:
         return render
     ask = _Ask(generator, generator.prepare(conditions), config, path)
@@ -97,12 +97,13 @@ def _step(
     then, velocity = torch.full_like(now, next_time), ask.velocity(x, now)
     if next_time > 0.0 and ask.config.renoise:
         clean = predict_x0(path, x, velocity, now, phi)
-        noise = _noise_like(render, random)
+        noise = _noise_like(render, random, ask.config.temperature)
         moved = path_state(path, clean, render, noise, then, phi).x_t
     else:
         moved = advance(path, x, velocity, now, then, phi)
     return held(path, moved, render, noise, (now, then), phi), noise
 
 
-def _noise_like(latents: Tensor, random: torch.Generator) -> Tensor:
-    return torch.randn(latents.shape, generator=random, device=random.device, dtype=latents.dtype).to(latents.device)
+def _noise_like(latents: Tensor, random: torch.Generator, temperature: float) -> Tensor:
+    noise = torch.randn(latents.shape, generator=random, device=random.device, dtype=latents.dtype)
+    return temperature * noise.to(latents.device)

@@ -73,7 +73,7 @@ class OpenedWan:
         check_sampler(generator, self.opened.sampler_for(options.sampler))
 
     def editor(self, fusing: CompositeConfig, seed: int = 0) -> VideoEditor:
-        """Returns the video editor. Few-step weights bring their own sampler, unless one is configured."""
+        """Returns the video editor. Weights bring their own sampler, unless one is configured."""
         from faithfusion.video.editing.video_editor import VideoEditor
 
         config = dataclasses.replace(self.options, sampler=self.opened.sampler_for(self.options.sampler))

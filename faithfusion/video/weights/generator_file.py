@@ -15,6 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
+from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.plain import to_plain
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
@@ -88,6 +91,14 @@ def load_generator(
     return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
 
 
+def rewrite_profile(path: Path, out: Path, profile: ErrorProfile, metadata: dict[str, Any]) -> None:
+    """Copies a generator's file with another error profile and metadata; its tensors stay bit for bit."""
+    header, tensors = read_stored(path, FORMAT)
+    facts = {"profile": to_plain(profile), "metadata": metadata}
+    with atomic_file(out) as temporary:
+        save_file(tensors, temporary, metadata=header | {name: json.dumps(value) for name, value in facts.items()})
+
+
 def stored_names(config: GeneratorConfig, names: Iterable[str]) -> list[str]:
     """Names of the tensors that a generator's weights file holds: all but the public ones."""
     outside = ["backbone."] * bool(config.pretrained.model) + ["codec."] * bool(config.pretrained.codec_source)
@@ -107,7 +118,8 @@ def public_fingerprints(generator: Generator) -> dict[str, str]:
 
 
 def stored_sampler(metadata: dict[str, Any], otherwise: SamplerConfig) -> SamplerConfig:
-    """The sampler that weights were distilled for (`sampler` in their metadata); `otherwise` for all others."""
+    """The sampler with which the error profile of weights was measured (`sampler` in their metadata), which is that of
+    their training for distilled ones; `otherwise` for files that are older."""
     found = metadata.get("sampler", {})
-    changes = {name: found[name] for name in ("steps", "renoise") if name in found}
+    changes = {name: found[name] for name in ("steps", "renoise", "temperature") if name in found}
     return dataclasses.replace(otherwise, **changes)

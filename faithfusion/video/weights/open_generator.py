@@ -31,7 +31,7 @@ class OpenedGenerator:
     identity: str
 
     def sampler_for(self, wanted: SamplerConfig) -> SamplerConfig:
-        """The configured sampler, or that of the weights if nothing is configured: few-step weights bring their own."""
+        """The configured sampler; without one that of the weights, for which their profile was measured."""
         return self.sampler if wanted == SamplerConfig() else wanted
 
 

@@ -83,6 +83,28 @@ def test_the_same_stream_gives_the_same_latents_and_certain_tokens_never_move(pa
     assert torch.equal(runs[0][..., :2], conditions.render_latent[..., :2])
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_temperature_scales_the_noise_and_without_any_nothing_is_left_to_chance(path: str) -> None:
+    generator = tiny_generator(trained=True, schedule__path=path)
+    conditions = latent_conditions(generator, [tiny_window(height=32, width=48)])
+
+    def sampled(temperature: float, seed: int, **changes: object) -> torch.Tensor:
+        config = SamplerConfig(temperature=temperature, **changes)
+        return sample(generator, conditions, config, make_generator(seed, "noise"))
+
+    for renoise in (False, True):
+        assert torch.equal(sampled(0.0, 1, steps=3, renoise=renoise), sampled(0.0, 2, steps=3, renoise=renoise))
+    apart = [(sampled(t, 1, steps=1) - sampled(t, 2, steps=1)).abs().mean() for t in (0.2, 0.6, 1.0)]
+    assert 0.0 < apart[0] < apart[1] < apart[2]
+    target = PointTarget(torch.zeros_like(conditions.render_latent), path)
+    starts = []
+    target.velocity = lambda x, *_, **__: starts.append(x) or torch.zeros_like(x)
+    for temperature in (0.0, 0.5, 1.0):
+        sample(target, conditions, SamplerConfig(steps=1, temperature=temperature), make_generator(0, "noise"))
+    torch.testing.assert_close(starts[1], 0.5 * (starts[0] + starts[2]))
+    assert not torch.equal(starts[0], starts[2])
+
+
 def mixed_conditions(generator: object, frames: int = 9) -> LatentConditions:
     """About half of the tokens certain, in no particular order."""
     conditions = latent_conditions(generator, [tiny_window(frames=frames, poses=True, warped=2)])

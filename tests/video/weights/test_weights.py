@@ -178,3 +178,5 @@ def test_distilled_weights_bring_their_sampler() -> None:
     assert stored_sampler({"sampler": {"path": "bridge", "shift": 3.0}}, mine) == mine
     distilled = {"sampler": {"path": "bridge", "steps": 4, "renoise": True, "times": [1.0, 0.75]}}
     assert stored_sampler(distilled, mine) == SamplerConfig(steps=4, renoise=True, guidance=2.0)
+    mean = {"sampler": {"path": "bridge", "steps": 1, "temperature": 0.0}}
+    assert stored_sampler(mean, mine) == SamplerConfig(steps=1, temperature=0.0, guidance=2.0)
