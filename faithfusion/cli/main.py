@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         _training("train", "train_video", "Trains the generator, its codec or the fixer."),
         _training("export", "export_weights", "Writes a checkpoint as one file that editors open."),
         _training("curves", "training_curves", "Draws the curves of training runs."),
+        _tool("measure_editors", "Measures the errors of editors that work one after another."),
         _tool("encode_prompt", "Encodes a prompt once for the public weights."),
         _tool("plan_memory", "Predicts memory and operations before anything is downloaded."),
     ),

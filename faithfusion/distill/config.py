@@ -57,8 +57,8 @@ class DistillConfig:
         target: What the shifted views are fitted to: the frames of the editor, or their soft composite with the render.
         weight: The weight of a pixel in the photometric loss (`distill.weights`). "likelihood" takes what the edit
             adds, over the scale of its error, that of a recorded image being 1. The others are there to compare with:
-            "level", "kalman", "uniform", "eig" and "published". The import path of your own function, as
-            path/to/my_file.py:my_weight, is taken, too.
+            "level", "kalman", "uniform", "eig", "published_map", "released" and, where the truth is known, "oracle".
+            The import path of your own function, as path/to/my_file.py:my_weight, is taken, too.
         novel_weight: What every weight is multiplied with.
         metric: "posterior" moves every Gaussian in standard deviations of its EIG posterior (`fit.whitened`): far where
             the recorded views leave a direction open, little where they have settled it. "parameters" moves each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -24,10 +25,16 @@ SURFACE_ALPHA = 0.9
 def supervision(context: WeightContext, edited: EditedClip, config: DistillConfig) -> list[SupervisedView]:
     """Returns the edited clip as supervision of the scene it was rendered from, weighted as `config.weight` says.
     Raises InputError for a weight that does not exist."""
-    window = context.window
-    weight = weight_of(config.weight).of(window, edited, context)
-    weight = config.novel_weight * weight * distilled_share(context.of_scene.scene, window, config.moving_objects)
-    return novel_views(window, edited, weight, novel_depth(config.novel_depth, context.of_scene.clip, window), config)
+    window, chosen = context.window, weight_of(config.weight)
+    share = config.novel_weight * distilled_share(context.of_scene.scene, window, config.moving_objects)
+    weight = chosen.of(window, edited, context)
+    depth_m = novel_depth(config.novel_depth, context.of_scene.clip, window)
+    views = novel_views(window, edited, share * weight, depth_m, config)
+    if chosen.besides_l1 is None:
+        return views
+    others = share * torch.full_like(weight, chosen.besides_l1)
+    pairs = zip(views, others, strict=True)
+    return [dataclasses.replace(view, l1_weight=view.pixel_weight, pixel_weight=other) for view, other in pairs]
 
 
 def novel_views(

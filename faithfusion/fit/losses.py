@@ -37,10 +37,15 @@ def ssim_loss(
 
 
 def photometric_loss(
-    image: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"], weight: Float[Tensor, "h w"], ssim_weight: float
+    image: Float[Tensor, "h w 3"],
+    truth: Float[Tensor, "h w 3"],
+    weight: Float[Tensor, "h w"],
+    ssim_weight: float,
+    l1_weight: Float[Tensor, "h w"] | None = None,
 ) -> Float[Tensor, ""]:
-    """(1 - ssim_weight) * L1 + ssim_weight * (1 - SSIM), Kerbl et al. 2023, eq. 7, per-pixel weighted."""
-    loss = (1.0 - ssim_weight) * l1_loss(image, truth, weight)
+    """(1 - ssim_weight) * L1 + ssim_weight * (1 - SSIM), Kerbl et al. 2023, eq. 7, per-pixel weighted. With `l1_weight`
+    L1 has weights of its own."""
+    loss = (1.0 - ssim_weight) * l1_loss(image, truth, weight if l1_weight is None else l1_weight)
     return loss + ssim_weight * ssim_loss(image, truth, weight) if ssim_weight > 0 else loss
 
 

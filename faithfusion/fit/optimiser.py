@@ -208,7 +208,8 @@ class SceneOptimiser:
 def scene_losses(rendering: Rendering, view: SupervisedView, config: OptimiserConfig) -> dict[str, Tensor]:
     """The weighted terms of the objective for one rendered view."""
     weight = view.pixel_weight
-    losses = {"photometric": photometric_loss(rendering.color, view.image, weight, SSIM_WEIGHT)}
+    colors = photometric_loss(rendering.color, view.image, weight, SSIM_WEIGHT, view.l1_weight)
+    losses = {"photometric": colors}
     if view.lidar_depth_m is not None and config.depth_weight > 0:
         depth = inverse_depth_loss(rendering.depth, view.lidar_depth_m, weight, DEPTH_SCALE_M)
         losses["depth"] = config.depth_weight * depth

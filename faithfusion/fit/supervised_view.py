@@ -24,8 +24,9 @@ BYTES_PER_PIXEL = 4 * (3 + 1 + 1) + 1
 
 @dataclass(frozen=True)
 class SupervisedView:
-    """A posed image to fit. `pixel_weight` multiplies every loss of a pixel; 0 leaves it out. `is_recorded`: taken by
-    the recording vehicle, whose pose may be refined; a regenerated view is where it was asked for."""
+    """A posed image to fit. `pixel_weight` multiplies every loss of a pixel; 0 leaves it out. `l1_weight`: takes its
+    place in the L1 of the colours. `is_recorded`: taken by the recording vehicle, whose pose may be refined; a
+    regenerated view is where it was asked for."""
 
     camera: Camera
     time_index: int
@@ -34,6 +35,7 @@ class SupervisedView:
     lidar_depth_m: Float[Tensor, "h w"] | None = None
     sky_mask: Bool[Tensor, "h w"] | None = None
     is_recorded: bool = False
+    l1_weight: Float[Tensor, "h w"] | None = None
 
 
 def load_view(clip: DriveClip, frame: Frame) -> SupervisedView:
@@ -68,8 +70,10 @@ def halve_view(view: SupervisedView) -> SupervisedView:
         depth = torch.where(torch.isfinite(nearest), nearest, 0.0)
     sky = None if view.sky_mask is None else blocks(view.sky_mask).all(2)
     weight = blocks(view.pixel_weight).amin(2)
+    l1_weight = None if view.l1_weight is None else blocks(view.l1_weight).amin(2)
+    weights = {"pixel_weight": weight, "l1_weight": l1_weight}
     image = blocks(view.image).mean(2)
-    return dataclasses.replace(view, camera=camera, image=image, pixel_weight=weight, lidar_depth_m=depth, sky_mask=sky)
+    return dataclasses.replace(view, camera=camera, image=image, lidar_depth_m=depth, sky_mask=sky, **weights)
 
 
 class ViewLoader:
@@ -119,6 +123,6 @@ def to_device(view: SupervisedView, device: torch.device | str) -> SupervisedVie
     """The same view with its tensors on `device`."""
     tensors = {
         name: None if getattr(view, name) is None else getattr(view, name).to(device)
-        for name in ("image", "pixel_weight", "lidar_depth_m", "sky_mask")
+        for name in ("image", "pixel_weight", "l1_weight", "lidar_depth_m", "sky_mask")
     }
     return dataclasses.replace(view, camera=view.camera.to(device), **tensors)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tiny_clip import write_tiny_clip
 from tiny_generator import tiny_window
 from torch import Tensor
@@ -71,6 +73,36 @@ def test_error_of_the_recorded_images_by_hand(tmp_path: Path) -> None:
         recorded_sq_error(scene, ViewLoader(clip, []))
 
 
+def test_every_camera_of_a_rig_tells_the_error_of_the_recorded_images(tmp_path: Path) -> None:
+    """Every second of these 36 views is one camera's."""
+    root = write_tiny_clip(tmp_path / "clip", num_frames=18)
+    clip = read_drive(root)
+    scene = initialise_scene(clip, clip.frames, InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=4))
+    errors = [recorded_sq_error(scene, ViewLoader(clip, clip.frames))]
+    for name in clip.camera_names:
+        for path in root.glob(f"images/*_{name}.jpg"):
+            Image.new("RGB", (32, 24)).save(path)
+        errors.append(recorded_sq_error(scene, ViewLoader(clip, clip.frames)))
+    assert 1.1 * errors[0] < errors[1] < errors[2] / 1.1
+
+
+def test_weights_that_know_the_truth() -> None:
+    window = tiny_window()
+    better = torch.lerp(window.render, window.truth, 0.75)
+    edited = EditedClip(better, better, *torch.zeros(2, *window.render.shape[:3]))
+    ones = torch.ones(window.render.shape[:3])
+    torch.testing.assert_close(weighted("oracle", window, edited, recorded_sq_error=1.0), ones)
+    worse = EditedClip(*[2.0 * window.render - window.truth] * 2, *torch.zeros(2, *window.render.shape[:3]))
+    assert weighted("oracle", window, worse, recorded_sq_error=0.004).max() == 0.0
+    truth = window.render + 0.1 * torch.tensor([1.0, 0.0, 0.0])
+    edit = window.render + 0.1 * torch.tensor([1.0, 1.0, 0.0])  # best halfway: (0.05, -0.05, 0) are left
+    edited, window = EditedClip(edit, edit, ones, ones), dataclasses.replace(window, truth=truth)
+    weight = weighted("oracle", window, edited, recorded_sq_error=0.0005)
+    torch.testing.assert_close(weight, 0.5 * (0.0005 / (0.005 / 3.0)) ** 0.5 * ones, rtol=1e-3, atol=0.0)
+    with pytest.raises(InputError, match="oracle without a true clip"):
+        weighted("oracle", dataclasses.replace(window, truth=None), edited, recorded_sq_error=0.004)
+
+
 def test_plain_eig_is_normalised_by_the_clip() -> None:
     window = tiny_window()
     weight = weighted("eig", window, edited_of(window))
@@ -84,4 +116,4 @@ def test_bins_are_those_of_the_released_code() -> None:
     torch.testing.assert_close(bin_weight(gain), torch.tensor([0.1, 0.1, 0.3, 0.3, 0.7, 0.7, 1.0, 1.0]))
     window = tiny_window()
     maps = torch.rand(window.render.shape[:3])
-    assert torch.equal(weighted("published", window, edited_of(window), published_gain=maps), bin_weight(maps))
+    assert torch.equal(weighted("published_map", window, edited_of(window), published_gain=maps), bin_weight(maps))

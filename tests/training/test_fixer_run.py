@@ -43,12 +43,12 @@ def test_it_learns_and_exports_a_fixer_that_opens(whole: Path) -> None:
     losses = logged(whole)
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
     opened = open_fixer(str(whole / "fixer.safetensors"))
-    assert opened.fixer.config == FixerConfig(channels=(8, 16)) and len(opened.profile.editor_sq_error) > 1
+    assert opened.fixer.config == FixerConfig(channels=(8, 16)) and len(opened.profiles.on_renders.editor_sq_error) > 1
     facts = load_fixer(whole / "fixer.safetensors")[2]
     assert facts["steps"] == 12 and facts["profile_measured_on"] == "held-out windows"
     assert facts["training"]["method"] == "fixer" and facts["training"]["data"]["train"] == "pairs"
     window = warped_window()
-    clip = FixerEditor(opened.fixer, FixerEditorConfig(), opened.profile).edit(window)
+    clip = FixerEditor(opened.fixer, FixerEditorConfig(), opened.profiles.on_renders).edit(window)
     assert (clip.frames - window.truth).abs().mean() < (window.render - window.truth).abs().mean()
 
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faithfusion.data.splits import every_nth_of_each_camera
 from faithfusion.eig.assess import RecordedViews
 from faithfusion.eig.published import PublishedInformation, published_gain, published_information
 from faithfusion.fit.supervised_view import ViewLoader
@@ -19,7 +20,7 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 
 NUM_RECORDED = 16
-"""Recorded views, spread over the drive, in which the scene's error is measured."""
+"""About so many recorded views, spread over cameras and drive, tell the scene's error."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,13 @@ class WeightContext:
 
 @torch.no_grad()
 def recorded_sq_error(scene: GaussianScene, recorded: ViewLoader) -> float:
-    """Returns the scene's mean squared residual per channel in `NUM_RECORDED` recorded views spread over the drive, of
-    the pixels that are fitted. Raises InputError if there are none."""
+    """Returns the scene's mean squared residual per channel in about `NUM_RECORDED` recorded views, spread over the
+    cameras and the drive as those that inform EIG, of the pixels that are fitted. Raises InputError if there are none.
+    """
+    frames = every_nth_of_each_camera(recorded.frames, max(1, len(recorded) // NUM_RECORDED))
+    chosen = ViewLoader(recorded.clip, frames)
     total, count = 0.0, 0.0
-    for index in range(0, len(recorded), max(1, len(recorded) // NUM_RECORDED)):
-        view = recorded.view(index)
+    for view in map(chosen.view, range(len(chosen))):
         color = render_view(scene, view.camera, view.time_index).color.clamp(0.0, 1.0).to(view.image)
         total += float(((color - view.image).square().mean(-1) * view.pixel_weight).sum())
         count += float(view.pixel_weight.sum())

@@ -1,4 +1,5 @@
-"""The weight of the released code: bins of its gain."""
+"""The weights of the released code: bins of its gain. There they act on the L1 of the colours alone, and all other
+losses of a new view count the same everywhere (reference: models/trainers/base.py of the official repository)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from faithfusion.distill.weights.context import WeightContext
 from faithfusion.eig.published import bin_weight
 from faithfusion.types import Window
 from faithfusion.video.editing.editor import EditedClip
+
+RELEASED_BESIDES_L1 = 0.7
+"""What SSIM and the other losses of a new view count in the released code, whatever the gain."""
 
 
 def published(window: Window, edited: EditedClip, context: WeightContext) -> Float[Tensor, "t h w"]:

@@ -11,23 +11,28 @@ from torch import Tensor
 
 from faithfusion.distill.weights.context import WeightContext
 from faithfusion.distill.weights.likelihood import level, likelihood
+from faithfusion.distill.weights.oracle import oracle
 from faithfusion.distill.weights.plain import eig, kalman, uniform
-from faithfusion.distill.weights.published import published
+from faithfusion.distill.weights.published import RELEASED_BESIDES_L1, published
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.import_path import imported
 from faithfusion.video.editing.editor import EditedClip
 
+ORACLE = "oracle"
+"""The name of the weights that need the true clip."""
 EXPECTED = "package.module:function or path/to/file.py:function, of (window, edited, context)"
 
 
 @dataclass(frozen=True)
 class PixelWeight:
     """A weight and its name in tables. `of` takes the rendered clip, the edited one and the context, and returns what
-    every pixel counts, in [0, 1]."""
+    every pixel counts, in [0, 1]. `besides_l1`: what every pixel counts in all losses but the L1 of the colours, if
+    they do not have the weights of `of`."""
 
     of: Callable[[Window, EditedClip, WeightContext], Float[Tensor, "t h w"]]
     label: str
+    besides_l1: float | None = None
 
 
 WEIGHTS: dict[str, PixelWeight] = {
@@ -36,7 +41,9 @@ WEIGHTS: dict[str, PixelWeight] = {
     "kalman": PixelWeight(kalman, "Kalman gain"),
     "uniform": PixelWeight(uniform, "uniform"),
     "eig": PixelWeight(eig, "plain EIG"),
-    "published": PixelWeight(published, "published gain"),
+    "published_map": PixelWeight(published, "published map"),
+    "released": PixelWeight(published, "published loss, as released", RELEASED_BESIDES_L1),
+    ORACLE: PixelWeight(oracle, "weights that know the truth"),
 }
 
 

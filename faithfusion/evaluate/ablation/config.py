@@ -60,12 +60,16 @@ class LoopConfig(DistillConfig):
 
     Attributes:
         in_stages: Goes to the shifts as `schedule` says (`step_m`, `passes`; `steps_per_stage` each), not at once.
+        weights: The weights that are compared in it, a row each. Without them it is one row with `weight`.
     """
 
     in_stages: bool = False
+    weights: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(set(self.weights)) != len(self.weights):
+            raise InputError("ablation.loops", f"weights: {list(self.weights)}", "each once")
         if self.schedule.passes > 1 and not self.in_stages:
             raise InputError("ablation.loops", f"passes: {self.schedule.passes}", "in_stages: true beside it")
 
@@ -84,8 +88,9 @@ class AblationConfig:
         editors: What edits the renders, by name, with entries as those of `refine.editors`.
         blind: Adds one row without EIG at all: the editors of this name, if `editors` has it, are told the clip's mean
             expected error, and the weights are uniform. Empty adds none.
-        loops: Other distillations by name, each of which is a row with the last of `editors`; what they do not give is
-            the default of `DistillConfig`. With `in_stages` the clips are rendered and edited on the way, too.
+        loops: Other distillations by name, each of which is a row, or one for each of its `weights`, with the last of
+            `editors`; what they do not give is the default of `DistillConfig`. With `in_stages` the clips are rendered
+            and edited on the way, too.
         keep_work: Keeps drives, scenes and clips of finished streets under `out`/work.
         refine: How a street is made, fitted, edited and distilled. `distill.schedule.steps_per_stage` is the length of
             the one distillation from all shifts, and `step_m` says nothing. It has no scene, trajectory and number of
@@ -95,7 +100,7 @@ class AblationConfig:
     out: str = "output/ablation"
     seeds: tuple[int, ...] = tuple(range(100, 120))
     shifts_m: tuple[float, ...] = (-6.0, -3.0, 3.0, 6.0)
-    weights: tuple[str, ...] = ("uniform", "published", "likelihood")
+    weights: tuple[str, ...] = ("uniform", "released", "published_map", "likelihood")
     editors: dict[str, tuple[EditorEntry, ...]] = field(default_factory=default_editors)
     blind: str = "fixer"
     loops: dict[str, LoopConfig] = field(default_factory=dict)
@@ -141,7 +146,8 @@ class AblationConfig:
         first = (NO_REFINEMENT, without_eig(self.blind)) if self.blind in self.editors else (NO_REFINEMENT,)
         crossed = (Row(weight, editors) for weight in self.weights for editors in self.editors)
         last = list(self.editors)[-1]
-        return (*first, *crossed, *(Row(loop.weight, last, name) for name, loop in self.loops.items()))
+        looped = (Row(w, last, name) for name, loop in self.loops.items() for w in loop.weights or (loop.weight,))
+        return (*first, *crossed, *looped)
 
     def distill_of(self, row: Row) -> DistillConfig:
         """Returns how a row is distilled."""

@@ -15,7 +15,7 @@ from faithfusion.eig.field import EigField
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
 from faithfusion.evaluate.ablation.files import read_json, write_json
 from faithfusion.evaluate.ablation.row_scores import score_lane
-from faithfusion.evaluate.ablation.street import Street, assessed, context_of, shift_name, windows_of
+from faithfusion.evaluate.ablation.street import Street, assessed, context_of, shift_name, windows_of, with_truth
 from faithfusion.evaluate.metrics.registry import clip_scores
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
@@ -72,7 +72,7 @@ def _supervision(
     of_scene = street.context if is_unrefined else context_of(street, known.scene)
     views = {}
     for at, (window, edited) in clips.items():
-        context = street.contexts[at] if at in stored_m else WeightContext(of_scene, window)
+        context = street.contexts[at] if at in stored_m else WeightContext(of_scene, with_truth(street, at, window))
         views[at] = supervision(context, edited, config)
     return views
 

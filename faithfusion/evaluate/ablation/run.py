@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from faithfusion.data.splits import check_split
-from faithfusion.distill.weights.registry import weight_of
+from faithfusion.distill.weights.registry import ORACLE, weight_of
 from faithfusion.evaluate.ablation.config import AblationConfig, settings_of, street_path, with_street
 from faithfusion.evaluate.ablation.files import claim, read_json, require_same_settings, write_json
+from faithfusion.evaluate.ablation.pareto import draw_pareto, gains
 from faithfusion.evaluate.ablation.rows import score_row
 from faithfusion.evaluate.ablation.street import OpenEditor, Street, Tools, calibrate_street, render_windows, run_edits
 from faithfusion.evaluate.ablation.table import markdown, plain_table
@@ -37,6 +38,10 @@ def check_inputs(config: AblationConfig) -> None:
     """Raises InputError, before anything is written, for weights that do not exist and streets that cannot be made."""
     for row in config.rows:
         weight_of(config.distill_of(row).weight)
+        on_the_way = {at for stage in config.stages_of(row) for at in stage.anew_m} - set(config.shifts_m)
+        if row.weight == ORACLE and on_the_way:
+            found = f"{ORACLE} at {', '.join(f'{at:+g} m' for at in sorted(on_the_way))} on the way"
+            raise InputError(f"ablation.loops.{row.loop}", found, "shifts with true pictures alone")
     street = with_street(config, config.seeds[0])
     check_config(street)
     check_split(config.refine.split, street.num_frames)
@@ -146,8 +151,8 @@ def collect(config: AblationConfig, seed: int, folder: Path, seconds: Mapping[st
 
 
 def write_table(config: AblationConfig, command: str) -> Path:
-    """Writes ablation.md and ablation.json from every street in the folder and returns the path of the page. Raises
-    InputError if there is no street, or one of other settings."""
+    """Writes ablation.md, its plots and ablation.json from every street in the folder and returns the path of the page.
+    Raises InputError if there is no street, or one of other settings."""
     out = Path(config.out)
     streets = [read_json(path) for path in sorted(out.glob("street_*.json"))]
     if not streets:
@@ -155,9 +160,23 @@ def write_table(config: AblationConfig, command: str) -> Path:
     if len({street["settings"] for street in streets}) != 1:
         raise InputError(out, "streets of different settings", "one ablation")
     seeds = ", ".join(str(street["seed"]) for street in streets)
-    intro = f"Made by `{command}`.\n\n{len(streets)} streets, seeds {seeds}. {LEGEND}"
+    intro = f"Made by `{command}`.\n\n{len(streets)} streets, seeds {seeds}. {LEGEND}\n\n{_plots(config, streets)}"
     write_json(out / "ablation.json", plain_table(streets, config.rows, config.shifts_m))
     page = out / "ablation.md"
     with atomic_file(page) as temporary:
         temporary.write_text(markdown(streets, config.rows, config.shifts_m, intro))
     return page
+
+
+def _plots(config: AblationConfig, streets: Sequence[Mapping[str, Any]]) -> str:
+    """Draws shifted lane against recorded lane for every distance, and returns the lines that show the pictures."""
+    lines = [
+        "Shifted lane against recorded lane, rows with the last editors; a line joins those that none beats at both:\n"
+    ]
+    for distance_m in sorted({abs(shift_m) for shift_m in config.shifts_m}):
+        points = gains(streets, config.rows, distance_m)
+        path = Path(config.out) / f"pareto_{distance_m:g}m.svg"
+        with atomic_file(path) as temporary:
+            temporary.write_text(draw_pareto(points, distance_m))
+        lines.append(f"![{distance_m:g} m to the side against the recorded lane]({path.name})\n")
+    return "\n".join(lines)

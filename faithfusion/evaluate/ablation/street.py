@@ -111,7 +111,7 @@ class Street:
     @cached_property
     def contexts(self) -> Mapping[float, WeightContext]:
         """The same for its clips, by shift; a value is computed for the first row that asks."""
-        return {shift_m: WeightContext(self.context, window) for shift_m, window in self.windows.items()}
+        return {at: WeightContext(self.context, with_truth(self, at, window)) for at, window in self.windows.items()}
 
     def edits(self, editors: str) -> Mapping[float, EditedClip]:
         """Returns what an editor made, by shift."""
@@ -148,6 +148,13 @@ def windows_of(street: Street, known: EigField, shifts_m: Sequence[float]) -> It
     for shift_m in shifts_m:
         cameras = shifted_cameras(drive.clip, street.config.camera, shift_m)
         yield shift_m, render(known, drive, cameras, config.warp)
+
+
+def with_truth(street: Street, shift_m: float, window: Window) -> Window:
+    """Returns a window with the true clip, which no editor has seen but the weights that know it, if the street has
+    pictures there."""
+    target = street.targets.get(shift_m)
+    return window if target is None else dataclasses.replace(window, truth=target.truth)
 
 
 def context_of(street: Street, scene: GaussianScene) -> SceneContext:

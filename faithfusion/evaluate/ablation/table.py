@@ -16,7 +16,7 @@ from faithfusion.evaluate.metrics.registry import METRICS, metric_name
 LANE = "lane"
 LANE_METRICS = ("psnr_db", "ssim", "psnr_db all cameras", "ssim all cameras")
 LANE_COMPARED = ("psnr_db", "psnr_db all cameras")
-BASELINES = ("uniform", "published")
+BASELINES = ("uniform", "released", "published_map")
 
 Street = Mapping[str, Any]
 
@@ -78,15 +78,13 @@ def _number(value: float | None) -> float:
 
 
 def baselines_of(row: Row, rows: Sequence[Row]) -> list[Row]:
-    """Returns what a row is compared with: no refinement, no EIG, and the other weights with the same editors; another
-    loop is compared with the usual one."""
-    if row.loop:
-        usual = dataclasses.replace(row, loop="")
-        return [NO_REFINEMENT, *([usual] if usual in rows else [])]
+    """Returns what a row is compared with: no refinement, no EIG, and the other weights with the same editors and loop;
+    another loop is compared with the usual one, not with no EIG."""
     if row == NO_REFINEMENT or row.is_blind:
         return [NO_REFINEMENT] if row.is_blind else []
+    first = dataclasses.replace(row, loop="") if row.loop else without_eig(row.editors)
     others = [dataclasses.replace(row, weight=weight) for weight in BASELINES if weight != row.weight]
-    return [NO_REFINEMENT, *(other for other in (without_eig(row.editors), *others) if other in rows)]
+    return [NO_REFINEMENT, *(other for other in (first, *others) if other in rows)]
 
 
 def has_other_video(row: Row) -> bool:

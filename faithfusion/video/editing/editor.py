@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -49,13 +50,19 @@ class OpenedEditor(Protocol):
         """What tells these weights and options from all others."""
         ...
 
+    @property
+    def weights_key(self) -> str:
+        """What tells these weights from all others, whatever the options."""
+        ...
+
     def check(self, clip: ClipFacts) -> None:
         """Raises InputError for clips or options with which this editor cannot work."""
         ...
 
-    def editor(self, fusing: CompositeConfig, seed: int = 0) -> Editor:
+    def editor(self, fusing: CompositeConfig, seed: int = 0, before: Sequence[str] = ()) -> Editor:
         """The editor itself; it may be asked for more than once. `fusing`: where it has to leave the render; `seed`:
-        of everything that it leaves to chance."""
+        of everything that it leaves to chance; `before`: the `weights_key` of the editors that work before it in a
+        chain, in their order, whose finished frames it will get in place of renders."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,15 @@ class OpenedFixerEditor:
     def check(self, clip: ClipFacts) -> None:
         """Accepts any clip: frames do not see each other, and views that are missing count as without trust."""
 
-    def editor(self, fusing: CompositeConfig, seed: int = 0) -> FixerEditor:
-        """Returns the fixer with its measured error profile; it leaves nothing to chance."""
+    @property
+    def weights_key(self) -> str:
+        """What tells the weights from all others, whatever the options."""
+        return self.opened.weights_key
+
+    def editor(self, fusing: CompositeConfig, seed: int = 0, before: Sequence[str] = ()) -> FixerEditor:
+        """Returns the fixer with the error profile measured behind the editors `before`. It leaves nothing to
+        chance."""
         from faithfusion.video.fixer.fixer_editor import FixerEditor
 
-        return FixerEditor(self.opened.fixer, self.options, self.opened.profile, fusing)
+        profile = self.opened.profiles.of(before, "fixer")
+        return FixerEditor(self.opened.fixer, self.options, profile, fusing)

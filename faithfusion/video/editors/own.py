@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,12 @@ class OwnEditor:
     def check(self, clip: ClipFacts) -> None:
         """Asks nothing: the user's own editor answers for itself."""
 
-    def editor(self, fusing: CompositeConfig, seed: int = 0) -> Editor:
+    @property
+    def weights_key(self) -> str:
+        """What tells it from all others."""
+        return self.identity
+
+    def editor(self, fusing: CompositeConfig, seed: int = 0, before: Sequence[str] = ()) -> Editor:
         """Returns the editor, which decides itself where it leaves the render; what it returns is checked."""
         return _CheckedEditor(self.own)
 

@@ -37,8 +37,14 @@ class OpenedEditors:
 
     def editor(self, fusing: CompositeConfig, seed: int = 0) -> Editor:
         """Returns all of them as one editor."""
-        editors = [_steadied(part.editor(fusing, seed), n) for part, n in zip(self.parts, self.steady, strict=True)]
+        editors = self.each(fusing, seed)
         return editors[0] if len(editors) == 1 else ChainEditor(editors)
+
+    def each(self, fusing: CompositeConfig, seed: int = 0) -> list[Editor]:
+        """Returns them one by one, each for what those before it leave."""
+        keys = [part.weights_key for part in self.parts]
+        parts = enumerate(zip(self.parts, self.steady, strict=True))
+        return [_steadied(part.editor(fusing, seed, keys[:place]), n) for place, (part, n) in parts]
 
 
 def open_editors(entries: Sequence[EditorEntry], device: str) -> OpenedEditors:

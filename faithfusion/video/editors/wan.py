@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,16 @@ class OpenedWan:
             raise InputError("warp.num_views", clip.num_views, f"at least {wanted}: so many does the video model read")
         check_sampler(generator, self.opened.sampler_for(options.sampler))
 
-    def editor(self, fusing: CompositeConfig, seed: int = 0) -> VideoEditor:
-        """Returns the video editor. Weights bring their own sampler, unless one is configured."""
+    @property
+    def weights_key(self) -> str:
+        """What tells the weights from all others, whatever the options."""
+        return self.opened.weights_key
+
+    def editor(self, fusing: CompositeConfig, seed: int = 0, before: Sequence[str] = ()) -> VideoEditor:
+        """Returns the video editor with the error profile measured behind the editors `before`. Weights bring their own
+        sampler, unless one is configured."""
         from faithfusion.video.editing.video_editor import VideoEditor
 
         config = dataclasses.replace(self.options, sampler=self.opened.sampler_for(self.options.sampler))
-        return VideoEditor(self.opened.generator, config, self.opened.profile, fusing, seed)
+        profile = self.opened.profiles.of(before, "wan")
+        return VideoEditor(self.opened.generator, config, profile, fusing, seed)

@@ -18,6 +18,7 @@ from faithfusion.utils.seed import make_generator
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.fixer.build import build_fixer
 from faithfusion.video.fixer.fixer import Fixer, FixerConfig
+from faithfusion.video.weights.profiles import Profiles, read_profiles, weights_key
 from faithfusion.video.weights.stored import (
     PROFILE_FIELDS,
     FileFormat,
@@ -40,11 +41,13 @@ FIRST_FIELDS = (  # fields of FixerConfig that every file ever written has
 
 @dataclass(frozen=True)
 class OpenedFixer:
-    """A fixer, its error profile, and what tells it from all others."""
+    """A fixer, its error profiles, what tells it and its weights from all others, and its file."""
 
     fixer: Fixer
-    profile: ErrorProfile
+    profiles: Profiles
     identity: str
+    weights_key: str
+    file: Path
 
 
 def save_fixer(
@@ -82,7 +85,8 @@ def open_fixer(name_or_path: str, pretrained: str = "") -> OpenedFixer:
     anything else."""
     path = fixer_path(name_or_path)
     fixer, profile, _ = load_fixer(path, pretrained)
-    return OpenedFixer(fixer, profile, hashlib.sha256(path.read_bytes()).hexdigest())
+    identity = hashlib.sha256(path.read_bytes()).hexdigest()
+    return OpenedFixer(fixer, read_profiles(path, profile), identity, weights_key(path), path)
 
 
 def fixer_path(name_or_path: str) -> Path:

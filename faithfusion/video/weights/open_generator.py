@@ -15,6 +15,7 @@ from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.generator_file import load_generator, stored_sampler
+from faithfusion.video.weights.profiles import Profiles, read_profiles, weights_key
 from faithfusion.video.weights.stored import shipped_file
 
 SHIPPED_WEIGHTS = "wan-tiny"
@@ -23,12 +24,15 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class OpenedGenerator:
-    """A generator, its error profile, the sampler it asks for, and what tells it from all others."""
+    """A generator, its error profiles, the sampler it asks for, what tells it and its weights from all others, and its
+    file; None for public weights."""
 
     generator: Generator
-    profile: ErrorProfile
+    profiles: Profiles
     sampler: SamplerConfig
     identity: str
+    weights_key: str
+    file: Path | None = None
 
     def sampler_for(self, wanted: SamplerConfig) -> SamplerConfig:
         """The configured sampler; without one that of the weights, for which their profile was measured."""
@@ -46,14 +50,16 @@ def open_generator(weights: str, public: str = "") -> OpenedGenerator:
         path = weights_path(weights)
         generator, profile, metadata = load_generator(path, PretrainedConfig(model=public) if public else None)
         sampler = stored_sampler(metadata, SamplerConfig())
-        return OpenedGenerator(generator, profile, sampler, hashlib.sha256(path.read_bytes()).hexdigest())
+        identity = hashlib.sha256(path.read_bytes()).hexdigest()
+        return OpenedGenerator(generator, read_profiles(path, profile), sampler, identity, weights_key(path), path)
     config = parse_config(GeneratorConfig, ["--config", weights])
     if not config.pretrained.model:
         raise InputError(weights, "no pretrained.model", "a file, folder or hub id of public weights")
     generator = assemble_generator(config).eval().requires_grad_(False)
     prompt = Path(config.pretrained.prompt)
     told = hashlib.sha256(prompt.read_bytes()).hexdigest() if prompt.is_file() else ""
-    return OpenedGenerator(generator, ErrorProfile(), SamplerConfig(), config_hash(config, told))
+    identity = config_hash(config, told)
+    return OpenedGenerator(generator, Profiles(ErrorProfile(), {}), SamplerConfig(), identity, identity)
 
 
 def weights_path(name: str) -> Path:

@@ -23,10 +23,10 @@ from faithfusion.video.editing.editor import EditedClip
 SMALL = """
 seeds: [3]
 shifts_m: [-2, 2]
-weights: [uniform, published, likelihood]
+weights: [uniform, released, likelihood]
 editors: {fixer: [{kind: fixer}], video: [{kind: wan, window_frames: 9}]}
 loops:
-  3 steps: {moving_objects: distil, schedule: {steps_per_stage: 3, original_share: 0.2}}
+  3 steps: {weights: [likelihood, oracle], moving_objects: distil, schedule: {steps_per_stage: 3, original_share: 0.2}}
   in stages: {in_stages: true, schedule: {steps_per_stage: 10, original_share: 0.2, step_m: 1, passes: 2}}
 refine:
   street: {num_frames: 9, width: 160, height: 96, samples_per_pixel: 1, lidar_beams: 16, lidar_columns: 120,
@@ -78,9 +78,10 @@ def test_a_street_goes_in_and_the_table_comes_out(config: AblationConfig, capsys
     true = TrueEditor(out / "work" / "street_3" / "drive")
     editors = {"video": true, "fixer": DarkEditor(), without_eig("fixer").editors: DarkEditor()}
     page = run_ablation(kept, editors.__getitem__, identities={"fixer": "dark"}, command="test")
-    assert "ablation: 16/16" in capsys.readouterr().err.splitlines()[-1]
+    assert "ablation: 17/17" in capsys.readouterr().err.splitlines()[-1]
     rows = json.loads((out / "street_0003.json").read_text())["rows"]
-    keys = {"none", "uniform/fixer_blind", "likelihood/video/3 steps", "likelihood/video/in stages"}
+    keys = {"none", "uniform/fixer_blind", "likelihood/video/3 steps", "oracle/video/3 steps"}
+    keys.add("likelihood/video/in stages")
     assert set(rows) == keys | {*(f"{weight}/{name}" for weight in config.weights for name in config.editors)}
     none, best, worst = (rows[key] for key in ("none", "uniform/video", "uniform/fixer"))
     for side in ("-2.00", "+2.00"):
@@ -135,6 +136,8 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         (("--weights", "[heavy]"), "distill.weight: heavy; expected one of likelihood"),
         (("--loops", "{a: {steps: 3}}"), "loops.steps: no such option"),
         (("--loops", "{a: {schedule: {passes: 2}}}"), "passes: 2; expected in_stages"),
+        (("--loops", "{a: {weights: [eig, eig]}}"), "weights: ['eig', 'eig']; expected each once"),
+        (("--loops", "{a: {weights: [oracle], in_stages: true}}"), "oracle at -3 m, +3 m on the way"),
         (("--refine.distill.schedule.passes", "2"), "in_stages"),
         (("--shifts_m", "[9]"), "9"),
         (("--refine.scene", "somewhere"), "somewhere"),

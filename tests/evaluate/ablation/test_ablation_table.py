@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from faithfusion.evaluate.ablation.config import (
     NO_REFINEMENT,
     AblationConfig,
+    LoopConfig,
     Row,
     first_difference,
     settings_of,
@@ -21,6 +24,7 @@ from faithfusion.evaluate.ablation.config import (
 )
 from faithfusion.evaluate.ablation.files import claim, require_same_settings
 from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
+from faithfusion.evaluate.ablation.pareto import front, gains
 from faithfusion.evaluate.ablation.run import write_table
 from faithfusion.evaluate.ablation.table import baselines_of, labels_of
 from faithfusion.utils.errors import InputError
@@ -63,18 +67,24 @@ def test_overlap_is_of_intervals() -> None:
 
 def test_rows_are_compared_with_no_refinement_and_the_other_weights_of_the_same_editors() -> None:
     rows = AblationConfig().rows
-    assert len(rows) == 11 and rows[:2] == (NO_REFINEMENT, without_eig("fixer"))
-    assert len(AblationConfig(blind="").rows) == 10 and len(AblationConfig(editors=BOTH).rows) == 4
+    assert len(rows) == 14 and rows[:2] == (NO_REFINEMENT, without_eig("fixer"))
+    assert len(AblationConfig(blind="").rows) == 13 and len(AblationConfig(editors=BOTH).rows) == 5
     assert baselines_of(NO_REFINEMENT, rows) == [] and baselines_of(without_eig("fixer"), rows) == [NO_REFINEMENT]
     found = [row.key for row in baselines_of(Row("likelihood", "fixer"), rows)]
-    assert found == ["none", "uniform/fixer_blind", "uniform/fixer", "published/fixer"]
+    assert found == ["none", "uniform/fixer_blind", "uniform/fixer", "released/fixer", "published_map/fixer"]
     found = [row.key for row in baselines_of(Row("likelihood", "both"), rows)]
-    assert found == ["none", "uniform/both", "published/both"]
-    assert [row.key for row in baselines_of(Row("uniform", "video"), rows)] == ["none", "published/video"]
+    assert found == ["none", "uniform/both", "released/both", "published_map/both"]
+    found = [row.key for row in baselines_of(Row("uniform", "video"), rows)]
+    assert found == ["none", "released/video", "published_map/video"]
     other = Row("likelihood", "both", "600 steps")
     assert other.key == "likelihood/both/600 steps" and labels_of(other) == ("our EIG; 600 steps", "both")
     assert [row.key for row in baselines_of(other, (*rows, other))] == ["none", "likelihood/both"]
     assert [row.key for row in baselines_of(other, (NO_REFINEMENT, other))] == ["none"]
+    loops = {"600 steps": LoopConfig(weights=("uniform", "likelihood"))}
+    looped = AblationConfig(editors=BOTH, loops=loops).rows
+    assert looped[-2:] == (Row("uniform", "both", "600 steps"), other)
+    found = [row.key for row in baselines_of(other, looped)]
+    assert found == ["none", "likelihood/both", "uniform/both/600 steps"]
 
 
 SMALL = {"seeds": (0, 1), "shifts_m": (-3.0, 3.0), "weights": ("uniform", "likelihood"), "editors": BOTH}
@@ -165,6 +175,38 @@ def test_table_of_made_up_streets(tmp_path: Path) -> None:
     (tmp_path / "street_0002.json").write_text(json.dumps(made_up_street(2, "other")))
     with pytest.raises(InputError, match="different settings"):
         write_table(config, "")
+
+
+def test_gains_at_both_places_and_which_no_other_beats(tmp_path: Path) -> None:
+    config = AblationConfig(out=str(tmp_path), **SMALL)
+    streets = [made_up_street(seed) for seed in config.seeds]
+    worse = {"video": {}, "scene": streets[0]["rows"]["none"]["scene"], "lane": {"psnr_db": 29.8}}
+    streets[0]["rows"]["uniform/both/short"] = worse
+    streets[1]["rows"]["uniform/both/short"] = worse | {"scene": streets[1]["rows"]["none"]["scene"]}
+    points = gains(streets, (*config.rows, Row("uniform", "both", "short")), 3.0)
+    found = {point.row.key: (point.lane.mean, point.shift.mean) for point in points}
+    assert found.keys() == {"uniform/both", "likelihood/both", "uniform/both/short"}
+    assert found["uniform/both"] == pytest.approx((0.0, 0.5)) and found["likelihood/both"] == pytest.approx((-0.1, 1.1))
+    assert found["uniform/both/short"] == pytest.approx((0.3, 0.0))
+    assert [point.row.key for point in front(points)] == ["likelihood/both", "uniform/both", "uniform/both/short"]
+    beaten = dataclasses.replace(points[0], shift=points[-1].shift)
+    assert beaten not in front([*points, beaten])
+
+
+def test_the_plot_puts_every_row_where_its_gains_are(tmp_path: Path) -> None:
+    config = AblationConfig(out=str(tmp_path), **SMALL)
+    for seed in config.seeds:
+        (tmp_path / f"street_{seed:04d}.json").write_text(json.dumps(made_up_street(seed)))
+    assert "](pareto_3m.svg)" in write_table(config, "").read_text()
+    svg = ElementTree.fromstring((tmp_path / "pareto_3m.svg").read_text())
+    places = {}
+    for group in svg.iter("{http://www.w3.org/2000/svg}g"):
+        for title in group.findall("{http://www.w3.org/2000/svg}title"):
+            places[title.text] = [float(value) for value in group.get("transform")[10:-1].split()]
+    assert set(places) == {"uniform: +0.00 dB, +0.50 dB", "our EIG: -0.10 dB, +1.10 dB"}
+    (lane, shift), (other_lane, other_shift) = places.values()
+    assert lane > other_lane and shift > other_shift  # y goes down
+    assert {"uniform", "our EIG"} < {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
 
 
 def test_a_blind_fixer_keeps_no_pixel_for_being_known() -> None:

@@ -60,7 +60,7 @@ def test_kernels_are_stored_in_half_the_bytes_and_vectors_exactly(stored: Path) 
 
 def test_it_opens_by_path_with_its_identity(stored: Path, tmp_path: Path) -> None:
     opened = open_fixer(str(stored))
-    assert opened.profile == PROFILE and len(opened.identity) == 64
+    assert opened.profiles.on_renders == PROFILE and len(opened.identity) == 64
     other = tmp_path / "other.safetensors"
     save_fixer(other, tiny_fixer(1, trained=True), PROFILE, {})
     assert open_fixer(str(other)).identity != opened.identity

@@ -34,7 +34,7 @@ def public(tmp_path: Path) -> Path:
 
 def test_the_shipped_generator_opens_by_name() -> None:
     opened = open_generator("wan-tiny")
-    assert len(opened.profile.editor_sq_error) > 1 and len(opened.identity) == 64
+    assert len(opened.profiles.on_renders.editor_sq_error) > 1 and len(opened.identity) == 64
     config = opened.generator.config
     assert config.schedule.path == "bridge" and config.branch.init == "dit"
     assert config.branch.warped == 2 and config.branch.mix_views
@@ -44,7 +44,7 @@ def test_the_shipped_generator_opens_by_name() -> None:
 def test_public_weights_edit_a_clip_without_training(public: Path) -> None:
     sampler = SamplerConfig(path="hold", steps=3)
     opened = WanOptions(weights=str(public), sampler=sampler, window_frames=5).open("cpu")
-    assert opened.opened.profile == ErrorProfile()
+    assert opened.opened.profiles.on_renders == ErrorProfile()
     window = tiny_window(frames=9, height=30, width=44)
     edited = opened.editor(DEFAULT_COMPOSITE).edit(window)
     assert edited.frames.shape == window.render.shape and edited.frames.isfinite().all()
@@ -56,7 +56,7 @@ def test_public_weights_edit_a_clip_without_training(public: Path) -> None:
 def test_few_step_weights_bring_their_sampler(public: Path, tmp_path: Path) -> None:
     opened = open_generator("wan-tiny")
     path = tmp_path / "distilled.safetensors"
-    save_generator(path, opened.generator, opened.profile, {"sampler": {"steps": 4, "renoise": True}})
+    save_generator(path, opened.generator, opened.profiles.on_renders, {"sampler": {"steps": 4, "renoise": True}})
     for options, sampler in (
         (WanOptions(weights=str(path)), SamplerConfig(steps=4, renoise=True)),
         (WanOptions(weights=str(path), sampler=SamplerConfig(steps=7)), SamplerConfig(steps=7)),
