@@ -9,6 +9,7 @@ to the streets' on withheld stretches, EIG by EIG.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,6 +141,23 @@ def fit_calibration(bins: CalibrationBins | None, config: EigConfig) -> Calibrat
     return _calibration(config, streets.beside.distances_m, curves, bins.counts + PRIOR_PIXELS_PER_BIN)
 
 
+def scaled_calibration(calibration: Calibration, now: CalibrationBins, before: CalibrationBins) -> Calibration:
+    """The calibration of a scene that has learnt from more than recorded views.
+
+    `now` and `before`: the expected squared errors of the same pixels, as they are now and as `calibration` says, over
+    the EIG of the scene as it is now. Their ratio multiplies the curves of all distances, EIG by EIG; where there are
+    few pixels, the curves stay.
+    """
+    knots, centres = np.log(calibration.eig_nats), np.log(bin_centres())
+    curves = np.array(calibration.sq_errors)
+    prior = PRIOR_PIXELS_PER_BIN * np.interp(centres, knots, curves.mean(0))
+    sums = [gaussian_filter1d(bins.sq_error_sums, RATIO_WIDTH_BINS, mode="constant") + prior for bins in (now, before)]
+    ratio = np.clip(sums[0] / sums[1], 1.0 / LARGEST_RATIO, LARGEST_RATIO)
+    weights = np.interp(knots, centres, now.counts + PRIOR_PIXELS_PER_BIN)
+    rising = _rising(list(curves * np.interp(knots, centres, ratio)), weights)
+    return dataclasses.replace(calibration, sq_errors=tuple(tuple(curve) for curve in rising.tolist()))
+
+
 def measure_curves(beside: dict[float, CalibrationBins], withheld: CalibrationBins, config: EigConfig) -> StreetCurves:
     """Isotonic regression of the squared error over EIG at every distance from the path (metres), and on withheld
     stretches. Where nothing was measured, EIG is taken at its word (`uncalibrated_sq_errors`)."""
@@ -183,6 +201,9 @@ def _calibration(
     weights: Float[np.ndarray, " b"],
 ) -> Calibration:
     """The curves at the bins' centres, made to rise with EIG and with the distance."""
-    rising = np.maximum.accumulate([isotonic_regression(curve, weights=weights).x for curve in curves])
-    knots, values = tuple(bin_centres().tolist()), tuple(tuple(curve) for curve in rising.tolist())
+    knots, values = tuple(bin_centres().tolist()), tuple(tuple(curve) for curve in _rising(curves, weights).tolist())
     return Calibration(config.noise_std, config.pixels_per_observation, knots, distances_m, values)
+
+
+def _rising(curves: list[Float[np.ndarray, " k"]], weights: Float[np.ndarray, " k"]) -> Float[np.ndarray, "d k"]:
+    return np.maximum.accumulate([isotonic_regression(curve, weights=weights).x for curve in curves])

@@ -15,13 +15,13 @@ from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.new_path import NewPath, clip_path, path_cameras
 from faithfusion.data.path_hits import PathHit, path_hits, warning_line
 from faithfusion.eig.assess import assessment_facts
-from faithfusion.eig.calibrate import calibration_from_plain
+from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.field import EigField
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.drive import Drive
 from faithfusion.pipeline.inputs import RunInputs, check_inputs, make_street_once, read_run_drive, require_camera
 from faithfusion.pipeline.stage_files import CLIP_FORMAT, StageClip, kept_window, load_stage_clip, save_stage_clip
-from faithfusion.pipeline.stages import calibrate, distil, fit_stage, recalibrate, render, settle
+from faithfusion.pipeline.stages import calibrate, carry_error, distil, fit_stage, recalibrate, render, settle
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
@@ -109,24 +109,28 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
     depends_on = (CLIP_FORMAT, config.distill, config.editor, config.warp, camera_name, identity, path.key())
     steps = stages_of(path, config)
 
-    def known_now(scene: GaussianScene) -> EigField:
-        return recalibrate(scene, drive, calibration, config.eig, posterior_stride=config.posterior_stride)
+    stride = config.posterior_stride
+
+    def known_now(scene: GaussianScene, calibration: Calibration) -> EigField:
+        return recalibrate(scene, drive, calibration, config.eig, posterior_stride=stride)
 
     if len(steps) > 1:
         unrefined, cameras = out / UNREFINED, path_cameras(drive.clip, camera_name, path)
-        first = scene  # what `scene` names changes below
+        first = (scene, calibration)  # what these names name changes below
         log.run(
             "unrefined",
             (CLIP_FORMAT, camera_name, path.key()),
             [unrefined],
-            lambda: _render(known_now(first), drive, cameras, path, unrefined),
+            lambda: _render(known_now(*first), drive, cameras, path, unrefined),
         )
     for number, step in enumerate(steps, 1):
         outputs = [out / clip_file(number), out / scene_file(number, len(steps))]
 
-        def refine(scene=scene, step=step, outputs=outputs) -> None:
+        def refine(scene=scene, calibration=calibration, step=step, outputs=outputs) -> None:
             cameras = path_cameras(drive.clip, camera_name, step)
-            known = functools.cache(lambda: known_now(scene))  # nobody needs it of a window that is kept but `distil`
+            known = functools.cache(
+                lambda: known_now(scene, calibration)
+            )  # nobody needs it of a window that is kept but `distil`
             window = kept_window(out / WINDOW_STATE, log.key, lambda: render(known(), drive, cameras, config.warp))
             say(f"{step.name}: regenerating {len(cameras)} frames")
             edited = editor.edit(window)
@@ -136,18 +140,21 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
                 window,
                 edited,
                 config.distill,
-                posterior_stride=config.posterior_stride,
+                posterior_stride=stride,
                 name=f"distil, {step.name}",
                 chance=step.chance_name,
                 seed=config.seed,
                 device=config.device,
             )
+            after = known_now(distilled, calibration)
+            after = carry_error(after, drive, [(window, edited)], config.distill.moving_objects)
             save_stage_clip(outputs[0], StageClip(step.name, window, edited))
-            save_scene(outputs[1], distilled, metadata | step.facts())
+            save_scene(outputs[1], distilled, metadata | step.facts() | {"calibration": after.calibration.to_plain()})
             (out / WINDOW_STATE).unlink(missing_ok=True)
 
         log.run(f"{step.name}, stage {number}", depends_on, outputs, refine)
-        scene, _ = load_scene(outputs[1], device)
+        scene, told = load_scene(outputs[1], device)
+        calibration = calibration_from_plain(told["calibration"])
 
 
 def stages_of(path: NewPath, config: RefineConfig) -> list[NewPath]:

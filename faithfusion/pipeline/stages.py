@@ -7,17 +7,22 @@ a file. A refinement, a reconstruction, the benchmarks, the ablation and the tra
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from faithfusion.data.splits import every_nth_of_each_camera
-from faithfusion.distill.config import DistillConfig
+from faithfusion.data.trajectories import distance_from_path_m
+from faithfusion.distill.config import DistillConfig, MovingObjects
 from faithfusion.distill.distil import distill
-from faithfusion.distill.supervision import supervision
+from faithfusion.distill.supervision import distilled_share, supervision
 from faithfusion.distill.weights.context import SceneContext, WeightContext
 from faithfusion.eig.assess import assess_scene, update_assessment
-from faithfusion.eig.calibrate import Calibration
+from faithfusion.eig.calibrate import Calibration, CalibrationBins, calibration_bins, scaled_calibration
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.field import EigField
 from faithfusion.fit.fit import fit_scene
@@ -96,6 +101,34 @@ def recalibrate(
     """What is known after all frames that may be fitted, the withheld ones too, under a calibration made before."""
     informing = every_nth_of_each_camera(drive.split.recorded, posterior_stride)
     return update_assessment(scene, drive.clip, informing, calibration, config)
+
+
+@torch.no_grad()
+def carry_error(
+    known: EigField, drive: Drive, clips: Sequence[tuple[Window, EditedClip]], moving_objects: MovingObjects
+) -> EigField:
+    """What is known of a scene into which edited clips were distilled. `known`: the same under the calibration of
+    before the distillation.
+
+    No recorded view tells that the scene has got better beside the path. But it shows what the edit says there, so its
+    error is that of the finished frames, `EditedClip.sq_error`, and what it departs from them, which is known:
+
+        expected = E + (scene - finished frame)^2
+
+    for all that is distilled; what is not (moving objects that are kept) stays as it was. These errors over the EIG of
+    the new views scale the calibration (`eig.calibrate.scaled_calibration`).
+    """
+    now: list[CalibrationBins] = []
+    before: list[CalibrationBins] = []
+    for window, edited in clips:
+        distances_m = [distance_from_path_m(drive.clip, camera) for camera in window.cameras]
+        volume, render, _ = known.volume(window.cameras, window.time_indices, distances_m)
+        told = edited.sq_error + (render - edited.frames).square().mean(-1)
+        expected, share = volume.expected_sq_error, distilled_share(known.scene, window, moving_objects)
+        now.append(calibration_bins(volume.eig_nats, torch.lerp(expected, told, share)))
+        before.append(calibration_bins(volume.eig_nats, expected))
+    sums = [functools.reduce(operator.add, bins) for bins in (now, before)]
+    return dataclasses.replace(known, calibration=scaled_calibration(known.calibration, *sums))
 
 
 def render(known: EigField, drive: Drive, cameras: Sequence[Camera], config: WarpConfig) -> Window:

@@ -15,6 +15,7 @@ from faithfusion.eig.calibrate import (
     calibration_from_plain,
     fit_calibration,
     measure_curves,
+    scaled_calibration,
     street_curves,
     uncalibrated_sq_errors,
 )
@@ -55,6 +56,22 @@ def test_a_scene_twice_as_wrong_on_withheld_stretches_is_twice_as_wrong_beside_t
     kept, doubled = (fit_calibration(bins, CONFIG) for bins in (same, twice))
     np.testing.assert_allclose(kept.sq_errors, streets.beside.sq_errors, rtol=1e-3, atol=1e-9)
     np.testing.assert_allclose(doubled.sq_errors, 2.0 * np.array(kept.sq_errors), rtol=0.05, atol=1e-9)
+
+
+def test_what_was_learnt_beside_the_path_scales_the_curves_where_there_are_pixels() -> None:
+    calibration = fit_calibration(None, CONFIG)
+    eig = torch.exp(torch.empty(2_000_000).uniform_(-3.0, 1.5))
+    before = calibration.expected_sq_error(eig, 3.0)
+    halved = scaled_calibration(calibration, calibration_bins(eig, 0.5 * before), calibration_bins(eig, before))
+    inner = torch.tensor([0.1, 0.3, 1.0, 3.0])
+    for distance_m in (1.5, 3.0, 6.0):
+        ratio = halved.expected_sq_error(inner, distance_m) / calibration.expected_sq_error(inner, distance_m)
+        torch.testing.assert_close(ratio, torch.full_like(ratio, 0.5), atol=0.02, rtol=0.0)
+    assert calibration_from_plain(halved.to_plain()) == halved  # rises with EIG and distance
+    few = torch.tensor([1e-3, 50.0])
+    torch.testing.assert_close(halved.expected_sq_error(few, 3.0), calibration.expected_sq_error(few, 3.0))
+    same = scaled_calibration(calibration, calibration_bins(eig, before), calibration_bins(eig, before))
+    np.testing.assert_allclose(same.sq_errors, calibration.sq_errors, rtol=1e-6)
 
 
 def test_without_withheld_pixels_the_streets_curves_stay() -> None:

@@ -19,12 +19,15 @@ from faithfusion.evaluate.ablation.street import Street, assessed, context_of, s
 from faithfusion.evaluate.metrics.registry import clip_scores
 from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
+from faithfusion.pipeline.stages import carry_error
 from faithfusion.render.render_view import render_clip
 from faithfusion.types import GaussianScene, Window
 from faithfusion.utils.media import write_image
 from faithfusion.video.editing.editor import EditedClip
 
 Clip = Float[Tensor, "t h w 3"]
+Clips = dict[float, tuple[Window, EditedClip]]
+"""By shift, what a scene shows there and what editors made of it."""
 
 
 def score_row(street: Street, row: Row, pictures: Sequence[Path]) -> None:
@@ -50,42 +53,51 @@ def refined_scene(street: Street, row: Row) -> GaussianScene:
     together."""
     config, drive, refine = street.config.distill_of(row), street.fitted.drive, street.config.refine
     recorded, ground = ViewLoader(drive.clip, drive.split.recorded), drive.lidar.ground(drive.split.recorded)
-    scene, views = street.known[0], {}
+    scene, known, views, clips = street.known[0], street.field, {}, {}
     at = {"ground": ground, "seed": refine.seed, "device": refine.device}
-    for number, stage in enumerate(street.config.stages_of(row)):
-        known = street.field if number == 0 else assessed(street, scene)
-        views |= _supervision(street, row, known, stage.anew_m, is_unrefined=number == 0)
+    stages = street.config.stages_of(row)
+    for number, stage in enumerate(stages, 1):
+        new = _clips(street, row, known, stage.anew_m, is_unrefined=number == 1)
+        views |= _supervision(street, row, known, new, is_unrefined=number == 1)
+        clips |= new
         novel = [view for shift_m in stage.shifts_m for view in views[shift_m]]
         # without a path of its own: every row draws the same views in the same order
         scene = distill(scene, recorded, novel, config, known=known, **at)
+        if number < len(stages):
+            known = assessed(street, scene, known.calibration)
+            known = carry_error(known, drive, [clips[shift_m] for shift_m in stage.shifts_m], config.moving_objects)
     return scene
 
 
-def _supervision(
-    street: Street, row: Row, known: EigField, shifts_m: Sequence[float], *, is_unrefined: bool
-) -> dict[float, list[SupervisedView]]:
-    """The edited clips of a scene at some shifts with the row's weights."""
-    config = street.config.distill_of(row)
+def _clips(street: Street, row: Row, known: EigField, shifts_m: Sequence[float], *, is_unrefined: bool) -> Clips:
+    """The clips of a scene at some shifts and what the row's editors make of them; those of the unrefined scene are
+    stored."""
     stored_m = [at for at in shifts_m if is_unrefined and at in street.config.shifts_m]
     new_m = [at for at in shifts_m if at not in stored_m]
-    clips = _stored_clips(street, row, stored_m) | _new_clips(street, row, known, new_m)
+    return _stored_clips(street, row, stored_m) | _new_clips(street, row, known, new_m)
+
+
+def _supervision(
+    street: Street, row: Row, known: EigField, clips: Clips, *, is_unrefined: bool
+) -> dict[float, list[SupervisedView]]:
+    """The edited clips of a scene by shift with the row's weights."""
+    config = street.config.distill_of(row)
     of_scene = street.context if is_unrefined else context_of(street, known.scene)
     views = {}
     for at, (window, edited) in clips.items():
-        context = street.contexts[at] if at in stored_m else WeightContext(of_scene, with_truth(street, at, window))
+        is_stored = is_unrefined and at in street.contexts
+        context = street.contexts[at] if is_stored else WeightContext(of_scene, with_truth(street, at, window))
         views[at] = supervision(context, edited, config)
     return views
 
 
-def _stored_clips(street: Street, row: Row, shifts_m: Sequence[float]) -> dict[float, tuple[Window, EditedClip]]:
+def _stored_clips(street: Street, row: Row, shifts_m: Sequence[float]) -> Clips:
     """What the unrefined scene shows and what the row's editors made of it."""
     edits = street.edits(row.editors)
     return {shift_m: (street.windows[shift_m], edits[shift_m]) for shift_m in shifts_m}
 
 
-def _new_clips(
-    street: Street, row: Row, known: EigField, shifts_m: Sequence[float]
-) -> dict[float, tuple[Window, EditedClip]]:
+def _new_clips(street: Street, row: Row, known: EigField, shifts_m: Sequence[float]) -> Clips:
     """What another scene shows, or the unrefined one elsewhere, edited."""
     if not shifts_m:
         return {}

@@ -13,7 +13,7 @@ from torch import nn
 
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.distill.weights.context import SceneContext, WeightContext
-from faithfusion.eig.calibrate import calibration_from_plain
+from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.field import EigField
 from faithfusion.evaluate.ablation.config import BLIND, AblationConfig
 from faithfusion.evaluate.ablation.files import write_json
@@ -86,7 +86,8 @@ class Street:
     @cached_property
     def field(self) -> EigField:
         """What the recorded views tell of that scene."""
-        return assessed(self, self.known[0])
+        scene, facts = self.known
+        return assessed(self, scene, calibration_from_plain(facts["calibration"]))
 
     @cached_property
     def windows(self) -> Mapping[float, Window]:
@@ -135,10 +136,9 @@ def render_windows(street: Street) -> None:
         save_stage_clip(street.window_path(shift_m), StageClip(shift_name(shift_m), window))
 
 
-def assessed(street: Street, scene: GaussianScene) -> EigField:
-    """Returns what the recorded views tell of a scene of this street, under its calibration."""
-    config, calibration = street.config.refine, calibration_from_plain(street.known[1]["calibration"])
-    stride = config.posterior_stride
+def assessed(street: Street, scene: GaussianScene, calibration: Calibration) -> EigField:
+    """Returns what the recorded views tell of a scene of this street."""
+    config, stride = street.config.refine, street.config.refine.posterior_stride
     return recalibrate(scene, street.fitted.drive, calibration, config.eig, posterior_stride=stride)
 
 
