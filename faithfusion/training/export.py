@@ -37,7 +37,8 @@ from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_file import save_fixer
 from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.paths import path_times
-from faithfusion.video.weights.generator_file import load_generator, rewrite_profile, save_generator
+from faithfusion.video.weights.generator_file import load_generator, save_generator
+from faithfusion.video.weights.stored import rewrite_header
 
 EXPORT_FILE = "generator.safetensors"
 FIXER_FILE = "fixer.safetensors"
@@ -135,7 +136,8 @@ def measure_again(config: ExportConfig) -> None:
     generator, _, metadata = load_generator(path)
     profile = measured_profile(generator.to(_device(config)), refs, config.sampler)
     facts = sampler_facts(config.sampler, generator.config.schedule)
-    rewrite_profile(path, Path(config.out or path), profile, metadata | {"sampler": facts})
+    entries = {"profile": to_plain(profile), "metadata": metadata | {"sampler": facts}}
+    rewrite_header(path, entries, Path(config.out or path))
     say(f"wrote {config.out or path}")
 
 

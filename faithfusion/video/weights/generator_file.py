@@ -15,9 +15,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
-from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.plain import to_plain
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
@@ -89,14 +86,6 @@ def load_generator(
     expected = stored_names(config, generator.state_dict())
     load_exactly(path, generator, tensors, expected)
     return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
-
-
-def rewrite_profile(path: Path, out: Path, profile: ErrorProfile, metadata: dict[str, Any]) -> None:
-    """Copies a generator's file with another error profile and metadata; its tensors stay bit for bit."""
-    header, tensors = read_stored(path, FORMAT)
-    facts = {"profile": to_plain(profile), "metadata": metadata}
-    with atomic_file(out) as temporary:
-        save_file(tensors, temporary, metadata=header | {name: json.dumps(value) for name, value in facts.items()})
 
 
 def stored_names(config: GeneratorConfig, names: Iterable[str]) -> list[str]:

@@ -11,15 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 
-from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.weights.stored import PROFILE_FIELDS, read_strictly
+from faithfusion.video.weights.stored import PROFILE_FIELDS, read_strictly, rewrite_header
 
 BEHIND = "profiles_behind"
 """The entry of the header with the profiles behind other editors, by `key_of_chain`."""
@@ -58,24 +57,23 @@ def key_of_chain(weights: Sequence[str]) -> str:
 
 def read_profiles(path: Path, on_renders: ErrorProfile) -> Profiles:
     """Reads the profiles behind other editors from the header of an intact weights file."""
-    with safe_open(path, framework="pt") as file:
-        stored = json.loads((file.metadata() or {}).get(BEHIND, "{}"))
+    stored = _stored_behind(path)
     behind = {
         key: read_strictly(ErrorProfile, json.dumps(plain), path, PROFILE_FIELDS) for key, plain in stored.items()
     }
     return Profiles(on_renders, behind)
 
 
+def _stored_behind(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get(BEHIND, "{}"))
+
+
 def store_profile(path: Path, profile: ErrorProfile, before: Sequence[str]) -> None:
     """Writes a profile into the header of a weights file: that behind the editors with the weights `before`, or on
     renders if there are none. All else stays as it is."""
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if before:
-        behind = json.loads(header.get(BEHIND, "{}")) | {key_of_chain(before): to_plain(profile)}
-        header[BEHIND] = json.dumps(behind, sort_keys=True)
-    else:
-        header["profile"] = json.dumps(to_plain(profile))
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+    if not before:
+        rewrite_header(path, {"profile": to_plain(profile)})
+        return
+    behind = _stored_behind(path) | {key_of_chain(before): to_plain(profile)}
+    rewrite_header(path, {BEHIND: dict(sorted(behind.items()))})

@@ -77,6 +77,16 @@ def read_stored(path: Path, kind: FileFormat) -> tuple[dict[str, str], dict[str,
     return header, tensors
 
 
+def rewrite_header(path: Path, entries: Mapping[str, Any], out: Path | None = None) -> None:
+    """Writes an intact weights file, or a copy `out` of it, with other JSON values in its header; its tensors stay bit
+    for bit."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with atomic_file(out or path) as temporary:
+        save_file(tensors, temporary, metadata=header | {name: json.dumps(value) for name, value in entries.items()})
+
+
 def load_exactly(path: Path, module: nn.Module, tensors: Mapping[str, Tensor], expected: Iterable[str]) -> None:
     """Loads tensors, as float32, of exactly the `expected` names of a module. Raises InputError for others and for
     wrong shapes."""
