@@ -59,24 +59,25 @@ class DistillConfig:
             adds, over the scale of its error, that of a recorded image being 1. The others are there to compare with:
             "level", "kalman", "uniform", "eig", "published_map", "released" and, where the truth is known, "oracle".
             The import path of your own function, as path/to/my_file.py:my_weight, is taken, too.
-        novel_weight: What every weight is multiplied with.
+        novel_weight: The factor of all weights of new views, whatever `weight` is: recorded pixels are fitted anyway.
         metric: "posterior" moves every Gaussian in standard deviations of its EIG posterior (`fit.whitened`): far where
             the recorded views leave a direction open, little where they have settled it. "parameters" moves each
-            parameter by itself, by the rates of `optimise`.
+            parameter by itself, at the rates of `optimise`.
         metric_rate: The learning rate of "posterior", in standard deviations.
         moving_objects: "keep" leaves the pixels of moving objects out of the distillation: the fit has seen them from
             many sides, and a generator that blurs them would pull their Gaussians apart. "distil" treats them as
             everything else.
         novel_depth: What holds the depth of the new views: nothing, the LiDAR scan of the time stamp, or the render
             before the distillation.
-        optimise: Learning rates and losses of the distillation; a rate of 0 freezes what it belongs to.
+        optimise: Learning rates and losses of the distillation; a rate of 0 freezes what it belongs to. Under the
+            metric "posterior" the rate of the sky and that of the colours' harmonics above degree 0 are left of them.
     """
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     target: Literal["edit", "composite"] = "edit"
     weight: str = "likelihood"
-    novel_weight: float = 1.0
-    metric: Literal["posterior", "parameters"] = "parameters"
+    novel_weight: float = 0.5
+    metric: Literal["posterior", "parameters"] = "posterior"
     metric_rate: float = 0.1
     moving_objects: MovingObjects = "keep"
     novel_depth: NovelDepth = "none"

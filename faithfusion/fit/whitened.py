@@ -30,6 +30,8 @@ from faithfusion.utils.warp_launch import as_warp, launch, prepare_warp
 BLOCK = 13
 THETA, HARMONICS = "theta", "harmonics"
 
+vec13 = wp.types.vector(length=BLOCK, dtype=float)
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -62,8 +64,8 @@ class WhitenedGaussians:
     def gaussians(self, parameters: Mapping[str, Parameter]) -> Gaussians:
         """The Gaussians at these parameters, differentiable once."""
         *shape, color = _Move.apply(parameters[THETA], self._roots, self._start)
-        colors = torch.cat([color[:, None], parameters.get(HARMONICS, self._harmonics)], dim=1)
-        return Gaussians(*shape, colors)
+        colors = color[:, None]
+        return Gaussians(*shape, torch.cat([colors, parameters[HARMONICS]], 1) if HARMONICS in parameters else colors)
 
 
 class _Move(torch.autograd.Function):
@@ -71,19 +73,18 @@ class _Move(torch.autograd.Function):
     def forward(
         ctx: Any, theta: Float[Tensor, "n 13"], roots: Float[Tensor, "n 91"], start: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        moved = tuple(torch.empty_like(value) for value in start)
-        steps = torch.empty_like(theta)
-        inputs = [_block(*start), *(as_warp(value, wp.float32) for value in (roots, theta, steps)), _block(*moved)]
-        launch(_move, len(theta), inputs, theta.device)
-        ctx.save_for_backward(roots, start[1], steps)
+        moved, turns = tuple(torch.empty_like(value) for value in start), torch.empty_like(start[0])
+        inputs = [_block(*start), as_warp(roots, wp.float32), as_warp(theta, wp.float32), as_warp(turns, wp.vec3)]
+        launch(_move, len(theta), [*inputs, _block(*moved)], theta.device)
+        ctx.save_for_backward(roots, start[1], turns)
         return moved
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        roots, quats, steps = ctx.saved_tensors
-        by_step, by_theta = torch.empty_like(steps), torch.empty_like(steps)
-        arrays = [as_warp(value, wp.float32) for value in (steps, roots, by_step, by_theta)]
-        launch(_pull_back, len(steps), [_block(*gradients), as_warp(quats, wp.vec4), *arrays], steps.device)
+        roots, quats, turns = ctx.saved_tensors
+        by_theta = roots.new_empty(len(roots), BLOCK)
+        inputs = [_block(*gradients), as_warp(quats, wp.vec4), as_warp(turns, wp.vec3), as_warp(roots, wp.float32)]
+        launch(_pull_back, len(roots), [*inputs, as_warp(by_theta, wp.float32)], roots.device)
         return by_theta, None, None
 
 
@@ -124,45 +125,45 @@ def half_sine(angle: float) -> float:
     return wp.sin(0.5 * angle) / angle
 
 
-_TRANSPOSED = """
+_STEP_OF = """
+#pragma clang fp contract(fast)
 const float* L = roots.data + (long long)k * roots.shape[1];
-const float* from = whitened.data + (long long)k * whitened.shape[1];
-float to[13] = {};
+const float* from = theta.data + (long long)k * theta.shape[1];
+wp::vec_t<13, float> step;
 #pragma unroll
 for (int i = 0; i < 13; ++i) {
     const float factor = from[i];
     #pragma unroll
-    for (int j = 0; j <= i; ++j) to[j] += L[i * (i + 1) / 2 + j] * factor;
+    for (int j = 0; j <= i; ++j) step.c[j] += L[i * (i + 1) / 2 + j] * factor;
 }
-for (int j = 0; j < 13; ++j) plain.data[(long long)k * plain.shape[1] + j] = to[j];
+return step;
 """
-_STRAIGHT = """
+_WHITEN = """
+#pragma clang fp contract(fast)
 const float* L = roots.data + (long long)k * roots.shape[1];
-float from[13];
-for (int j = 0; j < 13; ++j) from[j] = plain.data[(long long)k * plain.shape[1] + j];
-float* to = whitened.data + (long long)k * whitened.shape[1];
+float* to = by_theta.data + (long long)k * by_theta.shape[1];
+float any = 0.0f; // most Gaussians are out of sight, and need no root
+for (int j = 0; j < 13; ++j) any += gradient.c[j] < 0.0f ? -gradient.c[j] : gradient.c[j];
+if (any == 0.0f) {
+    for (int i = 0; i < 13; ++i) to[i] = 0.0f;
+    return;
+}
 #pragma unroll
 for (int i = 0; i < 13; ++i) {
     float total = 0.0f;
     #pragma unroll
-    for (int j = 0; j <= i; ++j) total += L[i * (i + 1) / 2 + j] * from[j];
+    for (int j = 0; j <= i; ++j) total += L[i * (i + 1) / 2 + j] * gradient.c[j];
     to[i] = total;
 }
 """
 
 
-@wp.func_native(_TRANSPOSED)
-def transposed_root(
-    k: int, roots: wp.array2d(dtype=float), whitened: wp.array2d(dtype=float), plain: wp.array2d(dtype=float)
-):
-    """plain = L^T whitened, of Gaussian k."""
+@wp.func_native(_STEP_OF)
+def step_of(k: int, roots: wp.array2d(dtype=float), theta: wp.array2d(dtype=float)) -> vec13: ...
 
 
-@wp.func_native(_STRAIGHT)
-def straight_root(
-    k: int, roots: wp.array2d(dtype=float), plain: wp.array2d(dtype=float), whitened: wp.array2d(dtype=float)
-):
-    """whitened = L plain, of Gaussian k."""
+@wp.func_native(_WHITEN)
+def whiten(k: int, roots: wp.array2d(dtype=float), gradient: vec13, by_theta: wp.array2d(dtype=float)): ...
 
 
 @wp.kernel(enable_backward=False)
@@ -171,20 +172,21 @@ def _move(
     start: Block,
     roots: wp.array2d(dtype=float),
     theta: wp.array2d(dtype=float),
-    steps: wp.array2d(dtype=float),
+    turns: wp.array(dtype=wp.vec3),
     moved: Block,
 ):
-    """One thread per Gaussian computes w* + L^T theta, and leaves L^T theta in `steps`."""
+    """One thread per Gaussian computes w* + L^T theta, and keeps the rotation vector in it for `_pull_back`."""
     k = first + wp.tid()
-    transposed_root(k, roots, theta, steps)
-    turn = wp.vec3(steps[k, 6], steps[k, 7], steps[k, 8])
+    step = step_of(k, roots, theta)
+    turn = wp.vec3(step[6], step[7], step[8])
     angle = wp.length(turn)
     part = half_sine(angle) * turn
-    moved.means[k] = start.means[k] + wp.vec3(steps[k, 0], steps[k, 1], steps[k, 2])
-    moved.log_scales[k] = start.log_scales[k] + wp.vec3(steps[k, 3], steps[k, 4], steps[k, 5])
+    turns[k] = turn
+    moved.means[k] = start.means[k] + wp.vec3(step[0], step[1], step[2])
+    moved.log_scales[k] = start.log_scales[k] + wp.vec3(step[3], step[4], step[5])
     moved.quats[k] = product(start.quats[k], wp.vec4(wp.cos(0.5 * angle), part[0], part[1], part[2]))
-    moved.opacity_logits[k] = start.opacity_logits[k] + steps[k, 9]
-    moved.colors[k] = start.colors[k] + wp.vec3(steps[k, 10], steps[k, 11], steps[k, 12])
+    moved.opacity_logits[k] = start.opacity_logits[k] + step[9]
+    moved.colors[k] = start.colors[k] + wp.vec3(step[10], step[11], step[12])
 
 
 @wp.func
@@ -205,18 +207,21 @@ def _pull_back(
     first: int,
     by: Block,
     quats: wp.array(dtype=wp.vec4),
-    steps: wp.array2d(dtype=float),
+    turns: wp.array(dtype=wp.vec3),
     roots: wp.array2d(dtype=float),
-    by_step: wp.array2d(dtype=float),
     by_theta: wp.array2d(dtype=float),
 ):
-    """One thread per Gaussian gathers g, the gradient by L^T theta, in `by_step` and computes L g."""
+    """One thread per Gaussian gathers g, the gradient by L^T theta, and computes L g."""
     k = first + wp.tid()
-    by_turn = turn_gradient(quats[k], wp.vec3(steps[k, 6], steps[k, 7], steps[k, 8]), by.quats[k])
+    mean = by.means[k]
+    scale = by.log_scales[k]
+    turn = turn_gradient(quats[k], turns[k], by.quats[k])
+    color = by.colors[k]
+    gradient = vec13()
     for c in range(3):
-        by_step[k, c] = by.means[k][c]
-        by_step[k, 3 + c] = by.log_scales[k][c]
-        by_step[k, 6 + c] = by_turn[c]
-        by_step[k, 10 + c] = by.colors[k][c]
-    by_step[k, 9] = by.opacity_logits[k]
-    straight_root(k, roots, by_step, by_theta)
+        gradient[c] = mean[c]
+        gradient[3 + c] = scale[c]
+        gradient[6 + c] = turn[c]
+        gradient[10 + c] = color[c]
+    gradient[9] = by.opacity_logits[k]
+    whiten(k, roots, gradient, by_theta)

@@ -16,11 +16,15 @@ from faithfusion.cli.speed.cost import peak_mib, print_head, print_row, seconds_
 from faithfusion.cli.speed.gsplat_peer import GSPLAT, gsplat_step
 from faithfusion.cli.speed.raster import describe, street_camera, street_cloud
 from faithfusion.cli.speed.speed_config import Size, StepConfig
+from faithfusion.eig.config import EigConfig
+from faithfusion.eig.posterior import prior_posterior
+from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.fit.fit_config import FitConfig
 from faithfusion.fit.ground_loss import ground_loss
 from faithfusion.fit.optimiser import SceneOptimiser, scene_losses
 from faithfusion.fit.recording import Rig
 from faithfusion.fit.supervised_view import SupervisedView, to_device
+from faithfusion.fit.whitened import Metric
 from faithfusion.render.exposure import expose, exposure_of
 from faithfusion.render.gsplat_backend import blend_gsplat
 from faithfusion.render.project import project
@@ -96,11 +100,15 @@ def street_view(size: Size, device: str) -> tuple[SupervisedView, GaussianScene,
 
 
 def _optimiser(scene: GaussianScene, ground: Ground, *, is_fit: bool) -> SceneOptimiser:
-    """What the fit and the distillation make of the default options; Gaussians are neither added nor removed."""
+    """What the fit and the distillation make of the default options; Gaussians are neither added nor removed. The
+    distillation's metric is that of the prior: the numbers in it make no difference to the time."""
     config, rig = FitConfig(), Rig(("0",), torch.eye(4).repeat(NUM_FRAMES, 1, 1))
     densify = dataclasses.replace(config.densify, stop_step=0)
-    of_fit = {"densify": densify, "recording": config.recording, "rig": rig} if is_fit else {}
-    return SceneOptimiser(scene, config.optimise, num_steps=1000, extent_m=30.0, ground=ground, **of_fit)
+    given: dict[str, Any] = {"densify": densify, "recording": config.recording, "rig": rig}
+    if not is_fit:
+        roots = posterior_roots(scene, prior_posterior(scene, EigConfig()))
+        given = {} if roots is None else {"metric": Metric(roots, rate=0.1, rate_end=0.1)}
+    return SceneOptimiser(scene, config.optimise, num_steps=1000, extent_m=30.0, ground=ground, **given)
 
 
 def peaks_of(scene: GaussianScene, view: SupervisedView, ground: Ground) -> dict[str, float]:
