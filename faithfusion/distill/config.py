@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from faithfusion.fit.fit_config import OptimiserConfig
 from faithfusion.utils.errors import InputError
 
 
@@ -62,15 +61,12 @@ class DistillConfig:
         novel_weight: The factor of all weights of new views, whatever `weight` is: recorded pixels are fitted anyway.
         metric: "posterior" moves every Gaussian in standard deviations of its EIG posterior (`fit.whitened`): far where
             the recorded views leave a direction open, little where they have settled it. "parameters" moves each
-            parameter by itself, at the rates of `optimise`.
-        metric_rate: The learning rate of "posterior", in standard deviations.
+            parameter by itself, as the fit does.
         moving_objects: "keep" leaves the pixels of moving objects out of the distillation: the fit has seen them from
             many sides, and a generator that blurs them would pull their Gaussians apart. "distil" treats them as
             everything else.
         novel_depth: What holds the depth of the new views: nothing, the LiDAR scan of the time stamp, or the render
             before the distillation.
-        optimise: Learning rates and losses of the distillation; a rate of 0 freezes what it belongs to. Under the
-            metric "posterior" the rate of the sky and that of the colours' harmonics above degree 0 are left of them.
     """
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -78,14 +74,11 @@ class DistillConfig:
     weight: str = "likelihood"
     novel_weight: float = 0.5
     metric: Literal["posterior", "parameters"] = "posterior"
-    metric_rate: float = 0.1
     moving_objects: MovingObjects = "keep"
     novel_depth: NovelDepth = "none"
-    optimise: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(warmup_steps=30))
 
     def __post_init__(self) -> None:
         if self.metric not in ("posterior", "parameters"):
             raise InputError("distill.metric", self.metric, "posterior or parameters")
-        for name in ("metric_rate", "novel_weight"):
-            if not 0.0 < getattr(self, name) < math.inf:
-                raise InputError(f"distill.{name}", getattr(self, name), "a positive number")
+        if not 0.0 < self.novel_weight < math.inf:
+            raise InputError("distill.novel_weight", self.novel_weight, "a positive number")

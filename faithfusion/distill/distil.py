@@ -11,6 +11,7 @@ from faithfusion.distill.schedule import plan_views
 from faithfusion.eig.field import EigField
 from faithfusion.eig.step_roots import step_roots
 from faithfusion.fit.fit import drive_extent_m
+from faithfusion.fit.fit_config import OptimiserConfig
 from faithfusion.fit.optimiser import SceneOptimiser
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader, to_device
 from faithfusion.fit.whitened import Metric
@@ -22,8 +23,11 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.utils.seed import make_generator
 
-RATE_END = 0.1
-"""The share of `metric_rate` that is left at the end."""
+OPTIMISE = OptimiserConfig(warmup_steps=30)
+"""Learning rates and losses of every distillation: those of the fit, but with a warm-up."""
+METRIC_RATE, METRIC_RATE_END = 0.1, 0.1
+"""The learning rate in the metric of the posterior, in standard deviations, and the share of it that is left at the
+end."""
 
 
 def distill(
@@ -48,12 +52,12 @@ def distill(
     at = choose_device(device)
     optimiser = SceneOptimiser(
         scene_to(scene, at),
-        config.optimise,
+        OPTIMISE,
         num_steps=config.schedule.steps_per_stage,
         seed=seed,
         extent_m=drive_extent_m(recorded.frames),
-        ground=ground if config.optimise.ground_weight > 0 else None,
-        metric=_metric(known, config, at) if config.metric == "posterior" else None,
+        ground=ground,
+        metric=_metric(known, at) if config.metric == "posterior" else None,
     )
     random = make_generator(seed, "distill", chance)
     plan = list(plan_views(config.schedule, len(recorded), len(novel), random))
@@ -63,8 +67,8 @@ def distill(
     return scene_to(detach_scene(optimiser.scene()), scene.gaussians.means.device)
 
 
-def _metric(known: EigField | None, config: DistillConfig, device: torch.device) -> Metric:
+def _metric(known: EigField | None, device: torch.device) -> Metric:
     if known is None:
         found = "posterior, without what is known of the scene"
         raise InputError("distill.metric", found, "an EigField of the scene, or the metric parameters")
-    return Metric(step_roots(known).to(device), config.metric_rate, RATE_END)
+    return Metric(step_roots(known).to(device), METRIC_RATE, METRIC_RATE_END)

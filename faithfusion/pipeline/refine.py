@@ -14,6 +14,7 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.data.new_path import NewPath, clip_path, path_cameras
 from faithfusion.data.path_hits import PathHit, path_hits, warning_line
+from faithfusion.distill.distil import OPTIMISE
 from faithfusion.eig.assess import assessment_facts
 from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.field import EigField
@@ -75,7 +76,7 @@ def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None
     at = {"seed": config.seed, "device": config.device}
     fitted, _, drive = fit_stage(log, drive, config.fit, Path(config.out) / FITTED, depends_on=source, **at)
     known = Path(config.out) / CALIBRATED
-    settling = (config.settle_steps, config.distill.optimise)
+    settling = (config.settle_steps, OPTIMISE)
     depends_on = (config.eig, config.posterior_stride, settling)
     log.run("calibrate", depends_on, [known], lambda: _calibrate(fitted, drive, config, known))
     editor = inputs.opened.editor(config.editor.composite, config.seed)

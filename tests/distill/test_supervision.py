@@ -61,7 +61,8 @@ def test_views_are_the_edit_or_the_composite_with_their_weights_and_depths() -> 
 
 
 def test_the_released_loss_has_its_bins_in_l1_alone(tmp_path: Path) -> None:
-    """The formula of the released code: 0.8 bin(G) |c - t| + 0.2 * 0.7 (1 - SSIM), means over the pixels."""
+    """The formula of the released code: 0.8 bin(G) |c - t| + 0.2 * 0.7 (1 - SSIM), means over the pixels; all of it
+    times the factor of new views."""
     clip = read_drive(write_tiny_clip(tmp_path, num_frames=3, optional=False))
     scene = initialise_scene(clip, clip.frames, InitialiseConfig(max_gaussians=200, sky_height=8, num_frames=3))
     window = shifted_window(clip)
@@ -71,12 +72,12 @@ def test_the_released_loss_has_its_bins_in_l1_alone(tmp_path: Path) -> None:
     vars(context)["published_gain"] = gain
     bins = torch.where(gain < 0.05, 0.1, torch.where(gain < 0.2, 0.3, 0.7))
     for name, besides_l1 in (("released", torch.full_like(gain, 0.7)), ("published_map", bins)):
-        view = to_device(supervision(context, edited, DistillConfig(weight=name))[1], "cpu")
+        view = to_device(supervision(context, edited, DistillConfig(weight=name, novel_weight=0.25))[1], "cpu")
         rendering = render_view(scene, view.camera, 1)
         l1 = (bins[1][..., None] * (rendering.color - window.truth[1]).abs()).mean()
         ssim = (besides_l1[1] * (1.0 - ssim_map(rendering.color, window.truth[1]))).mean()
         losses = scene_losses(rendering, view, OptimiserConfig())
         assert set(losses) == {"photometric"}
-        torch.testing.assert_close(losses["photometric"], 0.8 * l1 + 0.2 * ssim)
+        torch.testing.assert_close(losses["photometric"], 0.25 * (0.8 * l1 + 0.2 * ssim))
     half = halve_view(supervision(context, edited, DistillConfig(weight="released"))[1])
     assert half.l1_weight.shape == half.pixel_weight.shape == (12, 16)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faithfusion.data.splits import check_split
+from faithfusion.distill.distil import OPTIMISE
 from faithfusion.distill.weights.registry import ORACLE, weight_of
 from faithfusion.evaluate.ablation.config import AblationConfig, settings_of, street_path, with_street
 from faithfusion.evaluate.ablation.files import claim, read_json, require_same_settings, write_json
@@ -125,7 +126,7 @@ def street_steps(config: AblationConfig, seed: int, tools: Tools) -> Iterator[st
     street = Street(config, fitted_street(known, seed), tools)
     log, paths = street.fitted.log, [street.window_path(shift_m) for shift_m in config.shifts_m]
     yield "fit"
-    settling = (refine.settle_steps, refine.distill.optimise, refine.seed)
+    settling = (refine.settle_steps, OPTIMISE, refine.seed)
     inputs = (refine.eig, refine.posterior_stride, settling)
     log.run("calibrate", inputs, [street.known_path], lambda: calibrate_street(street))
     yield "calibrate"
