@@ -109,7 +109,6 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
     calibration = calibration_from_plain(metadata["calibration"])
     depends_on = (CLIP_FORMAT, config.distill, config.editor, config.warp, camera_name, identity, path.key())
     steps = stages_of(path, config)
-
     stride = config.posterior_stride
 
     def known_now(scene: GaussianScene, calibration: Calibration) -> EigField:
@@ -129,9 +128,7 @@ def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, l
 
         def refine(scene=scene, calibration=calibration, step=step, outputs=outputs) -> None:
             cameras = path_cameras(drive.clip, camera_name, step)
-            known = functools.cache(
-                lambda: known_now(scene, calibration)
-            )  # nobody needs it of a window that is kept but `distil`
+            known = functools.cache(lambda: known_now(scene, calibration))  # once, for the clip and its distillation
             window = kept_window(out / WINDOW_STATE, log.key, lambda: render(known(), drive, cameras, config.warp))
             say(f"{step.name}: regenerating {len(cameras)} frames")
             edited = editor.edit(window)
