@@ -16,9 +16,11 @@ are below 3.4.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import warp as wp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithfusion.render.splats import Splats, add_slots, blocks_are_tiles, num_blocks, private_slots, splats_of
@@ -41,32 +43,48 @@ def offset_moments(
     """The 34 moments of every Gaussian over the pixels of a view, each of which counts `pixel_weight` >= 0 times.
 
     Two more columns are plain sums over the pixels that count at all: of the blending weight a T, and of that times
-    `sq_residual`.
+    `sq_residual`. On CPU they are bitwise the same for any number of threads.
+    """
+    totals = torch.zeros(len(rendering.projection.radii), NUM_MOMENTS, device=pixel_weight.device)
+    for starts, parts in moment_parts(rendering, pixel_weight, sq_residual, max_entries=max_entries):
+        add_slots(starts, parts, totals)
+    return totals
 
-    On CPU bitwise the same for any number of threads: each (tile, Gaussian) pair sums its own pixels, then each
-    Gaussian its pairs in order; at most `max_entries` pairs (144 B each) are held at once, in runs of tiles.
+
+def moment_parts(
+    rendering: Rendering,
+    pixel_weight: Float[Tensor, "h w"],
+    sq_residual: Float[Tensor, "h w"] | None = None,
+    *,
+    max_entries: int,
+) -> Iterator[tuple[Int[Tensor, " n_plus_1"], Float[Tensor, "m 36"]]]:
+    """The same in parts, of which starts[k] : starts[k + 1] are Gaussian k's, to be added in their order.
+
+    On CPU each (tile, Gaussian) pair sums its own pixels, and at most `max_entries` pairs (144 B each) are held at
+    once, in runs of tiles: a Gaussian has parts in every run that it touches. On CUDA it has one part in all.
     """
     device = pixel_weight.device
     height, width = pixel_weight.shape
+    num = len(rendering.projection.radii)
     splats = splats_of(rendering.projection, rendering.tiles, height, width)
-    totals = torch.zeros(rendering.projection.means2d.shape[0], NUM_MOMENTS, device=device)
     images = ObservedImages()
     images.color, images.pixel_weight = as_warp(rendering.color, wp.vec3), as_warp(pixel_weight, wp.float32)
     residual = torch.zeros_like(pixel_weight) if sq_residual is None else sq_residual
     images.sq_residual = as_warp(residual, wp.float32)
     if not blocks_are_tiles(device):
+        totals = torch.zeros(num, NUM_MOMENTS, device=device)
         slots, moments = as_warp(rendering.tiles.gaussian_ids, wp.int32), as_warp(totals, wp.float32)
         launch(_accumulate_moments, num_blocks(splats, device), [0, 0, splats, images, slots, moments], device)
-        return totals
+        yield torch.arange(num + 1, dtype=torch.int32, device=device), totals
+        return
     offsets = rendering.tiles.offsets.tolist()
     for first, last in tile_runs(offsets, max_entries):
         ids = rendering.tiles.gaussian_ids[offsets[first] : offsets[last]]
-        slots, starts = private_slots(ids, len(totals))
-        per_slot = torch.zeros(len(ids), NUM_MOMENTS)
-        inputs = [first, offsets[first], splats, images, as_warp(slots, wp.int32), as_warp(per_slot, wp.float32)]
+        slots, starts = private_slots(ids, num)
+        parts = torch.zeros(len(ids), NUM_MOMENTS)
+        inputs = [first, offsets[first], splats, images, as_warp(slots, wp.int32), as_warp(parts, wp.float32)]
         launch(_accumulate_moments, last - first, inputs, device)
-        add_slots(starts, per_slot, totals)
-    return totals
+        yield starts, parts
 
 
 def dense_moments(moments: Float[Tensor, "n 36"]) -> Float[Tensor, "n 9 9"]:

@@ -38,13 +38,24 @@ from faithfusion.eig.jacobian import (
     point_slopes,
     scene_gaussians,
 )
-from faithfusion.eig.moments import MISFIT, ROW_OF_EIGHT, SEEN, SQUARES, offset_moments, quadratic_slots
+from faithfusion.eig.moments import (
+    MISFIT,
+    NUM_MOMENTS,
+    ROW_OF_EIGHT,
+    SEEN,
+    SQUARES,
+    moment_parts,
+    offset_moments,
+    quadratic_slots,
+)
 from faithfusion.render.render_view import render_view
 from faithfusion.scene.sky import sky_background
 from faithfusion.types import Camera, GaussianScene, Rendering, Sky
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import track
 from faithfusion.utils.warp_launch import as_warp, launch
+
+vec36 = wp.types.vector(length=NUM_MOMENTS, dtype=float)
 
 BRIGHTEST = 1.5
 """No colour in [0, 1] is brighter, not even after a resampling that overshoots; one in bytes is."""
@@ -157,11 +168,7 @@ def add_view(scene: GaussianScene, view: TrainingView, evidence: Evidence) -> No
     sq_residual = _sq_residual(view, rendering)
     precision = 1.0 / (config.noise_std**2 + _window_mean(sq_residual))
     weight = torch.where(counted.to(device), precision, 0.0)
-    moments = offset_moments(rendering, weight, sq_residual, max_entries=config.max_entries)
-    _add_gaussians(scene, view, config, rendering, moments, evidence.precision)
-    if view.image is not None:
-        evidence.seen.add_(moments[:, SEEN])
-        evidence.misfit.add_(moments[:, MISFIT])
+    _add_gaussians(scene, view, rendering, weight, sq_residual, evidence)
     _add_sky(scene.sky, view, rendering, precision, sq_residual, evidence)
 
 
@@ -184,20 +191,28 @@ def _window_mean(image: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
 def _add_gaussians(
     scene: GaussianScene,
     view: TrainingView,
-    config: EigConfig,
     rendering: Rendering,
-    moments: Float[Tensor, "n 36"],
-    precision: Float[Tensor, "n w"],
+    weight: Float[Tensor, "h w"],
+    sq_residual: Float[Tensor, "h w"],
+    evidence: Evidence,
 ) -> None:
-    """precision += U^T M U in place, for the Gaussians the view sees."""
-    ids = torch.nonzero(moments[:, SQUARES] > 0).flatten()
+    """precision += U^T M U in place for the Gaussians the view sees, and what an image tells of their misfit."""
+    precision, has_image, device = evidence.precision, view.image is not None, weight.device
+    max_entries = evidence.config.max_entries
     if scene.gaussians.colors.shape[1] > 1:
+        moments = offset_moments(rendering, weight, sq_residual, max_entries=max_entries)
+        ids = torch.nonzero(moments[:, SQUARES] > 0).flatten()
         seen = (scene, view.camera, view.time_index, rendering.projection, moments, ids)
-        add_dense_information(*seen, precision, chunk_size=config.chunk_size)
+        add_dense_information(*seen, precision, chunk_size=evidence.config.chunk_size)
+        if has_image:
+            evidence.seen.add_(moments[:, SEEN])
+            evidence.misfit.add_(moments[:, MISFIT])
         return
-    inputs = [pinhole(view.camera), scene_gaussians(scene, view.time_index, rendering.projection)]
-    inputs += [as_warp(ids.int(), wp.int32), as_warp(moments, wp.float32), as_warp(precision, wp.float32)]
-    launch(_add_precision, len(ids), inputs, precision.device)
+    seen = [pinhole(view.camera), scene_gaussians(scene, view.time_index, rendering.projection)]
+    sums = [as_warp(total, wp.float32) for total in (precision, evidence.seen, evidence.misfit)]
+    for starts, parts in moment_parts(rendering, weight, sq_residual, max_entries=max_entries):
+        inputs = [*seen, as_warp(starts, wp.int32), as_warp(parts, wp.float32), int(has_image), *sums]
+        launch(_add_view, len(starts) - 1, inputs, device)
 
 
 def _add_sky(
@@ -224,7 +239,7 @@ def _add_sky(
 
 _PRECISION = ROW_OF_EIGHT + Template("""
 const int slot_of[6][6] = $slots; // of the product of two of 1, u, u^2, v, u v, v^2
-const float* M = moments.data + (long long)k * moments.shape[1];
+const float* M = &moments.c[0];
 row8 rows[5], products[5] = {}; // of W and of M W, whose ninth columns are apart
 float last_products[5] = {};
 #pragma unroll
@@ -285,20 +300,38 @@ if (width == 13) {
 
 
 @wp.func_native(_PRECISION)
-def _add_precision_of(
-    k: int, W: mat59, slopes: wp.vec4, moments: wp.array2d(dtype=float), precision: wp.array2d(dtype=float)
-): ...
+def _add_precision_of(k: int, W: mat59, slopes: wp.vec4, moments: vec36, precision: wp.array2d(dtype=float)): ...
+
+
+@wp.func_native("""
+wp::vec_t<36, float> total;
+const float* part = parts.data + (long long)first * 36;
+for (int slot = first; slot < last; ++slot, part += 36) {
+    for (int i = 0; i < 36; ++i) total[i] += part[i];
+}
+return total;
+""")
+def _sum_of_parts(first: int, last: int, parts: wp.array2d(dtype=float)) -> vec36: ...
 
 
 @wp.kernel(enable_backward=False)
-def _add_precision(
+def _add_view(
     first: int,
     camera: Pinhole,
     scene: SceneGaussians,
-    ids: wp.array(dtype=int),
-    moments: wp.array2d(dtype=float),
+    starts: wp.array(dtype=int),
+    parts: wp.array2d(dtype=float),
+    has_image: int,
     precision: wp.array2d(dtype=float),
+    seen: wp.array(dtype=float),
+    misfit: wp.array(dtype=float),
 ):
     """One thread per Gaussian. U is five rows of geometry, then opacity and colours on a diagonal."""
-    k = ids[first + wp.tid()]
-    _add_precision_of(k, geometry_block(camera, scene, k), point_slopes(scene, k), moments, precision)
+    k = first + wp.tid()
+    if starts[k] < starts[k + 1]:
+        moments = _sum_of_parts(starts[k], starts[k + 1], parts)
+        if has_image != 0:
+            seen[k] += moments[SEEN]
+            misfit[k] += moments[MISFIT]
+        if moments[SQUARES] > 0.0:
+            _add_precision_of(k, geometry_block(camera, scene, k), point_slopes(scene, k), moments, precision)
