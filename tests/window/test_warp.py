@@ -177,7 +177,8 @@ def test_candidates_look_where_the_new_view_looks():
 
 def test_of_a_vehicle_that_stands_still_the_views_of_the_same_time_come_first():
     near, _ = candidates_of(ring_of_cameras(20, 0.0), camera_at(3.0), 8, WarpConfig(num_candidates=4))
-    assert {frame.time_index for frame in near} <= {7, 8, 9}
+    times = {frame.time_index for frame in near}
+    assert {7, 8, 9} < times < {6, 7, 8, 9, 10}, "every point votes for four: of 6 and 10 either may be the last"
 
 
 def test_points_elect_the_views_that_show_them_best():
