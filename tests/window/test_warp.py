@@ -185,7 +185,7 @@ def test_points_elect_the_views_that_show_them_best():
     unseen = torch.inf
     costs = torch.tensor([[0.1, 0.1, 0.3], [0.2, unseen, 0.1], [unseen, unseen, unseen], [0.3, 0.2, 0.2]])
     assert elected(costs, 1, 4) == [0, 1]
-    assert elected(costs, 2, 4) == [0, 3, 1]
+    assert elected(costs, 2, 4) == [0, 1, 3], "two votes each: in their order"
     assert elected(costs, 2, 1) == elected(costs, 2, 4)[:1]
     assert elected(torch.empty(0, 3), 2, 4) == []
 
