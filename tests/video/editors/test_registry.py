@@ -65,6 +65,13 @@ def test_each_edit_is_averaged_over_as_many_frames_as_its_entry_says() -> None:
     assert [part.num_neighbours for part in steady.editors] == [3, 1]
 
 
+def test_the_shipped_fixer_was_measured_behind_the_shipped_video_model(capsys: pytest.CaptureFixture[str]) -> None:
+    chain = open_editors([WAN, FIXER], "cpu").editor(DEFAULT_COMPOSITE)
+    assert "was not measured" not in capsys.readouterr().err
+    alone = open_editors([FIXER], "cpu").editor(DEFAULT_COMPOSITE)
+    assert chain.editors[1].profile != alone.profile
+
+
 def test_what_tells_weights_and_options_apart_and_what_is_refused() -> None:
     chains = {"wan": [WAN], "fixer": [FIXER], "both": [WAN, FIXER], "longer": [WAN | {"window_frames": 9}]}
     opened = open_each(chains, "cpu")
