@@ -118,11 +118,15 @@ def product(p: wp.vec4, q: wp.vec4) -> wp.vec4:
 
 
 @wp.func
-def half_sine(angle: float) -> float:
-    """sin(angle / 2) / angle."""
-    if angle < 1.0e-3:
-        return 0.5 - angle * angle / 48.0
-    return wp.sin(0.5 * angle) / angle
+def half_turn(turn: wp.vec3) -> wp.vec4:
+    """exp(r / 2), wxyz, and by series where r is below 1: sines and cosines would take longer than all else."""
+    x = wp.dot(turn, turn)
+    cosine = 1.0 - x / 8.0 * (1.0 - x / 48.0 * (1.0 - x / 120.0))
+    sine = 0.5 - x / 48.0 * (1.0 - x / 80.0 * (1.0 - x / 168.0))
+    if x > 1.0:
+        cosine = wp.cos(0.5 * wp.sqrt(x))
+        sine = wp.sin(0.5 * wp.sqrt(x)) / wp.sqrt(x)
+    return wp.vec4(cosine, sine * turn[0], sine * turn[1], sine * turn[2])
 
 
 _STEP_OF = """
@@ -179,12 +183,10 @@ def _move(
     k = first + wp.tid()
     step = step_of(k, roots, theta)
     turn = wp.vec3(step[6], step[7], step[8])
-    angle = wp.length(turn)
-    part = half_sine(angle) * turn
     turns[k] = turn
     moved.means[k] = start.means[k] + wp.vec3(step[0], step[1], step[2])
     moved.log_scales[k] = start.log_scales[k] + wp.vec3(step[3], step[4], step[5])
-    moved.quats[k] = product(start.quats[k], wp.vec4(wp.cos(0.5 * angle), part[0], part[1], part[2]))
+    moved.quats[k] = product(start.quats[k], half_turn(turn))
     moved.opacity_logits[k] = start.opacity_logits[k] + step[9]
     moved.colors[k] = start.colors[k] + wp.vec3(step[10], step[11], step[12])
 
@@ -194,11 +196,12 @@ def turn_gradient(start: wp.vec4, turn: wp.vec3, by_quat: wp.vec4) -> wp.vec3:
     """From the gradient by q = q* exp(r / 2) to that by r, at any r."""
     by_turn = product(wp.vec4(start[0], -start[1], -start[2], -start[3]), by_quat)
     vector = wp.vec3(by_turn[1], by_turn[2], by_turn[3])
-    angle = wp.length(turn)
-    sine = half_sine(angle)
-    bend = wp.float32(-1.0 / 24.0)  # of sin(angle / 2) / angle, by angle and over angle
-    if angle > 1.0e-2:
-        bend = (0.5 * wp.cos(0.5 * angle) - sine) / (angle * angle)
+    x = wp.dot(turn, turn)
+    sine = 0.5 - x / 48.0 * (1.0 - x / 80.0 * (1.0 - x / 168.0))  # sin(angle / 2) / angle
+    bend = -1.0 / 24.0 + x / 960.0 * (1.0 - x / 112.0 * (1.0 - x / 216.0))  # its slope by the angle, over the angle
+    if x > 1.0:
+        sine = wp.sin(0.5 * wp.sqrt(x)) / wp.sqrt(x)
+        bend = (0.5 * wp.cos(0.5 * wp.sqrt(x)) - sine) / x
     return sine * vector + (bend * wp.dot(turn, vector) - 0.5 * sine * by_turn[0]) * turn
 
 
