@@ -11,6 +11,8 @@ from faithfusion.utils.errors import InputError
 
 STRETCH_PERIOD = 50
 """About so many time stamps lie between one withheld stretch of a camera and its next."""
+LEAST_EXTRAPOLATED = 4
+"""A withheld stretch of fewer time stamps is interpolated by the fitted frames before and after it."""
 LARGEST_STRETCH_SHARE = 1 / 6
 """The largest share of a clip that one stretch may take; shorter clips get shorter stretches."""
 
@@ -69,6 +71,25 @@ def every_nth_of_each_camera(frames: Sequence[Frame], stride: int) -> tuple[Fram
         times = sorted(frame.time_index for frame in frames if frame.camera_name == name)
         chosen |= {(name, time) for time in times[turn % stride :: stride]}
     return tuple(frame for frame in frames if (frame.camera_name, frame.time_index) in chosen)
+
+
+def extrapolated(withheld: Sequence[Frame]) -> tuple[Frame, ...]:
+    """The frames of cameras whose withheld stretches are long enough to tell how a scene errs away from what was
+    fitted: all of a camera, or none."""
+    times: dict[str, list[int]] = {}
+    for frame in withheld:
+        times.setdefault(frame.camera_name, []).append(frame.time_index)
+    telling = {name for name, seen in times.items() if _longest_run(sorted(seen)) >= LEAST_EXTRAPOLATED}
+    return tuple(frame for frame in withheld if frame.camera_name in telling)
+
+
+def _longest_run(times: Sequence[int]) -> int:
+    """Time stamps from the first to the last of the longest run; one that is held out within a run does not end it."""
+    longest, start = 1, times[0]
+    for before, time in zip(times, times[1:], strict=False):
+        start = start if time - before <= 2 else time
+        longest = max(longest, time - start + 1)
+    return longest
 
 
 def stretch_times(clip: DriveClip, camera_name: str, stretch_frames: int) -> Iterator[int]:

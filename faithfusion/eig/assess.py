@@ -11,7 +11,7 @@ from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_blind_mask, load_image, load_sky_mask
 from faithfusion.data.movers import uncarried_movers
 from faithfusion.data.split_config import SplitConfig
-from faithfusion.data.splits import every_nth_of_each_camera, split_clip
+from faithfusion.data.splits import every_nth_of_each_camera, extrapolated, split_clip
 from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.field import EigField
@@ -95,7 +95,7 @@ def reassess_scene(
     """
     if "calibration" not in metadata:
         frames = split_clip(fitted, split)
-        return assess_scene(scene, fitted, frames.train, frames.calibration, config)
+        return assess_scene(scene, fitted, frames.train, extrapolated(frames.calibration), config)
     plan = metadata["assessed_on"]
     frames = split_clip(fitted, SplitConfig(**plan["split"]))
     frames = frames.recorded if plan["settled"] else frames.train

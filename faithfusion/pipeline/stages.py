@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from faithfusion.data.splits import every_nth_of_each_camera
+from faithfusion.data.splits import every_nth_of_each_camera, extrapolated
 from faithfusion.data.trajectories import distance_from_path_m
 from faithfusion.distill.config import DistillConfig, MovingObjects
 from faithfusion.distill.distil import distill
@@ -76,9 +76,9 @@ def fit_stage(
 
 def calibrate(scene: GaussianScene, drive: Drive, config: EigConfig, *, posterior_stride: int) -> EigField:
     """What is known after the training frames, one of `posterior_stride` per camera, calibrated on the withheld
-    stretches."""
+    stretches, if they are long enough to tell (`data.splits.extrapolated`)."""
     informing = every_nth_of_each_camera(drive.split.train, posterior_stride)
-    return assess_scene(scene, drive.clip, informing, drive.split.calibration, config)
+    return assess_scene(scene, drive.clip, informing, extrapolated(drive.split.calibration), config)
 
 
 def settle(

@@ -8,7 +8,7 @@ from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.split_config import SplitConfig
-from faithfusion.data.splits import Split, every_nth_of_each_camera, split_clip
+from faithfusion.data.splits import Split, every_nth_of_each_camera, extrapolated, split_clip
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
@@ -80,3 +80,14 @@ def test_every_camera_informs_as_often_as_the_others(clip: DriveClip, num_camera
 def test_cameras_take_turns(clip: DriveClip) -> None:
     chosen = every_nth_of_each_camera(clip.frames[:8], 2)
     assert [(frame.time_index, frame.camera_name) for frame in chosen] == [(0, "0"), (1, "1"), (2, "0"), (3, "1")]
+
+
+def test_short_stretches_tell_nothing_of_extrapolation(clip: DriveClip) -> None:
+    def frames(name: str, *times: int) -> tuple[Frame, ...]:
+        like = next(frame for frame in clip.frames if frame.camera_name == name)
+        return tuple(dataclasses.replace(like, time_index=time) for time in times)
+
+    short, long = frames("0", 7, 8, 40, 41, 42), frames("1", 7, 8, 20, 21, 23)  # 22 is held out
+    assert extrapolated(short + long) == long
+    assert extrapolated(short) == extrapolated(()) == ()
+    assert extrapolated(frames("0", 1, 2, 3, 4)) == frames("0", 1, 2, 3, 4)
