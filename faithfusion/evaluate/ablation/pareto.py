@@ -12,7 +12,7 @@ from faithfusion.evaluate.ablation.intervals import Interval
 from faithfusion.evaluate.ablation.table import LANE, Place, Street, difference_of, labels_of
 from faithfusion.evaluate.report.panels import nice_ticks
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 560, 70, 300, 34, 56
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 940, 560, 70, 340, 34, 56
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b")
 """Of the weights, in their order (Okabe and Ito, so that the colour-blind tell them apart)."""
 MARKERS = (
