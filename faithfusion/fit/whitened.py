@@ -130,7 +130,6 @@ def half_turn(turn: wp.vec3) -> wp.vec4:
 
 
 _STEP_OF = """
-#pragma clang fp contract(fast)
 const float* L = roots.data + (long long)k * roots.shape[1];
 const float* from = theta.data + (long long)k * theta.shape[1];
 wp::vec_t<13, float> step;
@@ -143,7 +142,6 @@ for (int i = 0; i < 13; ++i) {
 return step;
 """
 _WHITEN = """
-#pragma clang fp contract(fast)
 const float* L = roots.data + (long long)k * roots.shape[1];
 float* to = by_theta.data + (long long)k * by_theta.shape[1];
 float any = 0.0f; // most Gaussians are out of sight, and need no root

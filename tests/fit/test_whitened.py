@@ -59,6 +59,21 @@ def test_value_and_gradient_equal_the_loops(size: float) -> None:
     torch.testing.assert_close(theta.grad.double(), exact_theta.grad, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same() -> None:
+    start, generator = make_scene().gaussians, make_generator(0, "whitened")
+    roots, theta = (torch.randn(start.num, width, generator=generator) for width in (91, 13))
+    found = {}
+    for device in ("cpu", "cuda"):
+        on_device = Gaussians(**{name: value.to(device) for name, value in vars(start).items()})
+        parameter = Parameter(theta.to(device))
+        moved = WhitenedGaussians(on_device, roots.to(device)).gaussians({"theta": parameter})
+        sum((value * value).sum() for value in vars(moved).values()).backward()
+        found[device] = [*vars(moved).values(), parameter.grad]
+    for on_cpu, on_gpu in zip(found["cpu"], found["cuda"], strict=True):
+        torch.testing.assert_close(on_gpu.cpu(), on_cpu, atol=1e-4, rtol=1e-4)
+
+
 def test_equal_roots_give_plain_adam() -> None:
     """With L = s I and no rotations Adam on theta with the rate a is Adam on the parameters with the rate s a."""
     scene, scale = make_scene(), 0.2
