@@ -137,7 +137,10 @@ def test_a_street_that_another_process_makes_is_left_to_it(config: AblationConfi
         (("--loops", "{a: {steps: 3}}"), "loops.steps: no such option"),
         (("--loops", "{a: {schedule: {passes: 2}}}"), "passes: 2; expected in_stages"),
         (("--loops", "{a: {weights: [eig, eig]}}"), "weights: ['eig', 'eig']; expected each once"),
-        (("--loops", "{a: {weights: [oracle], in_stages: true}}"), "oracle at -3 m, +3 m on the way"),
+        (
+            ("--shifts_m", "[-6, 6]", "--loops", "{a: {weights: [oracle], in_stages: true}}"),
+            "oracle at -3 m, +3 m on the way",
+        ),
         (("--refine.distill.schedule.passes", "2"), "in_stages"),
         (("--shifts_m", "[9]"), "9"),
         (("--refine.scene", "somewhere"), "somewhere"),
