@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.lidar import project_points
+from faithfusion.data.lidar import NEAR_PLANE_M, project_points
 from faithfusion.types import Camera
 
 FAR_M = 1000.0
@@ -55,6 +56,16 @@ def sight(points: Float[Tensor, "h w 3"], camera: Camera) -> Sighting:
     """The places at which `camera` sees world points."""
     found = project_points(points.flatten(0, 1), camera)
     return Sighting(*(values.unflatten(0, points.shape[:2]) for values in found))
+
+
+def seen_by(cameras: Sequence[Camera], points: Float[Tensor, "p 3"]) -> Bool[Tensor, "v p"]:
+    """Whether world points lie in the pictures of cameras and before them; what is in between is not looked at."""
+    poses = torch.stack([camera.world_from_camera for camera in cameras]).to(points)
+    local = (points - poses[:, None, :3, 3]) @ poses[:, :3, :3]
+    pixels = local @ torch.stack([camera.intrinsics for camera in cameras]).to(points).transpose(1, 2)
+    uv = pixels[..., :2] / pixels[..., 2:].clamp_min(NEAR_PLANE_M)
+    size = torch.tensor([[camera.width, camera.height] for camera in cameras]).to(points)[:, None]
+    return (local[..., 2] > NEAR_PLANE_M) & (uv >= 0.0).all(-1) & (uv < size).all(-1)
 
 
 def sample_image(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faithfusion.clips.windows import Span
 from faithfusion.data.images import load_image
+from faithfusion.render.reproject import seen_by
 from faithfusion.types import Camera, Frame, Window
 from faithfusion.window.framing import COVERED_ALPHA, framed_to
 
@@ -48,19 +49,9 @@ def reference_cost(points: Float[Tensor, "p 3"], camera: Camera, time: int, cand
     """What is to be small, in metres: distance of the centres, share of the points that the candidate does not see,
     time between."""
     apart_m = float((camera.world_from_camera[:3, 3] - candidate.camera.world_from_camera[:3, 3]).norm())
-    unseen = 1.0 - share_seen(points, candidate.camera)
+    unseen = 1.0 - float(seen_by([candidate.camera], points).float().mean())
     later = abs(time - candidate.time_index)
     return apart_m + METRES_PER_OVERLAP * unseen + METRES_PER_TIME_STAMP * later
-
-
-def share_seen(points: Float[Tensor, "p 3"], camera: Camera) -> float:
-    """Share of world points that project into the camera's picture; what is in between is not looked at."""
-    pose = camera.camera_from_world.to(points)
-    local = points @ pose[:3, :3].T + pose[:3, 3]
-    pixels = local @ camera.intrinsics.to(points).T
-    u, v = (pixels[:, :2] / pixels[:, 2:].clamp_min(1e-6)).unbind(-1)
-    inside = (local[:, 2] > 0) & (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
-    return float(inside.float().mean())
 
 
 def visible_points(depth_m: Float[Tensor, "h w"], alpha: Float[Tensor, "h w"], camera: Camera) -> Float[Tensor, "p 3"]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from faithfusion.eig.assess import training_view
 from faithfusion.render.exposure import exposure_of
 from faithfusion.render.render_view import node_coverage, render_view
-from faithfusion.render.reproject import FAR_M, pixel_rays, sample_image, sight, world_points
+from faithfusion.render.reproject import FAR_M, pixel_rays, sample_image, seen_by, sight, world_points
 from faithfusion.scene.drive_lidar import DriveLidar
 from faithfusion.scene.ground import Ground, ground_at
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene, WarpedViews, Window
@@ -106,7 +106,7 @@ class WarpSource:
         device = self.scene.gaussians.means.device
         return node_coverage(self.scene, camera.to(device), time).cpu() > MOVING_COVERAGE
 
-    def settle(self, depth_m: Float[Tensor, "h w"], camera: Camera) -> Float[Tensor, "h w"]:
+    def settle(self, depth_m: Float[Tensor, "h w"], camera: Camera) -> Float[Tensor, "*places"]:
         """Depth in which what lies near the ground, or below it, lies in it."""
         return depth_m if self.ground is None else on_ground(depth_m, camera, self.ground, ABOVE_GROUND_M)
 
@@ -128,19 +128,23 @@ def _whole(camera: Camera, downscale: int) -> Framing:
     return framed_to(camera, downscale, camera.height // downscale, camera.width // downscale)
 
 
-def on_ground(depth_m: Float[Tensor, "h w"], camera: Camera, ground: Ground, above_m: float) -> Float[Tensor, "h w"]:
+def on_ground(
+    depth_m: Float[Tensor, "h w"], camera: Camera, ground: Ground, above_m: float
+) -> Float[Tensor, "*places"]:
     """The depth with pixels whose surface is at most `above_m` above the ground, or below it, moved along their rays
     into the ground; where that is known."""
     rays, centre = pixel_rays(camera), camera.world_from_camera[:3, 3]
-    fall = -rays[..., 2]
-    height_m, _, known = ground_at(ground, (centre + depth_m[..., None] * rays).flatten(0, 1))
-    near = (known & (height_m < above_m)).reshape(depth_m.shape) & (depth_m > 0.0) & (fall > MIN_DESCENT)
-    settled = depth_m
+    falling = (depth_m > 0.0) & (-rays[..., 2] > MIN_DESCENT)
+    depth, rays = depth_m[falling], rays[falling]
+    height_m, _, known = ground_at(ground, centre + depth[:, None] * rays)
+    near = known & (height_m < above_m)
+    settled, rays = depth[near], rays[near]
     for _ in range(GROUND_ITERATIONS):  # Newton, with the slope of flat ground: a road's is small
-        height_m, _, known = ground_at(ground, (centre + settled[..., None] * rays).flatten(0, 1))
-        settled = settled + height_m.reshape(depth_m.shape) / fall.clamp_min(MIN_DESCENT)
-    near &= known.reshape(depth_m.shape) & (settled > 0.0) & (settled < MAX_GROUND_DEPTH_M)
-    return torch.where(near, settled, depth_m)
+        height_m, _, known = ground_at(ground, centre + settled[:, None] * rays)
+        settled = settled - height_m / rays[:, 2]
+    is_there = known & (settled > 0.0) & (settled < MAX_GROUND_DEPTH_M)
+    depth[near] = torch.where(is_there, settled, depth[near])
+    return depth_m.masked_scatter(falling, depth)
 
 
 @torch.no_grad()
@@ -173,14 +177,12 @@ def candidates(
     """
     step = max(1, math.ceil(max(points.shape[:2]) / POINTS_PER_SIDE))
     grid, centre = points[step // 2 :: step, step // 2 :: step].flatten(0, 1), camera.world_from_camera[:3, 3]
-    costs = torch.full((len(frames), len(grid)), torch.inf)
-    for index, frame in enumerate(frames):
-        seen = sight(grid[None], frame.camera).is_inside[0]
-        cost = viewing_cost(grid, centre, frame.camera.world_from_camera[:3, 3])
-        costs[index, seen] = cost[seen] + COST_PER_TIME_STAMP * abs(frame.time_index - time)
-    is_near = torch.tensor(
-        [abs(frame.time_index - time) < config.far_time_stamps for frame in frames], dtype=torch.bool
-    )
+    later = torch.tensor([abs(frame.time_index - time) for frame in frames])
+    cameras = [frame.camera for frame in frames]
+    centres = torch.stack([camera.world_from_camera[:3, 3] for camera in cameras])[:, None]
+    costs = viewing_cost(grid, centre, centres) + COST_PER_TIME_STAMP * later[:, None]
+    costs = torch.where(seen_by(cameras, grid), costs, torch.inf)
+    is_near = later < config.far_time_stamps
     far_costs = costs.masked_fill(is_near[:, None], torch.inf)
     counts = (config.num_views, config.num_far_views)
     return tuple(elected(c, 2 * n, config.num_candidates) for c, n in zip((costs, far_costs), counts, strict=True))
@@ -240,7 +242,7 @@ def _cheapest(
     costs: Float[Tensor, "v h w"], trusts: Float[Tensor, "v h w"], count: int
 ) -> tuple[Int[Tensor, "n h w"], Float[Tensor, "n h w"]]:
     """The views of least cost of every pixel, and their trust: none where the cost is infinite."""
-    best = costs.argsort(dim=0, stable=True)[:count]
+    best = costs.topk(count, dim=0, largest=False).indices
     return best, torch.where(costs.gather(0, best).isfinite(), trusts.gather(0, best), 0.0)
 
 
@@ -262,10 +264,11 @@ def look_up(
 
 
 def viewing_cost(
-    points: Float[Tensor, "*n 3"], centre: Float[Tensor, 3], other_centre: Float[Tensor, 3]
-) -> Float[Tensor, "*n"]:
+    points: Float[Tensor, "*n 3"], centre: Float[Tensor, 3], other_centre: Float[Tensor, "*m 3"]
+) -> Float[Tensor, "*places"]:
     """What speaks against seeing points from `other_centre` in place of `centre`, in radians: the angle between the
-    rays, and COARSER_WEIGHT for every time that it is farther away."""
+    rays, and COARSER_WEIGHT for every time that it is farther away. Several other centres broadcast against the points.
+    """
     from_new, from_old = points - centre, points - other_centre
     near, far = from_new.norm(dim=-1).clamp_min(1e-6), from_old.norm(dim=-1)
     cosine = (from_new * from_old).sum(-1) / (near * far).clamp_min(1e-6)

@@ -13,8 +13,9 @@ from tiny_generator import tiny_window
 from faithfusion.clips.windows import Span
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.images import load_image
+from faithfusion.render.reproject import seen_by
 from faithfusion.types import Camera
-from faithfusion.window.references import anchor_frames, choose_references, load_references, share_seen, visible_points
+from faithfusion.window.references import anchor_frames, choose_references, load_references, visible_points
 
 
 def moved(camera: Camera, metres: list[float]) -> Camera:
@@ -28,7 +29,7 @@ def test_points_lie_at_their_depth_and_overlap_is_counted() -> None:
     depth = 5.0 + torch.rand(48, 64)
     alpha = (torch.rand(48, 64) > 0.3).float()
     points = visible_points(depth, alpha, camera)
-    assert share_seen(points, camera) == 1.0
+    assert seen_by([camera], points).all()
     other = moved(camera, [1.5, 0.2, 1.0])
     seen = 0
     for point in points:
@@ -36,7 +37,7 @@ def test_points_lie_at_their_depth_and_overlap_is_counted() -> None:
         u, v, w = (other.intrinsics @ local[:3]).tolist()
         seen += w > 0 and 0 <= u / w < 64 and 0 <= v / w < 48
     assert 0 < seen < len(points)
-    assert abs(share_seen(points, other) - seen / len(points)) < 1e-6
+    assert int(seen_by([camera, other], points)[1].sum()) == seen
     own = torch.stack([camera.camera_from_world @ torch.cat([point, torch.ones(1)]) for point in points])
     assert ((own[:, 2] - 20.0).abs() < 1e-3).any() and ((own[:, 2] >= 5.0) & (own[:, 2] <= 20.001)).all()
 
