@@ -63,9 +63,11 @@ class WhitenedGaussians:
 
     def gaussians(self, parameters: Mapping[str, Parameter]) -> Gaussians:
         """The Gaussians at these parameters, differentiable once."""
-        *shape, color = _Move.apply(parameters[THETA], self._roots, self._start)
+        means, quats, log_scales, logits, color = _Move.apply(parameters[THETA], self._roots, self._start)
         colors = color[:, None]
-        return Gaussians(*shape, torch.cat([colors, parameters[HARMONICS]], 1) if HARMONICS in parameters else colors)
+        if HARMONICS in parameters:
+            colors = torch.cat([colors, parameters[HARMONICS]], dim=1)
+        return Gaussians(means, quats, log_scales, logits, colors)
 
 
 class _Move(torch.autograd.Function):

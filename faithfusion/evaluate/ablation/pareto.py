@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
 from faithfusion.evaluate.ablation.intervals import Interval
 from faithfusion.evaluate.ablation.table import LANE, Place, Street, difference_of, labels_of
+from faithfusion.evaluate.report.charts import Axis
 from faithfusion.evaluate.report.panels import nice_ticks
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 940, 560, 70, 340, 34, 56
@@ -75,29 +76,18 @@ def draw_pareto(points: Sequence[Point], distance_m: float) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{background}{"".join(parts)}</svg>\n'
 
 
-@dataclass(frozen=True)
-class _Axis:
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def pixel(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-
 def _ends(interval: Interval) -> tuple[float, float]:
     """The interval, or the mean alone where one street tells none."""
     return (interval.low, interval.high) if math.isfinite(interval.low) else (interval.mean, interval.mean)
 
 
-def _axis(ends: Sequence[tuple[float, float]], start: float, end: float) -> _Axis:
+def _axis(ends: Sequence[tuple[float, float]], start: float, end: float) -> Axis:
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     pad = 0.06 * (high - low) or 0.1
-    return _Axis(low - pad, high + pad, start, end)
+    return Axis(low - pad, high + pad, start, end)
 
 
-def _grid(x_axis: _Axis, y_axis: _Axis, distance_m: float) -> str:
+def _grid(x_axis: Axis, y_axis: Axis, distance_m: float) -> str:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for tick in nice_ticks(x_axis.low, x_axis.high, 8):
@@ -115,7 +105,7 @@ def _grid(x_axis: _Axis, y_axis: _Axis, distance_m: float) -> str:
     return "".join(parts) + f"<text {turned}>{distance_m:g} m to the side, distilled scene</text>"
 
 
-def _mark(point: Point, x_axis: _Axis, y_axis: _Axis, color: str, marker: str) -> str:
+def _mark(point: Point, x_axis: Axis, y_axis: Axis, color: str, marker: str) -> str:
     x, y = x_axis.pixel(point.lane.mean), y_axis.pixel(point.shift.mean)
     left, right = (x_axis.pixel(value) for value in _ends(point.lane))
     bottom, top = (y_axis.pixel(value) for value in _ends(point.shift))

@@ -64,7 +64,7 @@ def sparsification_chart(curves: Mapping[str, Points]) -> LineChart:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Maps values from [low, high] to pixels from `start` to `end`."""
 
     low: float
@@ -86,8 +86,8 @@ def draw_chart(chart: LineChart) -> str:
     xs, ys = ([point[axis] for line in points.values() for point in line] for axis in (0, 1))
     if chart.identity:
         xs = ys = [0.0, *xs, *ys]
-    x_axis = _Axis(*_padded(xs, chart.identity), LEFT, WIDTH - RIGHT)
-    y_axis = _Axis(*_padded(ys, chart.identity), HEIGHT - BOTTOM, TOP)
+    x_axis = Axis(*_padded(xs, chart.identity), LEFT, WIDTH - RIGHT)
+    y_axis = Axis(*_padded(ys, chart.identity), HEIGHT - BOTTOM, TOP)
     parts = [_grid(x_axis, y_axis, chart.x_ticks), _labels(chart)]
     if chart.identity:
         corners = [(axis_value, axis_value) for axis_value in (x_axis.low, x_axis.high)]
@@ -108,7 +108,7 @@ def _padded(values: Sequence[float], from_zero: bool) -> tuple[float, float]:
     return (0.0 if from_zero else low - pad), high + pad
 
 
-def _grid(x_axis: _Axis, y_axis: _Axis, x_ticks: Sequence[float]) -> str:
+def _grid(x_axis: Axis, y_axis: Axis, x_ticks: Sequence[float]) -> str:
     parts = []
     for tick in x_ticks or nice_ticks(x_axis.low, x_axis.high, 8):
         x = x_axis.pixel(tick)
@@ -130,11 +130,11 @@ def _labels(chart: LineChart) -> str:
     )
 
 
-def _path(points: Sequence[tuple[float, float]], x_axis: _Axis, y_axis: _Axis) -> str:
+def _path(points: Sequence[tuple[float, float]], x_axis: Axis, y_axis: Axis) -> str:
     return "M" + " L".join(f"{x_axis.pixel(x):.1f} {y_axis.pixel(y):.1f}" for x, y in points)
 
 
-def _series(index: int, name: str, line: Sequence[tuple[float, float]], x_axis: _Axis, y_axis: _Axis) -> str:
+def _series(index: int, name: str, line: Sequence[tuple[float, float]], x_axis: Axis, y_axis: Axis) -> str:
     markers = []
     for x, y in line if len(line) <= MAX_MARKERS else ():
         tooltip = f"<title>{html.escape(name)}: {x:.4g}, {y:.4g}</title>"
