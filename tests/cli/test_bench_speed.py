@@ -9,16 +9,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_clip import write_tiny_clip
 
 from faithfusion.cli.bench import main
 from faithfusion.cli.speed.cost import MIB, cost_of, peak_mib
 from faithfusion.cli.speed.gsplat_peer import GSPLAT, gsplat_picture, gsplat_torch_projection
+from faithfusion.cli.speed.gsplat_trainer import gsplat_trained
 from faithfusion.cli.speed.raster import street_camera, street_cloud
+from faithfusion.data.drive_reader import read_drive
+from faithfusion.data.images import load_image
+from faithfusion.data.splits import SplitConfig, split_clip
 from faithfusion.evaluate.eig.scores import FISHER_GAIN, FISHER_SEEN, OURS
 from faithfusion.render import render
 from faithfusion.render.project import project
+from faithfusion.render.render_view import render_view
+from faithfusion.scene.initialise import initialise_scene
+from faithfusion.scene.scene_config import InitialiseConfig
 from faithfusion.types import Gaussians
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.image_math import psnr_db
 
 SIZES = ["--sizes", "[[600, 48, 32], [300, 32, 24]]", "--repetitions", "3"]
 TINY = """
@@ -100,12 +109,30 @@ def test_peers_are_timed_and_scored_in_one_run(tmp_path: Path, capsys: pytest.Ca
     kinds = ["EIG, posterior per training view", "FisherRF, posterior per training view"]
     kinds += ["EIG, map of a new view", "FisherRF, both maps of a new view"]
     others = ["ours, projection", "gsplat in plain torch, projection", "ours, forward + backward"]
-    assert list(rows) == [*kinds, OURS, FISHER_GAIN, FISHER_SEEN, *others]
+    fits = ["ours", "gsplat's trainer"]
+    assert list(rows) == [*kinds, OURS, FISHER_GAIN, FISHER_SEEN, *fits, *others]
+    for name in fits:
+        seconds, num_gaussians, held_out_db, beside_db = map(float, rows[name])
+        assert seconds >= 0 and num_gaussians > 100 and 5.0 < beside_db < 50.0 and 5.0 < held_out_db < 50.0
     for name in (*kinds, *others):
         assert_ordered(rows[name])
     for peer in (FISHER_GAIN, FISHER_SEEN):
         assert float(rows[OURS][0]) > float(rows[peer][0]) and float(rows[OURS][1]) < float(rows[peer][1])
     assert "2 true views at +3 m" in text
+
+
+@pytest.mark.slow
+def test_gsplats_trainer_learns_and_grows(tmp_path: Path) -> None:
+    clip = read_drive(write_tiny_clip(tmp_path / "drive", num_frames=9))
+    frames = split_clip(clip, SplitConfig()).train
+    start = initialise_scene(clip, frames, InitialiseConfig(max_gaussians=600, sky_height=16)).gaussians
+    psnr = []
+    for steps in (1, 620):  # its density control starts after 500
+        scene, seconds = gsplat_trained(clip, frames, start, steps, 0, torch.device("cpu"))
+        images = [render_view(scene, frame.camera, frame.time_index).color.clamp(0, 1) for frame in frames[:4]]
+        psnr.append(sum(psnr_db(i.detach(), load_image(f)) for i, f in zip(images, frames[:4], strict=True)) / 4)
+        assert seconds > 0 and (scene.gaussians.num == start.num) == (steps == 1)
+    assert psnr[1] > psnr[0] + 3.0
 
 
 def test_gsplat_projects_the_same() -> None:

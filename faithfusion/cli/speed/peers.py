@@ -1,7 +1,8 @@
-"""Peers, side by side in one run: FisherRF's way beside EIG, and gsplat beside the rasteriser."""
+"""Peers, side by side in one run: FisherRF's way beside EIG, gsplat and its trainer beside rasteriser and fit."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from faithfusion.cli.speed.cost import COST_HEADS, Cost, cost_of, print_head, print_row
 from faithfusion.cli.speed.gsplat_peer import GSPLAT, gsplat_step, gsplat_torch_projection
+from faithfusion.cli.speed.gsplat_trainer import gsplat_trained
 from faithfusion.cli.speed.raster import street_camera, street_gaussians
 from faithfusion.cli.speed.speed_config import PeersConfig, Size
+from faithfusion.data.images import load_image
 from faithfusion.eig.assess import RecordedViews
 from faithfusion.eig.fisher import FisherMaps, add_fisher_view, fisher_information, fisher_maps
 from faithfusion.eig.observe import add_view, no_evidence
@@ -22,10 +25,15 @@ from faithfusion.eig.variance_polynomials import posterior_roots
 from faithfusion.evaluate.eig.scores import FISHER_GAIN, FISHER_SEEN, OURS
 from faithfusion.evaluate.metrics.uncertainty import sparsification, spearman, subsample
 from faithfusion.evaluate.street_scenes import FittedScene, fitted_street, informing_frames
+from faithfusion.fit.fit import fit_scene
 from faithfusion.render import render
 from faithfusion.render.project import project
 from faithfusion.render.render_view import render_view
-from faithfusion.types import Camera
+from faithfusion.scene.initialise import initialise_scene
+from faithfusion.scene.scene_file import scene_to
+from faithfusion.types import Camera, Gaussians, GaussianScene
+from faithfusion.utils.device import choose_device
+from faithfusion.utils.image_math import psnr_db
 from faithfusion.utils.progress import track
 
 FISHER = "FisherRF"
@@ -35,12 +43,13 @@ MapsOf = Callable[[Camera, int], dict[str, Float[Tensor, "h w"]]]
 
 def bench_peers(config: PeersConfig) -> None:
     """Prints seconds and peaks of memory per training view and per new view of EIG and FisherRF, how well their maps
-    rank the true error, and the rasteriser's seconds beside gsplat's."""
+    rank the true error, what our fit and gsplat's trainer reach, and the rasteriser's seconds beside gsplat's."""
     fitted = fitted_street(config.truth, config.truth.seeds[0])
     device = fitted.scene.gaussians.means.device
     print(f"{fitted.name}, {fitted.scene.gaussians.num} Gaussians on {device.type}, {torch.get_num_threads()} threads")
     maps = print_costs(fitted, config, device)
     print_scores(fitted, maps, config.shift_m)
+    print_fits(fitted, config)
     for size in config.sizes:
         print_gsplat(size, config.repetitions, device)
 
@@ -83,6 +92,35 @@ def print_scores(fitted: FittedScene, maps: dict[str, MapsOf], shift_m: float) -
     for name, parts in uncertainty.items():
         pairs = subsample(torch.stack(parts).numpy(), torch.stack(errors).numpy())
         print_row(name, f"{spearman(*pairs):.3f}", f"{sparsification(*pairs).ause:.3f}")
+
+
+def print_fits(fitted: FittedScene, config: PeersConfig) -> None:
+    """Our fit and gsplat's trainer after equal steps on the same drive, on the device that a fit takes."""
+    drive, fit, at = fitted.drive, config.truth.fit, choose_device(config.truth.device)
+    lidar = {"lidar": drive.lidar.cloud(drive.split.train), "ground": drive.lidar.ground(drive.split.train)}
+    ours, log = fit_scene(drive.clip, drive.split.train, fit, lidar=drive.lidar, device=str(at))
+    start = initialise_scene(drive.clip, drive.split.train, fit.initialise, **lidar)
+    is_static = start.node_ids == 0
+    points = Gaussians(*(getattr(start.gaussians, f.name)[is_static] for f in dataclasses.fields(Gaussians)))
+    theirs, seconds = gsplat_trained(drive.clip, drive.split.train, points, fit.steps, 0, at)
+    print(f"\n{fit.steps} steps on {at.type}; PSNR in dB\n")
+    print_head("fit", "s", "Gaussians", "held-out frames", f"{config.shift_m:+g} m")
+    scenes = {"ours": (scene_to(ours, at), log.seconds), "gsplat's trainer": (theirs, seconds)}
+    for name, (scene, took_s) in scenes.items():
+        recorded = [(frame.camera, frame.time_index, load_image(frame)) for frame in drive.split.held_out]
+        beside = [(true.camera, true.time_index, true.image) for true in fitted.truth[config.shift_m]()]
+        scores = [f"{_mean_psnr_db(scene, views):.2f}" for views in (recorded, beside)]
+        print_row(name, f"{took_s:.0f}", str(scene.gaussians.num), *scores)
+
+
+@torch.no_grad()
+def _mean_psnr_db(scene: GaussianScene, views: list[tuple[Camera, int, Tensor]]) -> float:
+    device = scene.gaussians.means.device
+    found = [
+        psnr_db(render_view(scene, camera.to(device), time).color.cpu().clamp(0.0, 1.0), image)
+        for camera, time, image in views
+    ]
+    return sum(found) / len(found)
 
 
 def print_gsplat(size: Size, repetitions: int, device: torch.device) -> None:
