@@ -248,7 +248,7 @@ def launch(starter: list[str], folder: Path, run: str, **options: object) -> Pat
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr
     load_generator(folder / run / "generator.safetensors")
     return folder / run
 
