@@ -63,7 +63,7 @@ def reliability_table(rows: Sequence[ShiftScores]) -> str:
 
 def draw_sparsification(path: Path, rows: Sequence[ShiftScores], title: str) -> None:
     """Mean curves over `rows`: share of pixels removed against the remaining error."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(8.2, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for name in rows[0].curves:
         curve = np.mean([row.curves[name] for row in rows], 0)
@@ -71,7 +71,7 @@ def draw_sparsification(path: Path, rows: Sequence[ShiftScores], title: str) -> 
         axes.plot(np.arange(len(curve)) / len(curve), curve, label=name, **style)
     axes.set(title=title, xlabel="share of pixels removed, most uncertain first")
     axes.set(ylabel="mean error of the rest (all pixels = 1)", ylim=(0.0, None), xlim=(0.0, 1.0))
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right center", frameon=False)
     axes.grid(alpha=0.3)
     _save(figure, path)
 
