@@ -123,8 +123,11 @@ def view_order(num_views: int, step: int, seed: int) -> int:
 
 
 def drive_extent_m(frames: Sequence[Frame]) -> float:
-    """1.1 times the largest distance of a camera from the middle of all, as in 3DGS, within bounds; the scale of
-    position steps."""
+    """The scale of position steps: `cameras_extent_m` within bounds."""
+    return min(max(cameras_extent_m(frames), MIN_EXTENT_M), MAX_EXTENT_M)
+
+
+def cameras_extent_m(frames: Sequence[Frame]) -> float:
+    """1.1 times the largest distance of a camera from the middle of all, as in 3DGS."""
     centres = torch.stack([frame.camera.world_from_camera[:3, 3] for frame in frames])
-    extent_m = 1.1 * float((centres - centres.mean(0)).norm(dim=-1).max())
-    return min(max(extent_m, MIN_EXTENT_M), MAX_EXTENT_M)
+    return 1.1 * float((centres - centres.mean(0)).norm(dim=-1).max())

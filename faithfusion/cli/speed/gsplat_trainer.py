@@ -14,13 +14,12 @@ from collections.abc import Sequence
 
 import torch
 from gsplat import DefaultStrategy
-from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
-from faithfusion.fit.fit import view_order
+from faithfusion.fit.fit import cameras_extent_m, view_order
 from faithfusion.fit.losses import photometric_loss
 from faithfusion.fit.supervised_view import ViewLoader, to_device
 from faithfusion.render import render
@@ -41,7 +40,7 @@ def gsplat_trained(
     clip: DriveClip, frames: Sequence[Frame], start: Gaussians, steps: int, seed: int, device: torch.device
 ) -> tuple[GaussianScene, float]:
     """The scene after `steps` steps from the places and colours of `start`, without sky, and the seconds they took."""
-    views, extent_m = ViewLoader(clip, frames), _extent_m(frames)
+    views, extent_m = ViewLoader(clip, frames), cameras_extent_m(frames)
     params = _parameters(start, make_generator(seed, "gsplat trainer"), device)
     rates = RATES | {"means": RATES["means"] * extent_m}
     optimizers: dict[str, Optimizer] = {
@@ -95,8 +94,3 @@ def _seen(projection: Projection, camera: Camera) -> dict[str, object]:
     radii = projection.radii[None, :, None].expand(-1, -1, 2)
     size = {"width": camera.width, "height": camera.height}
     return size | {"means2d": means2d, "radii": radii, "n_cameras": 1, "gaussian_ids": None}
-
-
-def _extent_m(frames: Sequence[Frame]) -> float:
-    centres: Float[Tensor, "n 3"] = torch.stack([frame.camera.world_from_camera[:3, 3] for frame in frames])
-    return 1.1 * float((centres - centres.mean(0)).norm(dim=-1).max())
