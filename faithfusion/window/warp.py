@@ -42,6 +42,8 @@ COARSER_WEIGHT = 0.3
 COST_PER_TIME_STAMP = 1e-3
 """Radians, for choosing candidates only: it decides between views of a vehicle that stands still."""
 GROUND_ITERATIONS = 6
+GROUND_TOLERANCE_M = 1e-4
+"""Of the height at which a ray is taken to have met the ground."""
 MIN_DESCENT = 0.005
 """Rays flatter than this (fall per metre of depth) meet the ground too far away to say where."""
 MAX_GROUND_DEPTH_M = 200.0
@@ -138,11 +140,14 @@ def on_ground(
     depth, rays = depth_m[falling], rays[falling]
     height_m, _, known = ground_at(ground, centre + depth[:, None] * rays)
     near = known & (height_m < above_m)
-    settled, rays = depth[near], rays[near]
-    for _ in range(GROUND_ITERATIONS):  # Newton, with the slope of flat ground: a road's is small
-        height_m, _, known = ground_at(ground, centre + settled[:, None] * rays)
-        settled = settled - height_m / rays[:, 2]
-    is_there = known & (settled > 0.0) & (settled < MAX_GROUND_DEPTH_M)
+    rays, is_there = rays[near], torch.ones_like(height_m[near], dtype=torch.bool)
+    settled = depth[near] - height_m[near] / rays[:, 2]
+    moving = torch.arange(len(settled))
+    for _ in range(GROUND_ITERATIONS - 1):  # Newton, with the slope of flat ground: a road's is small
+        height_m, _, is_there[moving] = ground_at(ground, centre + settled[moving, None] * rays[moving])
+        settled[moving] -= height_m / rays[moving, 2]
+        moving = moving[height_m.abs() > GROUND_TOLERANCE_M]
+    is_there &= (settled > 0.0) & (settled < MAX_GROUND_DEPTH_M)
     depth[near] = torch.where(is_there, settled, depth[near])
     return depth_m.masked_scatter(falling, depth)
 

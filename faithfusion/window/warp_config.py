@@ -23,7 +23,7 @@ class WarpConfig:
     num_views: int = 2
     num_far_views: int = 2
     far_time_stamps: int = 10
-    num_candidates: int = 8
+    num_candidates: int = 6
 
     def __post_init__(self) -> None:
         if min(self.num_views, self.num_far_views) < 0 or min(self.num_candidates, self.far_time_stamps) < 1:
