@@ -14,7 +14,7 @@ from faithfusion.clips.store import write_shard
 from faithfusion.types import Camera, ViewPoses, WarpedViews, Window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.fixer.build import build_fixer
-from faithfusion.video.fixer.fixer import Fixer, FixerConfig, FixerInputs
+from faithfusion.video.model.fixers.fixer import Fixer, FixerConfig, FixerInputs
 
 TINY_FIXER = FixerConfig(channels=(8, 16))
 

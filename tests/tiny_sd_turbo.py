@@ -13,9 +13,9 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from faithfusion.types import Window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.fixer.build import build_fixer
-from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig
 from faithfusion.video.fixer.sd_turbo import SdTurboFixer
 from faithfusion.video.model.config import LoraConfig
+from faithfusion.video.model.fixers.fixer_config import FixerConfig, SdTurboConfig
 from faithfusion.video.model.lora import is_lora_name
 
 PROMPT_WIDTH = 8

@@ -18,8 +18,8 @@ from faithfusion.training.run_config import DataConfig
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
-from faithfusion.video.fixer.fixer import FixerInputs
 from faithfusion.video.model.conditioning import LatentConditions, conditions_from_tensors
+from faithfusion.video.model.fixers.fixer import FixerInputs
 
 NOT_CUT = ("references.latent", "references.rays")
 """Tensors of a window that stay whole where the window is cut."""

@@ -33,9 +33,9 @@ from faithfusion.utils.progress import say
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
 from faithfusion.video.editing.encode import to_video
-from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_file import save_fixer
 from faithfusion.video.model.config import ScheduleConfig
+from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.paths import path_times
 from faithfusion.video.weights.generator_file import load_generator, save_generator
 from faithfusion.video.weights.stored import rewrite_header

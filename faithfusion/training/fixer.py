@@ -13,9 +13,9 @@ from faithfusion.training.data import FixerBatch
 from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.utils.image_math import ssim_map
 from faithfusion.utils.mobilenet import feature_distance, open_mobilenet, unit_features
-from faithfusion.video.fixer.fixer import Fixer, FixerInputs
-from faithfusion.video.fixer.neighbours import aligned
 from faithfusion.video.model.conditioning import noise_level
+from faithfusion.video.model.fixers.fixer import Fixer, FixerInputs
+from faithfusion.video.model.fixers.neighbours import aligned
 
 
 class FixerMethod(nn.Module):

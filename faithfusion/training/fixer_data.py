@@ -24,7 +24,7 @@ from faithfusion.types import ViewPoses
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.chain import edited_window
 from faithfusion.video.editing.editor import Editor
-from faithfusion.video.fixer.fixer import FixerInputs, fixer_inputs
+from faithfusion.video.model.fixers.fixer import FixerInputs, fixer_inputs
 
 BYTES, HALVES = "bytes", "halves"
 """Tensors of a decoded window: [T, 6 + 4 n + 3 r, H, W] render, truth, n views, their trust and r references;

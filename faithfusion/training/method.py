@@ -32,7 +32,7 @@ from faithfusion.training.start import Model, twin_of
 from faithfusion.training.topology import Topology
 from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE
 from faithfusion.video.editors.registry import open_editors
-from faithfusion.video.fixer.fixer import Fixer
+from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import move
 

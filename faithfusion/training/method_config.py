@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.fixer.fixer_config import FixerConfig
+from faithfusion.video.model.fixers.fixer_config import FixerConfig
 
 
 @dataclass(frozen=True)

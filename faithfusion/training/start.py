@@ -14,8 +14,8 @@ from faithfusion.training.widen import can_widen, widen
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.fixer.build import build_fixer
-from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_file import fixer_path, load_fixer
+from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import add_lora, is_lora_name
 from faithfusion.video.model.memory import keeps_float32, move, set_tiles

@@ -9,9 +9,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from faithfusion.video.fixer.fixer import Fixer
-from faithfusion.video.fixer.fixer_config import FixerConfig
-from faithfusion.video.fixer.pixels import COLORS, NUM_MAPS, PixelFixer
+from faithfusion.video.model.fixers.fixer import Fixer
+from faithfusion.video.model.fixers.fixer_config import FixerConfig
+from faithfusion.video.model.fixers.pixels import COLORS, NUM_MAPS, PixelFixer
 
 IN, OUT = ("network.conv_in.weight",), ("network.conv_out.weight", "network.conv_out.bias")
 

@@ -1,4 +1,4 @@
-"""Slow twins of `video.fixer.neighbours`: one place and one neighbour at a time."""
+"""Slow twins of `video.model.fixers.neighbours`: one place and one neighbour at a time."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from faithfusion.training.topology import Topology
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor import EditedClip
-from faithfusion.video.fixer.fixer import fixer_inputs
-from faithfusion.video.fixer.neighbours import aligned
+from faithfusion.video.model.fixers.fixer import fixer_inputs
+from faithfusion.video.model.fixers.neighbours import aligned
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from faithfusion.training.fixer import FixerMethod, distances, flicker_of_errors
 from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.utils.image_math import ssim_map
 from faithfusion.utils.mobilenet import PACKAGE, feature_distance, open_mobilenet
-from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.model.conditioning import noise_level
+from faithfusion.video.model.fixers.fixer import fixer_inputs
 
 
 def batch(frames: int = 2) -> FixerBatch:

@@ -16,9 +16,9 @@ from faithfusion.cli.train_video import main
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import FixerEditorConfig
-from faithfusion.video.fixer.fixer import FixerConfig
 from faithfusion.video.fixer.fixer_editor import FixerEditor
 from faithfusion.video.fixer.fixer_file import load_fixer, open_fixer, save_fixer
+from faithfusion.video.model.fixers.fixer import FixerConfig
 
 LEARNING = {"optimizer__learning_rate": 1e-2, "optimizer__warmup_steps": 0, "optimizer__schedule": "constant"}
 

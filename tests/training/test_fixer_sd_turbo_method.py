@@ -24,8 +24,8 @@ from faithfusion.training.fixer_data import FixerDataset, decode_windows
 from faithfusion.training.method_config import FixerMethodConfig
 from faithfusion.training.start import twin_of
 from faithfusion.utils.errors import InputError
-from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.fixer.fixer_file import load_fixer, open_fixer
+from faithfusion.video.model.fixers.fixer import fixer_inputs
 
 CHANGES = {"unet": {}, "unet_lora": LORA}
 

@@ -14,8 +14,8 @@ from faithfusion.training.method_config import (
 from faithfusion.training.run_config import CheckpointConfig, DataConfig, EmaConfig, OptimizerConfig, ValidationConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import FixerEditorConfig, SamplerConfig, VideoEditorConfig
-from faithfusion.video.fixer.fixer_config import FixerConfig, SdTurboConfig
 from faithfusion.video.model.config import BranchConfig, CodecConfig, LoraConfig
+from faithfusion.video.model.fixers.fixer_config import FixerConfig, SdTurboConfig
 from faithfusion.video.model.memory_config import MemoryConfig
 
 REFUSED = {

@@ -26,8 +26,8 @@ from faithfusion.video.editing.composite import ErrorProfile, measure_profile, m
 from faithfusion.video.editing.editor_config import FixerEditorConfig, SamplerConfig, VideoEditorConfig
 from faithfusion.video.editing.encode import to_frames, to_video
 from faithfusion.video.editing.video_editor import VideoEditor
-from faithfusion.video.fixer.fixer import Fixer
 from faithfusion.video.fixer.fixer_editor import FixerEditor
+from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.generator import Generator
 
 VALIDATION_FILE = "validation.jsonl"

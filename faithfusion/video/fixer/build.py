@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from faithfusion.video.fixer.fixer import Fixer
-from faithfusion.video.fixer.fixer_config import FixerConfig
-from faithfusion.video.fixer.pixels import PixelFixer
+from faithfusion.video.model.fixers.fixer import Fixer
+from faithfusion.video.model.fixers.fixer_config import FixerConfig
+from faithfusion.video.model.fixers.pixels import PixelFixer
 
 
 def build_fixer(config: FixerConfig, generator: torch.Generator, *, with_prompt: bool = True) -> Fixer:

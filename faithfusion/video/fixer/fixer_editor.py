@@ -16,7 +16,7 @@ from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, Composite
 from faithfusion.video.model.conditioning import each_tensor
 
 if TYPE_CHECKING:  # it imports diffusers, which takes seconds
-    from faithfusion.video.fixer.fixer import Fixer
+    from faithfusion.video.model.fixers.fixer import Fixer
 
 
 class FixerEditor:
@@ -47,7 +47,7 @@ class FixerEditor:
     def generate(self, window: Window) -> Float[Tensor, "t h w 3"]:
         """The fixer's own frames, before the composite; known frames are the render's. The error profile is measured
         on these frames."""
-        from faithfusion.video.fixer.fixer import fixer_inputs
+        from faithfusion.video.model.fixers.fixer import fixer_inputs
 
         device = next(self.fixer.parameters()).device
         inputs = fixer_inputs(window, self.fixer.config.num_references)

@@ -17,7 +17,7 @@ from faithfusion.utils.plain import to_plain
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.fixer.build import build_fixer
-from faithfusion.video.fixer.fixer import Fixer, FixerConfig
+from faithfusion.video.model.fixers.fixer import Fixer, FixerConfig
 from faithfusion.video.weights.profiles import Profiles, read_profiles, weights_key
 from faithfusion.video.weights.stored import (
     PROFILE_FIELDS,

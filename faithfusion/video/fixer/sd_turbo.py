@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faithfusion.utils.errors import InputError
-from faithfusion.video.fixer.fixer import Fixer, FixerConfig, FixerInputs, own_views, padded_to
 from faithfusion.video.fixer.sd_turbo_weights import PROMPT_TOKENS, PublicParts
 from faithfusion.video.model.conditioning import noise_level
+from faithfusion.video.model.fixers.fixer import Fixer, FixerConfig, FixerInputs, own_views, padded_to
 from faithfusion.video.model.lora import add_lora, is_lora_name, lora_tree
 
 EIG_CHANNELS = 2  # mean and maximum of phi

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.extras import require_extra
-from faithfusion.video.fixer.fixer_config import SdTurboConfig
+from faithfusion.video.model.fixers.fixer_config import SdTurboConfig
 from faithfusion.video.weights.pretrained import fingerprint
 from faithfusion.video.weights.weight_files import Part, WeightFiles, open_source, read_json, read_shapes, read_tensors
 

@@ -10,8 +10,8 @@ from tiny_generator import tiny_window
 
 from faithfusion.types import WarpedViews
 from faithfusion.utils.errors import InputError
-from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.model.conditioning import noise_level
+from faithfusion.video.model.fixers.fixer import fixer_inputs
 from faithfusion.video.model.mixture import START_WEIGHT, mixture
 
 

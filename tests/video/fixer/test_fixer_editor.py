@@ -11,8 +11,8 @@ from faithfusion.utils.errors import InputError
 from faithfusion.utils.image_math import psnr_db
 from faithfusion.video.editing.composite import ErrorProfile, faithful_floor, kalman_gain
 from faithfusion.video.editing.editor_config import CompositeConfig, FixerEditorConfig
-from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.fixer.fixer_editor import FixerEditor
+from faithfusion.video.model.fixers.fixer import fixer_inputs
 
 PROFILE = ErrorProfile((1e-6, 1e-3, 1.0), (1e-4, 1e-2))
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import FixerEditorConfig
-from faithfusion.video.fixer.fixer import FixerInputs, fixer_inputs, nearest_per_frame
 from faithfusion.video.fixer.fixer_editor import FixerEditor
 from faithfusion.video.fixer.sd_turbo import StackedAttention
 from faithfusion.video.model.conditioning import noise_level
+from faithfusion.video.model.fixers.fixer import FixerInputs, fixer_inputs, nearest_per_frame
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.fixer.fixer import fixer_inputs
-from faithfusion.video.fixer.fixer_config import SdTurboConfig
 from faithfusion.video.fixer.fixer_file import load_fixer, open_fixer, save_fixer
 from faithfusion.video.fixer.sd_turbo_weights import encode_prompt, open_sd_turbo, scheduler_alpha_bar
+from faithfusion.video.model.fixers.fixer import fixer_inputs
+from faithfusion.video.model.fixers.fixer_config import SdTurboConfig
 
 
 @pytest.fixture(scope="module")

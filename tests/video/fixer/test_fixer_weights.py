@@ -12,8 +12,8 @@ from tiny_generator import tiny_generator
 
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
-from faithfusion.video.fixer.fixer import fixer_inputs
 from faithfusion.video.fixer.fixer_file import fixer_path, load_fixer, open_fixer, save_fixer
+from faithfusion.video.model.fixers.fixer import fixer_inputs
 from faithfusion.video.weights.generator_file import load_generator, save_generator
 
 PROFILE = ErrorProfile((1e-5, 1e-3, 1.0), (2e-4, 3e-2))

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from faithfusion.clips.windows import padded_side, reflected_indices
 from faithfusion.types import ViewPoses, Window
 from faithfusion.utils.errors import InputError
-from faithfusion.video.fixer.fixer_config import FixerConfig
+from faithfusion.video.model.fixers.fixer_config import FixerConfig
 
 LOOK_AHEAD_M = 10.0
 """Two cameras are as near as the points that lie so far ahead of them: place and direction count."""

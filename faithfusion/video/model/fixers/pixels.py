@@ -20,10 +20,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faithfusion.video.fixer.fixer import Fixer, FixerInputs, own_views, padded_to
-from faithfusion.video.fixer.fixer_config import HEAD_DIM, FixerConfig
-from faithfusion.video.fixer.neighbours import LEVELS, aligned, neighbour_attentions, run_unet
 from faithfusion.video.model.conditioning import noise_level
+from faithfusion.video.model.fixers.fixer import Fixer, FixerInputs, own_views, padded_to
+from faithfusion.video.model.fixers.fixer_config import HEAD_DIM, FixerConfig
+from faithfusion.video.model.fixers.neighbours import LEVELS, aligned, neighbour_attentions, run_unet
 from faithfusion.video.model.mixture import mixture, start_logit
 
 COLORS = 3

@@ -12,10 +12,10 @@ from faithfusion.training.widen import can_widen, widen
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import FixerEditorConfig
-from faithfusion.video.fixer.fixer import Fixer, fixer_inputs
 from faithfusion.video.fixer.fixer_editor import FixerEditor
 from faithfusion.video.fixer.fixer_file import fixer_path, load_fixer, save_fixer
-from faithfusion.video.fixer.neighbours import NeighbourAttention, aligned
+from faithfusion.video.model.fixers.fixer import Fixer, fixer_inputs
+from faithfusion.video.model.fixers.neighbours import NeighbourAttention, aligned
 
 FOUR_LEVELS = (8, 8, 16, 16)
 
