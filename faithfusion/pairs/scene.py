@@ -96,12 +96,25 @@ def cut_sequences(
         gain = brightness_gain(window, truth) if target.match_brightness else None
         facts.append(target.facts | {"first_time": times[0], "gain": None if gain is None else gain.tolist()})
         inside = [Span(span.start - start, span.stop - start) for span in group]
-        yield with_references(with_truth(window, truth, gain), fitted, inside, config)
+        yield with_references(with_truth(window, truth, gain), fitted, inside, config, target.recorded_camera)
 
 
-def with_references(window: Window, fitted: FittedDrive, spans: Sequence[Span], config: PairsConfig) -> CutSequence:
-    """The sequence with the true views that its windows need, each stored once."""
-    chosen = [choose_references(window, span, fitted.fitted_frames, config.num_references) for span in spans]
+def with_references(
+    window: Window, fitted: FittedDrive, spans: Sequence[Span], config: PairsConfig, own_camera: str = ""
+) -> CutSequence:
+    """The sequence with the true views that its windows need, each stored once. A window that repeats the recorded
+    camera `own_camera` gets none of that camera from its own time stamps, as those would be the answer."""
+    chosen = []
+    for span in spans:
+        own_times = window.time_indices[span.start : span.stop] if own_camera else ()
+        others = [
+            index
+            for index, frame in enumerate(fitted.fitted_frames)
+            if frame.camera_name != own_camera or frame.time_index not in own_times
+        ]
+        others = others or list(range(len(fitted.fitted_frames)))  # a drive of one camera and one window has no other
+        best = choose_references(window, span, [fitted.fitted_frames[i] for i in others], config.num_references)
+        chosen.append([others[index] for index in best])
     pool = sorted({index for indices in chosen for index in indices})
     frames = [fitted.fitted_frames[index] for index in pool]
     images, cameras = load_references(frames, config.framing.downscale, tuple(window.render.shape[1:3]))

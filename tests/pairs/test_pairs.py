@@ -126,6 +126,8 @@ def test_withheld_truth_is_what_the_fit_did_not_see(drive: Path, tmp_path: Path)
         start = 4 * (index % 3)
         require_truth(shard[index], *recorded(drive, "1", (start, start + 5)))
         assert shown_answer(shard[index]).max() < 0.1, "no fitted frame finds its own picture"
+        own, shown = shard[index].poses.world_from_camera, shard[index].reference_poses.world_from_camera
+        assert not (own[:, None] == shown).all((-1, -2)).any(), "nor is it given among the references"
     assert (shard[0].warped.trust > 0).any((0, 2, 3)).all()
     fits = shard.provenance["fits"]
     assert len(fits) == 2 and all(3 <= len(fit["times"]) <= 7 for fit in fits)
