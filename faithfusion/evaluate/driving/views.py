@@ -1,0 +1,48 @@
+"""A camera's picture at another size, and which points of the world something nearer hides."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faithfusion.data.lidar import project_points
+from faithfusion.types import Camera
+
+
+def camera_at_size(camera: Camera, width: int, height: int) -> Camera:
+    """Returns the camera of the picture stretched to another size; the ratio of its sides may change."""
+    scale = torch.tensor([width / camera.width, height / camera.height, 1.0]).to(camera.intrinsics)
+    return dataclasses.replace(camera, intrinsics=scale[:, None] * camera.intrinsics, width=width, height=height)
+
+
+def image_at_size(image: Float[Tensor, "h w 3"], width: int, height: int) -> Float[Tensor, "height width 3"]:
+    """Returns the picture stretched to another size, bilinear without a blur before, as OpenCV resizes by default."""
+    if image.shape[:2] == (height, width):
+        return image
+    planes = image.movedim(-1, 0)[None]
+    return F.interpolate(planes, (height, width), mode="bilinear", align_corners=False)[0].movedim(0, -1)
+
+
+def hidden_points(
+    points_world: Float[Tensor, "n 3"],
+    camera: Camera,
+    depth_m: Float[Tensor, "h w"],
+    margin_m: float = 0.3,
+    margin_share: float = 0.05,
+) -> Bool[Tensor, " n"]:
+    """Returns which points lie behind the depth map of the camera's picture, by more than a margin.
+
+    The farthest depth of the 3 x 3 pixels around a point counts, so that neither the slope of the ground nor an edge
+    that is off by a pixel hides anything. Depth 0 is sky. Points outside the picture are not hidden.
+    """
+    uv, z, inside = project_points(points_world, camera_at_size(camera, depth_m.shape[1], depth_m.shape[0]))
+    far = torch.where(depth_m > 0, depth_m, torch.inf)
+    farthest = F.max_pool2d(far[None, None], 3, stride=1, padding=1)[0, 0]
+    hidden = torch.zeros_like(inside)
+    column, row = uv[inside].long().unbind(-1)
+    hidden[inside] = farthest[row, column] < z[inside] * (1 - margin_share) - margin_m
+    return hidden
