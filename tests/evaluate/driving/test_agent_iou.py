@@ -35,7 +35,8 @@ def test_a_box_where_it_belongs() -> None:
     torch.testing.assert_close(references.extents, torch.tensor([EXTENT]))
     of = values(detections(BOX))
     assert of["nta_iou"] == of["nta_iou_visible"] == of["nta_iou_single"] == 1.0
-    assert of["matched_iou"] == pytest.approx((53 / (480 / 9)) ** 2, abs=1e-5)
+    shared = (266 - EXTENT[0]) ** 2
+    assert of["matched_iou"] == pytest.approx(shared / (53**2 + (480 / 9) ** 2 - shared), abs=1e-5)
     assert of["recall"] == of["precision"] == 1.0
 
 
@@ -125,8 +126,8 @@ def test_what_is_hidden_counts_in_the_published_form_alone() -> None:
     own_surface = torch.full((64, 96), 9.2)
     assert references_of(cubes(AHEAD), depth_m=own_surface).visible.tolist() == [1.0]
     assert references_of(cubes(AHEAD), depth_m=torch.zeros(64, 96)).visible.tolist() == [1.0]  # sky
-    left_half = torch.full((64, 96), 9.2)
-    left_half[:, :48] = 5.0
+    left_half = torch.full((320, 480), 9.2)
+    left_half[:, :240] = 5.0
     assert float(references_of(cubes(AHEAD), depth_m=left_half).visible) == pytest.approx(0.5, abs=0.05)
 
 
