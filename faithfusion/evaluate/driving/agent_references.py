@@ -23,6 +23,8 @@ MIN_VISIBLE = 0.5
 MIN_INSIDE = 0.5
 NEAR_M = 0.1
 SAMPLES = 12
+MARGIN_SHARE = 0.01
+"""Nearer by this share of its distance is before a car: two parked ones stand hardly a metre apart."""
 CORNERS = torch.tensor(list(itertools.product((-0.5, 0.5), repeat=3)))
 EDGES = torch.tensor([(a, b) for a, b in itertools.combinations(range(8), 2) if (CORNERS[a] != CORNERS[b]).sum() == 1])
 
@@ -160,7 +162,7 @@ def visible_shares(agents: Agents, camera: Camera, depth_m: Float[Tensor, "h w"]
         points, weights = _facing_points(pose, size, camera)
         _, _, inside = project_points(points, camera)
         weights = weights * inside
-        hidden = hidden_points(points, camera, depth_m)
+        hidden = hidden_points(points, camera, depth_m, margin_share=MARGIN_SHARE)
         shares.append(1 - (weights * hidden).sum() / weights.sum() if weights.sum() > 0 else torch.tensor(1.0))
     return torch.stack(shares) if shares else torch.zeros(0)
 

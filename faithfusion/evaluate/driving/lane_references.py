@@ -20,6 +20,8 @@ DRAWN_WIDTH, DRAWN_HEIGHT, THICKNESS_PX = 1920, 1280, 20
 MAX_DISTANCE_M, MAX_HEIGHT_M = 75.0, 10.0
 NEAREST_M = 1.0
 SPACING_M = 0.5
+MARGIN_SHARE = 0.05
+"""Nearer by this share of its distance is before a line: on the ground a pixel spans metres far away."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ def lane_reference(
         points = resampled(line)
         off = points - camera.world_from_camera[:3, 3]
         is_near = (off[:, :2].norm(dim=-1) <= MAX_DISTANCE_M) & (off[:, 2].abs() <= MAX_HEIGHT_M)
-        is_behind = torch.zeros_like(is_near) if depth_m is None else hidden_points(points, camera, depth_m)
+        is_behind = (
+            torch.zeros_like(is_near)
+            if depth_m is None
+            else hidden_points(points, camera, depth_m, margin_share=MARGIN_SHARE)
+        )
         pixels, in_front = _projected(points, camera)
         is_drawn = is_near & in_front
         seen += _runs(pixels, is_drawn & ~is_behind)

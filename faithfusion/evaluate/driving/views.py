@@ -12,6 +12,8 @@ from torch import Tensor
 from faithfusion.data.lidar import project_points
 from faithfusion.types import Camera
 
+MARGIN_M = 0.3
+
 
 def camera_at_size(camera: Camera, width: int, height: int) -> Camera:
     """Returns the camera of the picture stretched to another size; the ratio of its sides may change."""
@@ -28,13 +30,10 @@ def image_at_size(image: Float[Tensor, "h w 3"], width: int, height: int) -> Flo
 
 
 def hidden_points(
-    points_world: Float[Tensor, "n 3"],
-    camera: Camera,
-    depth_m: Float[Tensor, "h w"],
-    margin_m: float = 0.3,
-    margin_share: float = 0.05,
+    points_world: Float[Tensor, "n 3"], camera: Camera, depth_m: Float[Tensor, "h w"], *, margin_share: float
 ) -> Bool[Tensor, " n"]:
-    """Returns which points lie behind the depth map of the camera's picture, by more than a margin.
+    """Returns which points lie behind the depth map of the camera's picture, by more than 0.3 m and `margin_share`
+    of its distance.
 
     The farthest depth of the 3 x 3 pixels around a point counts, so that neither the slope of the ground nor an edge
     that is off by a pixel hides anything. Depth 0 is sky. Points outside the picture are not hidden.
@@ -44,5 +43,5 @@ def hidden_points(
     farthest = F.max_pool2d(far[None, None], 3, stride=1, padding=1)[0, 0]
     hidden = torch.zeros_like(inside)
     column, row = uv[inside].long().unbind(-1)
-    hidden[inside] = farthest[row, column] < z[inside] * (1 - margin_share) - margin_m
+    hidden[inside] = farthest[row, column] < z[inside] * (1 - margin_share) - MARGIN_M
     return hidden
