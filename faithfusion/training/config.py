@@ -32,10 +32,11 @@ class TrainConfig:
         method: What is trained: "codec" trains the video codec, "flow" the generator on the latents of a trained codec,
             and "distribution_matching" distils such a generator into one of few sampler steps. "fixer" trains the
             single-image fixer, another model (`fixer.model`), to which `generator`, `codec_from` and `vae_tile_pixels`
-            mean nothing.
+            mean nothing. "head" trains the head of a trained generator (`generator.head`), which stays as it is, on the
+            clips that it makes of the training windows.
         init_from: A weights file to start from (`weights.generator_file`), prompt embedding included; it is the teacher
-            with distribution_matching. Without it training starts from random weights on top of public ones
-            (`generator.pretrained`), if there are some.
+            with distribution_matching, and the generator with head. Without it training starts from random weights on
+            top of public ones (`generator.pretrained`), if there are some.
         codec_from: A weights file whose codec is taken. Without it the codec is that of `init_from`, or the public one.
         num_steps: The number of optimiser steps of the whole run.
         max_minutes: If it is positive, the learning rate decays by time too and training ends after so many minutes in
@@ -56,7 +57,7 @@ class TrainConfig:
         flow: The method "flow"; `flow.trainable` and `flow.phi` also count for "distribution_matching".
         distribution_matching: The method "distribution_matching".
         codec: The method "codec".
-        fixer: The method "fixer", and its model.
+        fixer: The method "fixer", and its model; "head" reads it, too, all but `model`, `after` and `render_mix`.
         ema: The moving average of the weights.
         log: What is written while training.
         validation: The samples of held-out windows.
@@ -64,7 +65,7 @@ class TrainConfig:
     """
 
     run: str = "runs/train_video"
-    method: Literal["flow", "distribution_matching", "codec", "fixer"] = "flow"
+    method: Literal["flow", "distribution_matching", "codec", "fixer", "head"] = "flow"
     init_from: str = ""
     codec_from: str = ""
     num_steps: int = 1000
@@ -94,6 +95,7 @@ class TrainConfig:
             raise InputError("max_minutes", self.max_minutes, "0 (no limit) or a number of minutes")
         self._check_start()
         self._check_trained()
+        self._check_head()
 
     def _check_start(self) -> None:
         if self.method == "distribution_matching" and not self.init_from:
@@ -110,8 +112,21 @@ class TrainConfig:
         public, lora = self.generator.pretrained, self.generator.lora.rank
         if self.method == "codec" and public.codec_source:
             raise InputError("method", "codec", f"flow, because the codec is the public {public.codec_source}")
-        if self.method in ("codec", "fixer") or self.flow.trainable == "branch":
+        if self.method in ("codec", "fixer", "head") or self.flow.trainable == "branch":
             return
         if public.model or lora:
             found = f"all with {'generator.pretrained.model' if public.model else f'generator.lora.rank {lora}'}"
             raise InputError("flow.trainable", found, "branch: the backbone stays as it is")
+
+    def _check_head(self) -> None:
+        head = self.generator.head
+        if (self.method == "head") != (head is not None):
+            expected = "one with method head, and none with the others, because a head is trained on finished weights"
+            raise InputError("generator.head", "none" if head is None else head, expected)
+        if head is None:
+            return
+        if not (self.init_from or self.generator.pretrained.model):
+            raise InputError("init_from", "empty", "the trained generator whose head is to be trained")
+        if self.fixer.crop_frames == 1 and (head.reach or self.fixer.flicker_weight):
+            found = f"1 with generator.head.reach {head.reach}, flicker_weight {self.fixer.flicker_weight}"
+            raise InputError("fixer.crop_frames", found, "more where frames see each other")

@@ -36,6 +36,7 @@ from faithfusion.video.editing.encode import to_video
 from faithfusion.video.fixer.fixer_file import save_fixer
 from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.fixers.fixer import Fixer
+from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.paths import path_times
 from faithfusion.video.weights.generator_file import load_generator, save_generator
 from faithfusion.video.weights.stored import rewrite_header
@@ -118,6 +119,8 @@ def export(
         "faithfusion": version("faithfusion"),
         "training": without_folders(to_plain(config)),
     }
+    if isinstance(model, Generator) and model.head is not None:
+        model = starting_model(config)  # the generator below the head exactly as it was
     parameters = dict(model.named_parameters())
     for name, weight in trained.weights.items():  # sampling may have rounded them
         parameters[name].data = weight

@@ -1,4 +1,4 @@
-"""Draws, crops and mirrors frames, or short clips, for the fixer from windows that were decoded once.
+"""Draws, crops and mirrors frames, or short clips, for the fixer or a head from windows that were decoded once.
 
 A frame of a shard takes 40 ms per mp4 file to read, because decoding starts at a key frame; from decoded windows, kept
 in a folder (12 + 4 n + 3 r bytes per pixel and frame with n views and r references), a crop takes 1 ms.
@@ -6,7 +6,7 @@ in a folder (12 + 4 n + 3 r bytes per pixel and frame with n views and r referen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,13 @@ from torch.nn import functional as F
 from faithfusion.training.cache import cache_windows
 from faithfusion.training.data import FixerBatch, Pick, WindowRef
 from faithfusion.training.topology import Topology
-from faithfusion.types import ViewPoses
+from faithfusion.types import ViewPoses, Window
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.chain import edited_window
 from faithfusion.video.editing.editor import Editor
+from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.model.fixers.fixer import FixerInputs, fixer_inputs
+from faithfusion.video.model.fixers.head import with_clip
 
 BYTES, HALVES = "bytes", "halves"
 """Tensors of a decoded window: [T, 6 + 4 n + 3 r, H, W] render, truth, n views, their trust and r references;
@@ -35,11 +37,21 @@ INTRINSICS, WORLD_FROM_CAMERA = "intrinsics", "world_from_camera"
 
 @dataclass(frozen=True)
 class Before:
-    """The video model after which the fixer will work, and what tells its clips from those of other weights and
-    settings."""
+    """What stands before the network that is trained: how a window looks behind it, and what tells its clips from those
+    of other weights and settings."""
 
-    editor: Editor
+    window: Callable[[Window], Window]
     identity: str
+
+
+def after_editor(editor: Editor, identity: str) -> Before:
+    """An editor whose finished clips a fixer will get, with the error that is left in them."""
+    return Before(lambda window: edited_window(window, editor.edit(window)), identity)
+
+
+def after_codec(editor: VideoEditor, identity: str) -> Before:
+    """A generator whose decoded clips its own head will get, beside the renders."""
+    return Before(lambda window: with_clip(window, editor.decoded(window)), identity)
 
 
 def decode_windows(
@@ -50,27 +62,26 @@ def decode_windows(
     num_references: int = 0,
     before: Before | None = None,
 ) -> list[Path]:
-    """Writes one file per window, every process decoding a share; those already there are kept. With `before`, that
-    editor's clip stands for the render, with the error that is left in it.
+    """Writes one file per window, every process decoding a share; those already there are kept. With `before`, as the
+    window looks behind it.
 
     Raises InputError for a window without a true clip of the render's size.
     """
     place = folder / (f"frames_{num_views}_views" + (f"_{num_references}_references" if num_references else ""))
     if before is not None:
         place = place.with_name(f"clips_{place.name}_{before.identity[:12]}")
-    editor = before and before.editor
-    return cache_windows(windows, place, lambda ref: decode_window(ref, num_views, num_references, editor), topology)
+    return cache_windows(windows, place, lambda ref: decode_window(ref, num_views, num_references, before), topology)
 
 
 def decode_window(
-    ref: WindowRef, num_views: int, num_references: int = 0, editor: Editor | None = None
+    ref: WindowRef, num_views: int, num_references: int = 0, before: Before | None = None
 ) -> dict[str, Tensor]:
     """One window's tensors; views that it lacks are black and without trust. What the shard holds comes back exactly.
     Raises InputError as `decode_windows`, and with fewer references than wanted."""
     window = ref.read_pair()
-    if editor is not None:
+    if before is not None:
         with torch.no_grad():
-            window = edited_window(window, editor.edit(window))
+            window = before.window(window)
     inputs = fixer_inputs(window, num_references)
     if inputs.references.shape[1] < num_references:
         found = f"window {ref.index}: {inputs.references.shape[1]} references"

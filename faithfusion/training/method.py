@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from faithfusion.training.cache import cache_latents
+from faithfusion.training.callbacks.validation import sampler_of
 from faithfusion.training.codec import CodecMethod
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.data import (
@@ -25,16 +26,20 @@ from faithfusion.training.data import (
 )
 from faithfusion.training.distribution_matching import CRITIC, CriticRole, StudentRole, Trio
 from faithfusion.training.fixer import FixerMethod
-from faithfusion.training.fixer_data import Before, FixerDataset, decode_windows
+from faithfusion.training.fixer_data import Before, FixerDataset, after_codec, after_editor, decode_windows
 from faithfusion.training.flow import FlowMethod, register_trained
 from faithfusion.training.optimizer import STUDENT, Role
-from faithfusion.training.start import Model, twin_of
+from faithfusion.training.start import Model, fixer_in, place_for_sampling, twin_of
 from faithfusion.training.topology import Topology
-from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE
+from faithfusion.utils.plain import config_hash
+from faithfusion.video.editing.composite import ErrorProfile
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, VideoEditorConfig
+from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.editors.registry import open_editors
 from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.memory import move
+from faithfusion.video.weights.profiles import weights_key
 
 
 @runtime_checkable
@@ -62,6 +67,11 @@ def build_method(config: TrainConfig, model: Model) -> Method:
     """The roles of the configured method. What of `model` is not trained wants no gradient afterwards."""
     if isinstance(model, Fixer):
         return Method({STUDENT: Role(FixerMethod(config.fixer, model), config.optimizer)}, (model,))
+    if config.method == "head":
+        model.requires_grad_(False)
+        # what a head reads is the error of the render, which does not fall with that of the clip
+        settings = dataclasses.replace(config.fixer, render_mix=0.0)
+        return Method({STUDENT: Role(FixerMethod(settings, model.head), config.optimizer)}, (model,))
     if config.method == "codec":
         return Method({STUDENT: Role(CodecMethod(config.codec, model), config.optimizer)}, (model,))
     if config.method == "flow":
@@ -86,8 +96,8 @@ def build_dataset(config: TrainConfig, model: Model, topology: Topology) -> Data
     """Opens what the method reads; latents are encoded and single frames decoded first, and clips of `fixer.after` made
     (every process a part, then it waits for the others), with what that takes on the device for as long."""
     windows = training_windows(config.data)
-    if isinstance(model, Fixer):
-        return _frames(config, windows, topology)
+    if fixer_in(model) is not None:
+        return _frames(config, windows, model, topology)
     if config.method == "codec":
         crop = config.codec
         return ClipDataset(windows, num_frames=crop.crop_frames, height=crop.crop_height, width=crop.crop_width)
@@ -99,20 +109,32 @@ def build_dataset(config: TrainConfig, model: Model, topology: Topology) -> Data
     return LatentDataset(files, crop_tokens=config.data.crop_tokens, whole_share=config.data.whole_share)
 
 
-def _frames(config: TrainConfig, windows: Sequence[WindowRef], topology: Topology) -> FixerDataset:
-    settings, model = config.fixer, config.fixer.model
-    place = (windows, _cache_folder(config), model.num_views, topology, model.num_references)
-    files = decode_windows(*place)
-    if settings.after:
+def _frames(config: TrainConfig, windows: Sequence[WindowRef], model: Model, topology: Topology) -> FixerDataset:
+    settings, sizes = config.fixer, fixer_in(model).config
+    place = (windows, _cache_folder(config), sizes.num_views, topology, sizes.num_references)
+    files = decode_windows(*place, before=None if isinstance(model, Fixer) else _own_clips(config, model, topology))
+    if isinstance(model, Fixer) and settings.after:
         files += decode_windows(*place, before=_before(settings.after, topology))
-    images = {"num_views": model.num_views, "num_references": model.num_references}
+    if isinstance(model, Generator):
+        move(model, torch.device("cpu"))
+    images = {"num_views": sizes.num_views, "num_references": sizes.num_references}
     crop = {"num_frames": settings.crop_frames, "height": settings.crop_height, "width": settings.crop_width}
     return FixerDataset(files, **crop, **images)
 
 
 def _before(weights: str, topology: Topology) -> Before:
     opened = open_editors([{"kind": "wan", "weights": weights}], str(topology.device))
-    return Before(opened.editor(DEFAULT_COMPOSITE), opened.identity)
+    return after_editor(opened.editor(DEFAULT_COMPOSITE), opened.identity)
+
+
+def _own_clips(config: TrainConfig, generator: Generator, topology: Topology) -> Before:
+    """The generator, whose head is still to be trained, on the device."""
+    place_for_sampling(generator, config, topology.device)
+    sampler = sampler_of(config)
+    editor = VideoEditor(generator, VideoEditorConfig(sampler=sampler), ErrorProfile())
+    without_head = dataclasses.replace(config.generator, head=None)
+    weights = weights_key(Path(config.init_from)) if config.init_from else ""
+    return after_codec(editor, config_hash(without_head, sampler, weights))
 
 
 def _cache_folder(config: TrainConfig) -> Path:

@@ -16,6 +16,7 @@ from faithfusion.utils.seed import make_generator
 from faithfusion.video.fixer.build import build_fixer
 from faithfusion.video.fixer.fixer_file import fixer_path, load_fixer
 from faithfusion.video.model.fixers.fixer import Fixer
+from faithfusion.video.model.fixers.head import PixelHead
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import add_lora, is_lora_name
 from faithfusion.video.model.memory import keeps_float32, move, set_tiles
@@ -87,13 +88,17 @@ def _from_file(config: TrainConfig, random: torch.Generator) -> Generator:
     found = generator.config
     for name in ARCHITECTURE:
         _require_same(config.init_from, name, getattr(found, name), getattr(wanted, name))
-    if found.lora.rank:
-        _require_same(config.init_from, "lora", found.lora, wanted.lora)
-    else:
-        with torch.random.fork_rng(devices=[]):  # new updates draw from the global stream
-            torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+    with torch.random.fork_rng(devices=[]):  # what is new draws from the global stream
+        torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+        if found.lora.rank:
+            _require_same(config.init_from, "lora", found.lora, wanted.lora)
+        else:
             add_lora(generator.backbone, wanted.lora)
-    if config.method == "distribution_matching":
+        if found.head and wanted.head:
+            _require_same(config.init_from, "head", found.head, wanted.head)
+        else:  # a head belongs to the weights whose clips it has seen
+            generator.head = None if wanted.head is None else PixelHead(wanted.head, wanted.conditioning)
+    if config.method in ("distribution_matching", "head"):
         for name in ("schedule", "conditioning", "attention"):
             _require_same(config.init_from, name, getattr(found, name), getattr(wanted, name))
     return generator
@@ -102,6 +107,12 @@ def _from_file(config: TrainConfig, random: torch.Generator) -> Generator:
 def _require_same(path: str, part: str, found: object, expected: object) -> None:
     if found != expected:
         raise InputError(path, f"{part} {found}", f"the architecture of the configuration, {expected}")
+
+
+def fixer_in(model: Model) -> Fixer | None:
+    """What learns from pixels: the fixer itself, or a generator's head. A run has generators with a head only in order
+    to train it (`TrainConfig`)."""
+    return model if isinstance(model, Fixer) else model.head
 
 
 def twin_of(model: AnyModel) -> AnyModel:
@@ -116,13 +127,15 @@ def twin_of(model: AnyModel) -> AnyModel:
 def place_for_training(model: Model, config: TrainConfig, device: torch.device) -> None:
     """Casts frozen weights of backbone and branch, and moves all that a training step needs to `device`.
 
-    The codec goes there only if it is trained; a step on cached latents does not need it.
+    The codec goes there only if it is trained; a step on cached latents does not need it. A step of a head needs
+    nothing but the head.
     """
-    if isinstance(model, Fixer):
-        set_precision(model.network, frozen_dtype(config, device), frozen_only=True)
-        model.to(device)
+    fixer = fixer_in(model)
+    if fixer is not None:
+        set_precision(fixer.network, frozen_dtype(config, device), frozen_only=True)
+        fixer.to(device)
         if config.gradient_checkpointing:
-            model.save_activation_memory()
+            fixer.save_activation_memory()
         return
     for part in (model.backbone, model.branch):
         set_precision(part, frozen_dtype(config, device), frozen_only=True)
@@ -157,8 +170,8 @@ def place_for_sampling(twin: Model, config: TrainConfig, device: torch.device) -
 
 
 def park(twin: Model, device: torch.device) -> None:
-    """Moves what a copy has of its own, and the codec, back to host memory. What it shares stays, and so does a fixer,
-    because it is small."""
+    """Moves what a copy has of its own, and the codec, back to host memory. What it shares stays, and so do a fixer and
+    a head, because they are small."""
     if device.type == "cpu" or isinstance(twin, Fixer):
         return
     waiting = torch.device("cpu")

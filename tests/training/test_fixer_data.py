@@ -13,7 +13,7 @@ from tiny_training import fixed_generator
 from faithfusion.clips.store import write_shard
 from faithfusion.training.data import Pick, WindowRef, training_windows
 from faithfusion.training.engine import start_processes
-from faithfusion.training.fixer_data import BYTES, HALVES, Before, FixerDataset, decode_windows
+from faithfusion.training.fixer_data import BYTES, HALVES, FixerDataset, after_editor, decode_windows
 from faithfusion.training.run_config import DataConfig
 from faithfusion.training.topology import Topology
 from faithfusion.types import Window
@@ -143,9 +143,9 @@ def test_clips_of_the_video_model_stand_for_the_render(
     windows: list[WindowRef], tmp_path: Path, topology: Topology
 ) -> None:
     plain = decode_windows(windows, tmp_path / "cache", 2, topology)
-    files = decode_windows(windows, tmp_path / "cache", 2, topology, before=Before(HalfWay(), "half way"))
+    files = decode_windows(windows, tmp_path / "cache", 2, topology, before=after_editor(HalfWay(), "half way"))
     assert not set(plain) & set(files)
-    other = decode_windows(windows, tmp_path / "cache", 2, topology, before=Before(HalfWay(), "another"))
+    other = decode_windows(windows, tmp_path / "cache", 2, topology, before=after_editor(HalfWay(), "another"))
     assert not set(files) & set(other), "clips of other weights are other files"
     window = windows[0].read()
     edited = HalfWay().edit(window)

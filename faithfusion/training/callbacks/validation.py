@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -29,6 +30,7 @@ from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.fixer.fixer_editor import FixerEditor
 from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.generator import Generator
+from faithfusion.video.weights.generator_file import read_metadata, stored_sampler
 
 VALIDATION_FILE = "validation.jsonl"
 FRAME_RATE_HZ = 10.0
@@ -104,10 +106,14 @@ def evenly_spaced(windows: Sequence[WindowRef], count: int) -> list[WindowRef]:
 
 
 def sampler_of(config: TrainConfig) -> SamplerConfig:
-    """The sampler with which the weights of a run are validated and will be used."""
+    """The sampler with which the weights of a run are validated and will be used; under a head, that which the finished
+    generator's file asks for."""
     if config.method == "distribution_matching":
         return SamplerConfig(steps=config.distribution_matching.steps, renoise=True)
-    return SamplerConfig(steps=config.validation.sampler_steps, temperature=config.validation.sampler_temperature)
+    sampler = SamplerConfig(steps=config.validation.sampler_steps, temperature=config.validation.sampler_temperature)
+    if config.method == "head" and config.init_from:
+        return stored_sampler(read_metadata(Path(config.init_from)), sampler)
+    return sampler
 
 
 def generate(model: Model, window: Window, sampler: SamplerConfig) -> Float[Tensor, "t h w 3"]:

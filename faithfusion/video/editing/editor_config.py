@@ -89,7 +89,7 @@ class VideoEditorConfig:
         num_references: A window may look at so many recorded views, the nearest ones (weights with
             `branch.references`).
         keep_detail: Adds to the edit what the codec loses of the render and of the warped views, of each as far as the
-            edit agrees with it (`video.editing.detail`).
+            edit agrees with it (`video.editing.detail`). Weights with a head (`generator.head`) do so themselves.
         memory: Where the weights are while a clip is generated.
     """
 

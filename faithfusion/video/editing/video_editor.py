@@ -66,6 +66,11 @@ class VideoEditor:
 
         `name` names the noise's random stream. The error profile is measured on these frames.
         """
+        decoded, head = self.decoded(window, name), self.generator.head
+        return decoded if head is None else head.finish(window, decoded)
+
+    def decoded(self, window: Window, name: str = "0") -> Float[Tensor, "t h w 3"]:
+        """The same before the generator's head. A head takes the place of `keep_detail`: it sees the sources itself."""
         from faithfusion.video.editing.detail import detail_sources, with_detail
         from faithfusion.video.editing.encode import latent_conditions, to_frames
 
@@ -78,7 +83,7 @@ class VideoEditor:
                 latents = sample(generator, conditions, sampler, make_generator(self.seed, "noise", name))
             with at_work(generator.codec, *place):
                 edit = to_frames(generator.codec.decode(latents))[0].to(window.render)
-                if self.config.keep_detail:
+                if self.config.keep_detail and generator.head is None:
                     edit = with_detail(edit, detail_sources(generator, window, conditions))
         return edit.clamp(0.0, 1.0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +12,6 @@ from faithfusion.types import Window
 from faithfusion.video.editing.composite import ErrorProfile, composite, faithful_floor, fused_error, kalman_gain
 from faithfusion.video.editing.editor import EditedClip
 from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, CompositeConfig, FixerEditorConfig
-from faithfusion.video.model.conditioning import each_tensor
 
 if TYPE_CHECKING:  # it imports diffusers, which takes seconds
     from faithfusion.video.model.fixers.fixer import Fixer
@@ -47,15 +45,9 @@ class FixerEditor:
     def generate(self, window: Window) -> Float[Tensor, "t h w 3"]:
         """The fixer's own frames, before the composite; known frames are the render's. The error profile is measured
         on these frames."""
-        from faithfusion.video.model.fixers.fixer import fixer_inputs
+        from faithfusion.video.model.fixers.fixer import fix_frames, fixer_inputs
 
-        device = next(self.fixer.parameters()).device
         inputs = fixer_inputs(window, self.fixer.config.num_references)
-        edit, total = window.render.clone(), len(window.render)
-        for frames in (~window.known).nonzero()[:, 0].split(self.config.frames_at_once):
-            first = max(0, int(frames[0]) - self.fixer.config.reach)
-            seen = torch.arange(first, min(total, int(frames[-1]) + self.fixer.config.reach + 1))
-            rows = each_tensor(inputs, lambda values, seen=seen: values[seen].to(device))
-            fixed = self.fixer(dataclasses.replace(rows, num_frames=len(seen))).clamp(0.0, 1.0)
-            edit[frames] = fixed[(frames - first).to(device)].permute(0, 2, 3, 1).to(edit)
+        edit, frames = window.render.clone(), (~window.known).nonzero()[:, 0]
+        edit[frames] = fix_frames(self.fixer, inputs, frames, self.config.frames_at_once).to(edit)
         return edit

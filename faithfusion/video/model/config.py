@@ -218,6 +218,23 @@ class PretrainedConfig:
 
 
 @dataclass(frozen=True)
+class HeadConfig:
+    """A small network in pixels after the codec (`fixers.head`): it says per pixel how far render and warped views are
+    copied into the decoded clip, and what is added. It is trained on the clips of a finished generator (method "head").
+
+    Attributes:
+        num_views: The number of warped views that it may copy, whatever the branch reads; missing ones count as
+            untrusted.
+        channels: The width of each level of its U-Net, as in the fixer (`fixer.model.channels`).
+        reach: So many frames before and after are looked at, as in the fixer (`fixer.model.reach`).
+    """
+
+    num_views: int = 2
+    channels: tuple[int, ...] = (32, 48, 72, 96)
+    reach: int = 0
+
+
+@dataclass(frozen=True)
 class GeneratorConfig:
     """Everything that fixes the generator's architecture and its meaning of time; stored with the weights.
 
@@ -237,6 +254,8 @@ class GeneratorConfig:
         prior: With "render" the network predicts what remains after the best linear guess from the render and its
             calibrated error (`paths.render_prior`); with "none" its output is Wan's velocity.
         signal_std: The standard deviation of video colours in [-1, 1], which brings expected errors to latent units.
+        head: If given, render and warped views are copied in pixels after the codec; None: the clip is what the codec
+            decodes.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -250,6 +269,7 @@ class GeneratorConfig:
     prompt_tokens: int = 8
     prior: Literal["render", "none"] = "render"
     signal_std: float = 0.5
+    head: HeadConfig | None = None
 
     @property
     def spec(self) -> BackboneSpec:

@@ -1,4 +1,4 @@
-"""The generator: codec, backbone, context branch and prompt embedding under one configuration."""
+"""The generator: codec, backbone, context branch, prompt embedding and head under one configuration."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from faithfusion.video.model.branch import ContextBranch
 from faithfusion.video.model.codecs.base import NormalisedCodec, build_codec
 from faithfusion.video.model.conditioning import LatentConditions, rms_error, split_warped
 from faithfusion.video.model.config import GeneratorConfig, PathName
+from faithfusion.video.model.fixers.head import PixelHead
 from faithfusion.video.model.lora import add_lora
 from faithfusion.video.model.mixture import mixture
 from faithfusion.video.model.paths import network_scale, phi_index, render_prior, time_levels
@@ -40,10 +41,11 @@ class Generator(nn.Module):
     """Velocity of render-conditioned video latents. `prompt` [P, E] stands in for a text encoder's cached output, and
     so does `negative_prompt`, if there is one, for guidance.
 
-    `backbone` and `codec` are taken over if given, else random.
+    `backbone` and `codec` are taken over if given, else random. `head`, if there is one, finishes what was decoded.
     """
 
     negative_prompt: Tensor | None
+    head: PixelHead | None
 
     def __init__(
         self, config: GeneratorConfig, backbone: WanBackbone | None = None, codec: NormalisedCodec | None = None
@@ -60,6 +62,7 @@ class Generator(nn.Module):
         self.prompt = nn.Parameter(0.02 * torch.randn(config.prompt_tokens, config.wan.text_dim))
         self.register_buffer("negative_prompt", None, persistent=False)
         add_lora(self.backbone, config.lora)
+        self.head = None if config.head is None else PixelHead(config.head, config.conditioning)
 
     def prepare(self, conditions: LatentConditions) -> LatentConditions:
         """The conditions with keys and values of the references, for many calls of `velocity`."""

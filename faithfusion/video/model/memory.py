@@ -33,7 +33,7 @@ def apply_memory(generator: Generator, config: MemoryConfig, device: torch.devic
     """Casts the weights and puts them where they belong; to be called once, before sampling on `device`.
 
     Afterwards encode and decode under `at_work(generator.codec, ...)`, sample under that of backbone and branch. The
-    prompt embeddings are always on `device`.
+    prompt embeddings and the head are always on `device`.
     """
     device = torch.device(device)
     set_tiles(generator.codec, config)
@@ -44,6 +44,8 @@ def apply_memory(generator: Generator, config: MemoryConfig, device: torch.devic
     for part in (generator.codec, generator.backbone, generator.branch):
         move(part, waiting)
     generator.prompt.data = generator.prompt.data.to(device)
+    if generator.head is not None:
+        generator.head.to(device)
     if generator.negative_prompt is not None:
         generator.negative_prompt = generator.negative_prompt.to(device)
 

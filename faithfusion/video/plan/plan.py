@@ -41,6 +41,7 @@ from faithfusion.video.plan.plan_steps import (
     mark_trained,
     trace_codec,
     trace_codec_in_tiles,
+    trace_head,
     trace_sampling,
     trace_training,
 )
@@ -121,12 +122,13 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class CodecPlan:
-    """Encoding and decoding of one clip, in whole frames and in tiles."""
+    """Encoding and decoding of one clip, in whole frames and in tiles, and what the head does afterwards, if any."""
 
     encode: CodecTrace
     decode: CodecTrace
     encode_tiled: CodecTrace
     decode_tiled: CodecTrace
+    head: CodecTrace | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _plan_codec(generator: Generator, request: PlanRequest) -> CodecPlan:
     codec, size = generator.codec, request.size
     encode, decode = (trace_codec(codec, size, decode=decode) for decode in (False, True))
     tiled = (trace_codec_in_tiles(codec, size, request.tiles, decode=decode) for decode in (False, True))
-    return CodecPlan(encode, decode, *tiled)
+    return CodecPlan(encode, decode, *tiled, None if generator.head is None else trace_head(generator.head, size))
 
 
 def generator_to_plan(model: str, branch: str = "", blocks: int = 0, lora: int = 0) -> GeneratorConfig:

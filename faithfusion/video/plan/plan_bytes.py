@@ -115,10 +115,12 @@ def trained_bytes(parameters: int, zero: ZeroSettings, *, average_on_card: bool 
 
 @dataclass(frozen=True)
 class ResidentBytes:
-    """Weights on the card while the transformer works, while the codec works, and those copied there in every step."""
+    """Weights on the card while the transformer works, while the codec works, while the head works, if there is one,
+    and those copied there in every step."""
 
     transformer: int
     codec: int
+    head: int
     copied: int = 0
 
 
@@ -126,14 +128,15 @@ def resident_bytes(generator: Generator, offload: str) -> ResidentBytes:
     """Counts the weights on the card under a kind of `MemoryConfig.offload`. With blocks and leaves these are the one
     at work, the next one, which is already being fetched, and what is not in blocks or leaves."""
     transformer = [*generator.backbone.parameters(), *generator.branch.parameters()]
-    prompt, codec = num_bytes([generator.prompt]), num_bytes([*generator.codec.parameters()])
+    codec = num_bytes([*generator.codec.parameters()])
+    always = num_bytes([generator.prompt, *([] if generator.head is None else generator.head.parameters())])
     whole = num_bytes(transformer)
     if offload == "none":
-        return ResidentBytes(whole + prompt + codec, whole + prompt + codec)
+        return ResidentBytes(*[whole + always + codec] * 3)
     groups = offload_groups(generator, offload)
     sizes = [num_bytes(group) for group in groups]
     pair = max((first + second for first, second in zip(sizes, sizes[1:], strict=False)), default=sum(sizes))
-    return ResidentBytes(whole - sum(sizes) + pair + prompt, codec + prompt, sum(sizes))
+    return ResidentBytes(whole - sum(sizes) + pair + always, codec + always, always, sum(sizes))
 
 
 def offload_groups(generator: Generator, offload: str) -> list[list[Tensor]]:

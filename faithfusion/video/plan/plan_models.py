@@ -108,6 +108,7 @@ def count_parameters(generator: Generator) -> dict[str, int]:
         "branch": _count(generator.branch),
         "LoRA": lora,
         "VAE": _count(generator.codec),
+        "head": 0 if generator.head is None else _count(generator.head),
         "text encoder": text_encoder_parameters() if generator.config.wan.text_dim == WAN_TEXT_DIM else 0,
     }
 

@@ -11,6 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from faithfusion.video.model.codecs.base import NormalisedCodec
 from faithfusion.video.model.codecs.tiles import Tiles, spans
 from faithfusion.video.model.config import GeneratorConfig
+from faithfusion.video.model.fixers.fixer import FixerInputs
+from faithfusion.video.model.fixers.head import FRAMES_AT_ONCE, PixelHead
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name
 from faithfusion.video.model.memory_config import MemoryConfig
@@ -153,6 +155,19 @@ def trace_codec(codec: NormalisedCodec, size: ClipSize, *, decode: bool) -> Code
             codec.decode(source) if decode else codec.encode(source)
             cost = tracer.read()
     return CodecTrace(cost.total_flops, cost.peak_bytes + num_bytes([source]))
+
+
+def trace_head(head: PixelHead, size: ClipSize) -> CodecTrace:
+    """Traces the head on as many frames as it finishes at once, times how often it does so in the clip."""
+    frames = min(FRAMES_AT_ONCE, size.frames)
+    like, place = next(head.parameters()), (frames, size.height, size.width)
+    views = head.config.num_views
+    shapes = [(3,), (views, 3), (views,), (), (), (), (0, 3)]
+    parts = [like.new_empty((frames, *shape, *place[1:]), dtype=torch.float32) for shape in shapes]
+    with torch.no_grad(), Tracer([*_held(head), *parts]) as tracer:
+        head(FixerInputs(*parts, num_frames=frames))
+        cost = tracer.read()
+    return CodecTrace(cost.total_flops * size.frames // frames, cost.peak_bytes + num_bytes(parts))
 
 
 def _codec_input(codec: NormalisedCodec, size: ClipSize, *, decode: bool) -> Tensor:

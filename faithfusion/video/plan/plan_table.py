@@ -50,6 +50,8 @@ def _operations(plan: Plan) -> list[str]:
         for label, whole, tiled in _codec_rows(plan.codec):
             cells = f"{_number(whole.flops / TERA, 1)}   in tiles{_number(tiled.flops / TERA, 1)}"
             lines.append(_row(f"VAE {label}", cells))
+        if plan.codec.head:
+            lines.append(_row("head", _number(plan.codec.head.flops / TERA, 1)))
     return lines
 
 
@@ -80,6 +82,9 @@ def _sampling_memory(plan: Plan) -> list[str]:
         tile = plan.request.tiles.pixels
         cells = _cells([value + tiled.peak_bytes for value in weights])
         lines.append(_row(f"peak, VAE {label}, tiles of {tile}", cells))
+    if plan.codec and plan.codec.head:
+        weights = [plan.resident[kind].head for kind in OFFLOADS]
+        lines.append(_row("peak, head", _cells([value + plan.codec.head.peak_bytes for value in weights])))
     return lines
 
 

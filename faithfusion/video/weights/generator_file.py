@@ -28,6 +28,7 @@ from faithfusion.video.weights.stored import (
     FileFormat,
     StoredDtype,
     load_exactly,
+    read_header,
     read_stored,
     read_strictly,
     require_same_public,
@@ -104,6 +105,11 @@ def public_fingerprints(generator: Generator) -> dict[str, str]:
     if public.codec_source:
         parts["codec"] = fingerprint(generator.codec.state_dict())
     return parts
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a generator's file alone. Raises InputError as `load_generator` for what is no such file."""
+    return json.loads(read_header(path, FORMAT)["metadata"])
 
 
 def stored_sampler(metadata: dict[str, Any], otherwise: SamplerConfig) -> SamplerConfig:

@@ -58,14 +58,20 @@ def _stored_value(value: Tensor, dtype: StoredDtype) -> Tensor:
 
 
 def read_stored(path: Path, kind: FileFormat) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Header and tensors. Raises InputError for a missing or truncated file, another kind or version, and a header
+    """Header and tensors. Raises InputError as `read_header`."""
+    header = read_header(path, kind)
+    with safe_open(path, framework="pt") as file:
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def read_header(path: Path, kind: FileFormat) -> dict[str, str]:
+    """The header alone. Raises InputError for a missing or truncated file, another kind or version, and a header
     without config, profile and metadata."""
     if not path.is_file():
         raise InputError(path, "no such file", f"{kind.what} (.safetensors)")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"cannot be read ({error})", "an intact safetensors file") from None
     if kind.header.items() - header.items():
@@ -74,7 +80,7 @@ def read_stored(path: Path, kind: FileFormat) -> tuple[dict[str, str], dict[str,
     missing = {"config", "profile", "metadata"} - header.keys()
     if missing:
         raise InputError(path, f"header lacks {', '.join(sorted(missing))}", "config, profile and metadata")
-    return header, tensors
+    return header
 
 
 def rewrite_header(path: Path, entries: Mapping[str, Any], out: Path | None = None) -> None:

@@ -8,7 +8,7 @@ recorded views. This is what both kinds have in common: their inputs, and what t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from faithfusion.clips.windows import padded_side, reflected_indices
 from faithfusion.types import ViewPoses, Window
 from faithfusion.utils.errors import InputError
+from faithfusion.video.model.conditioning import each_tensor
 from faithfusion.video.model.fixers.fixer_config import FixerConfig
 
 LOOK_AHEAD_M = 10.0
@@ -115,6 +116,22 @@ def fixer_inputs(window: Window, num_references: int = 0) -> FixerInputs:
     volumes = (window.eig.expected_sq_error.float(), window.eig.alpha.float(), window.depth.float())
     references = _references(window, num_references)
     return FixerInputs(render, views, trust, *volumes, references, len(render), window.poses)
+
+
+def fix_frames(fixer: Fixer, inputs: FixerInputs, frames: Int[Tensor, " n"], at_once: int) -> Float[Tensor, "n h w 3"]:
+    """The fixed `frames` (ascending numbers) of one clip, colours clamped to [0, 1], where `inputs` lie.
+
+    `at_once` of them are evaluated at a time on the fixer's device, with those around them that they see.
+    """
+    device, reach, total = next(fixer.parameters()).device, fixer.config.reach, len(inputs.render)
+    fixed = [rearrange(inputs.render[:0], "t c h w -> t h w c")]
+    for part in frames.split(at_once) if len(frames) else ():
+        first = max(0, int(part[0]) - reach)
+        seen = torch.arange(first, min(total, int(part[-1]) + reach + 1))
+        rows = each_tensor(inputs, lambda values, seen=seen: values[seen].to(device))
+        result = fixer(replace(rows, num_frames=len(seen))).clamp(0.0, 1.0)
+        fixed.append(rearrange(result[(part - first).to(device)], "t c h w -> t h w c").to(fixed[0]))
+    return torch.cat(fixed)
 
 
 def nearest_per_frame(window: Window, count: int) -> Int[Tensor, "t r"]:

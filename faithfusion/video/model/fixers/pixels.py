@@ -32,14 +32,15 @@ NUM_MAPS = 3
 
 
 class PixelFixer(Fixer):
-    """The network and the mixture of its sources."""
+    """The network and the mixture of its sources. `num_gates`: further maps that a subclass wants of the network, which
+    start at 0."""
 
-    def __init__(self, config: FixerConfig) -> None:
+    def __init__(self, config: FixerConfig, num_gates: int = 0) -> None:
         super().__init__(config)
         cell = config.unshuffle**2
         self.network = UNet2DModel(
             in_channels=cell * (COLORS + (COLORS + 1) * config.num_views + NUM_MAPS),
-            out_channels=cell * (1 + config.num_views + COLORS),
+            out_channels=cell * (1 + config.num_views + COLORS + num_gates),
             block_out_channels=config.channels,
             layers_per_block=config.layers_per_level,
             down_block_types=_levels(config, "DownBlock2D"),
@@ -59,14 +60,22 @@ class PixelFixer(Fixer):
 
     def forward(self, inputs: FixerInputs) -> Float[Tensor, "b 3 h w"]:
         """The better frames, about in [0, 1] but not clamped; any size. References are not read."""
+        mixed, residual, _ = self.parts(inputs)
+        return mixed + residual
+
+    def parts(
+        self, inputs: FixerInputs
+    ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"], Float[Tensor, "b g h w"]]:
+        """The mixture of the sources, the residual and the gates."""
         height, width = inputs.render.shape[-2:]
         views, trust = own_views(inputs, self.config.num_views)
         features = padded_to(self._features(inputs, views, trust), self.side_multiple)
         cells = F.pixel_unshuffle(features, self.config.unshuffle)
         output = F.pixel_shuffle(self._run(cells, inputs), self.config.unshuffle)[..., :height, :width]
-        logits, residual = output.split([1 + self.config.num_views, COLORS], dim=1)
+        last = 1 + self.config.num_views
+        logits, residual, gates = output.tensor_split([last, last + COLORS], dim=1)
         # the residual is in the network's units, colours in [-1, 1]
-        return mixture(inputs.render, views, trust, logits) + 0.5 * residual
+        return mixture(inputs.render, views, trust, logits), 0.5 * residual, gates
 
     def _run(self, cells: Float[Tensor, "b c h w"], inputs: FixerInputs) -> Float[Tensor, "b c2 h w"]:
         if not self.config.reach or inputs.poses is None or inputs.num_frames == 1:
@@ -88,12 +97,12 @@ class PixelFixer(Fixer):
 
     @torch.no_grad()
     def _start_at_the_render(self) -> None:
-        views, last = self.config.num_views, self.network.conv_out
-        bias = torch.zeros(1 + views + COLORS)
+        views, last, cell = self.config.num_views, self.network.conv_out, self.config.unshuffle**2
+        bias = torch.zeros(last.out_channels // cell)
         if views:
             bias[0] = start_logit(views)
         nn.init.zeros_(last.weight)
-        last.bias.copy_(repeat(bias, "c -> (c cell)", cell=self.config.unshuffle**2))
+        last.bias.copy_(repeat(bias, "c -> (c cell)", cell=cell))
 
 
 def _levels(config: FixerConfig, kind: str) -> tuple[str, ...]:

@@ -1,0 +1,119 @@
+"""Whole runs of train.py with the method "head": the head of a finished generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_fixer import warped_window, write_warped_pairs
+from tiny_training import REPOSITORY, debug_options, logged, write_trained
+
+from faithfusion.cli.export_weights import main as export_main
+from faithfusion.cli.train_video import main
+from faithfusion.config import parse_config
+from faithfusion.training.config import TrainConfig
+from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, SamplerConfig
+from faithfusion.video.editing.video_editor import VideoEditor
+from faithfusion.video.editors.registry import open_editors
+from faithfusion.video.model.config import HeadConfig
+from faithfusion.video.weights.generator_file import load_generator, stored_sampler
+from faithfusion.video.weights.stored import rewrite_header
+
+STEPS = 150
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("head")
+    write_warped_pairs(path / "pairs")
+    sampler = {"steps": 1, "temperature": 0.0}
+    rewrite_header(write_trained(path / "finished.safetensors"), {"metadata": {"sampler": sampler}})
+    return path
+
+
+def head_options(folder: Path, **options: object) -> list[str]:
+    """Options of a run on a generator whose codec blurs."""
+    values = {"method": "head", "init_from": folder / "finished.safetensors", "codec_from": ""}
+    values |= {"generator__head": "{num_views: 2, channels: [8, 16]}", "data__held_out_shards": 1}
+    values |= {"fixer__crop_height": 16, "fixer__crop_width": 32, "validation__every_steps": 0}
+    values |= {"optimizer__learning_rate": 1e-2, "optimizer__warmup_steps": 0, "checkpoint__every_steps": 1000}
+    return debug_options(folder, **values | options)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> Path:
+    torch.set_num_threads(1)
+    main(head_options(folder, num_steps=STEPS, ema__decay=0.9))
+    return folder / "run"
+
+
+def sharpness(frames: torch.Tensor) -> torch.Tensor:
+    return frames.diff(dim=2).abs().mean()
+
+
+@torch.no_grad()
+def test_it_learns_to_copy_a_warped_view_where_the_codec_blurs(trained: Path) -> None:
+    losses = logged(trained)
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    opened = open_editors([{"kind": "wan", "weights": str(trained / "generator.safetensors"), "steady": 0}], "cpu")
+    (editor,) = opened.each(DEFAULT_COMPOSITE)
+    assert isinstance(editor, VideoEditor)
+    window = warped_window(seed=3)  # held out
+    decoded, result = editor.decoded(window), editor.generate(window)
+    assert (result - window.truth).abs().mean() < 0.4 * (decoded - window.truth).abs().mean()
+    assert sharpness(decoded) < 0.5 * sharpness(window.truth)
+    assert sharpness(result) == pytest.approx(float(sharpness(window.truth)), rel=0.15)
+
+
+def test_the_generator_below_stays_as_it_was_and_the_error_is_of_finished_frames(folder: Path, trained: Path) -> None:
+    before, after = (load_file(path) for path in (folder / "finished.safetensors", trained / "generator.safetensors"))
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"head"}
+    for name, value in before.items():
+        assert torch.equal(after[name], value if value.ndim < 2 else value.bfloat16()), name
+    _, profile, metadata = load_generator(trained / "generator.safetensors")
+    assert stored_sampler(metadata, SamplerConfig()) == SamplerConfig(steps=1, temperature=0.0), "that of its file"
+    main(head_options(folder, run=folder / "short", num_steps=1, optimizer__learning_rate=1e-9))
+    blurred = load_generator(folder / "short/generator.safetensors")[1]
+    assert max(profile.editor_sq_error) < 0.3 * max(blurred.editor_sq_error)
+    again = folder / "again.safetensors"
+    measure = ["--run", str(trained / "generator.safetensors"), "--pairs", str(folder / "pairs"), "--out", str(again)]
+    export_main([*measure, "--device", "cpu"])
+    assert max(load_generator(again)[1].editor_sq_error) == pytest.approx(max(profile.editor_sq_error), rel=0.3)
+
+
+def test_a_head_goes_on_from_its_file_and_other_methods_leave_it(folder: Path, trained: Path) -> None:
+    start = trained / "generator.safetensors"
+    main(head_options(folder, run=folder / "more", init_from=start, num_steps=1, optimizer__learning_rate=1e-9))
+    weights = load_file(folder / "more/checkpoints/step_00000001/weights.safetensors")
+    stored = load_file(start)
+    assert {name.split(".")[0] for name in weights} == {"head"}
+    assert all(torch.allclose(value, stored[name].float(), atol=1e-6) for name, value in weights.items())
+    with pytest.raises(InputError, match="head HeadConfig"):
+        main(head_options(folder, init_from=start, generator__head="{num_views: 3, channels: [8, 16]}"))
+    main(debug_options(folder, run=folder / "flow", init_from=start, codec_from="", num_steps=1))
+    assert load_generator(folder / "flow/generator.safetensors")[0].head is None
+
+
+def test_the_configuration_of_full_size_takes_a_head() -> None:
+    for name in ("branch_1.3b", "vace_1.3b", "wan_tiny"):
+        options = ["--config", str(REPOSITORY / f"configs/train_video/{name}.yaml"), "--method", "head"]
+        options += ["--init_from", "trained.safetensors", "--codec_from", "", "--generator.head.num_views", "3"]
+        config = parse_config(TrainConfig, options)
+        assert config.generator.head == HeadConfig(num_views=3) and config.generator.wan.num_layers >= 4
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("generator.head: none", {"generator__head": "null"}),
+        ("generator.head: HeadConfig", {"method": "flow"}),
+        ("init_from: empty", {"init_from": ""}),
+        ("fixer.crop_frames: 1 with", {"generator__head": "{reach: 1}"}),
+    ],
+)
+def test_what_makes_no_sense_is_refused(folder: Path, message: str, options: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=message):
+        main(head_options(folder, **options))
