@@ -61,12 +61,15 @@ class SetDistance:
 
 @dataclass(frozen=True)
 class Products:
-    """Scalar products of the features of two sets: within each, and across."""
+    """Scalar products of the features of two sets, within each and across; `places` say which picture is which, where a
+    resampled set holds one several times."""
 
     within: Float[Tensor, "n n"]
     others: Float[Tensor, "m m"]
     across: Float[Tensor, "n m"]
     num_features: int
+    places: Int[Tensor, " n"]
+    other_places: Int[Tensor, " m"]
 
     def resampled(self, places: Int[Tensor, " n"], other_places: Int[Tensor, " m"]) -> Products:
         """Returns the products of the pictures at these places."""
@@ -75,6 +78,8 @@ class Products:
             self.others[other_places][:, other_places],
             self.across[places][:, other_places],
             self.num_features,
+            places,
+            other_places,
         )
 
 
@@ -93,8 +98,9 @@ def set_features(net: FeatureNet, pictures: Iterable[Float[Tensor, "_ _ 3"]]) ->
 def set_distance(net: FeatureNet, pictures: SetFeatures, recorded: SetFeatures) -> SetDistance:
     """Returns both distances between sets whose features `net` made.
 
-    The intervals are basic bootstrap intervals: resampled sets lie farther apart than the sets themselves, by what the
-    sets are too far apart already.
+    The intervals are basic bootstrap intervals: the Frechet distance of resampled sets is too large by about as much
+    again as that of the sets themselves, and so the interval lies below the distance. Frames of one clip are alike, and
+    the true uncertainty is larger.
     """
     products = products_of(pictures.features, recorded.features)
     resamplings = list(_resamplings(products))
@@ -116,7 +122,9 @@ def set_distance(net: FeatureNet, pictures: SetFeatures, recorded: SetFeatures) 
 
 def products_of(features: Float[Tensor, "n d"], others: Float[Tensor, "m d"]) -> Products:
     """Returns the scalar products of the features of two sets."""
-    return Products(features @ features.T, others @ others.T, features @ others.T, features.shape[1])
+    places, other_places = (torch.arange(len(group)) for group in (features, others))
+    across = features @ others.T
+    return Products(features @ features.T, others @ others.T, across, features.shape[1], places, other_places)
 
 
 def frechet_distance(products: Products) -> float:
@@ -136,13 +144,13 @@ def frechet_distance(products: Products) -> float:
 
 def kernel_distance(products: Products) -> float:
     """Returns the unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018),
-    over all pictures at once."""
+    over all pictures at once. No picture is paired with itself, nor with its copy in a resampled set."""
     within, others, across = (
         (part / products.num_features + 1) ** 3 for part in (products.within, products.others, products.across)
     )
-    n, m = across.shape
-    own = (within.sum() - within.trace()) / (n * (n - 1)) + (others.sum() - others.trace()) / (m * (m - 1))
-    return float(own - 2 * across.mean())
+    are_two = products.places[:, None] != products.places
+    other_are_two = products.other_places[:, None] != products.other_places
+    return float(within[are_two].mean() + others[other_are_two].mean() - 2 * across.mean())
 
 
 def _resamplings(products: Products) -> Iterable[Products]:

@@ -12,6 +12,7 @@ from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
 from faithfusion.evaluate.driving.feature_nets import MobileNetFeatures, open_inception
 from faithfusion.evaluate.driving.picture_sets import (
+    SetFeatures,
     frechet_distance,
     kernel_distance,
     products_of,
@@ -66,6 +67,18 @@ def test_distances_are_those_of_torchmetrics(sets: tuple[Tensor, Tensor]) -> Non
     assert of.frechet == pytest.approx(float(frechet.compute()), rel=1e-4)
     of_equal = set_distance(net, *(set_features(net, pictures) for pictures in equal))
     assert of_equal.kernel == pytest.approx(float(kernel.compute()[0]), rel=1e-3)
+
+
+def test_intervals_hold_the_kernel_distance_and_correct_the_frechet_distance() -> None:
+    """Sets of one distribution: the true distances are 0, that of few pictures is far above in Frechet's case."""
+    net, low, high = GreyFeatures(), [], []
+    for _ in range(10):
+        sets = [SetFeatures(torch.randn(20, 12).double(), 8, 8) for _ in range(2)]
+        of = set_distance(net, *sets)
+        assert of.frechet > 3 and of.frechet_interval[1] < of.frechet
+        low.append(of.kernel_interval[0])
+        high.append(of.kernel_interval[1])
+    assert sum(a < 0 < b for a, b in zip(low, high, strict=True)) >= 8
 
 
 def test_the_result_says_how_it_was_made(sets: tuple[Tensor, Tensor]) -> None:
