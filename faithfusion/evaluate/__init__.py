@@ -1,1 +1,1 @@
-"""Measures and shows results: metrics, reports, the EIG benchmark and the ablation, a room each."""
+"""Measures and shows results: metrics, driving metrics, reports, the EIG benchmark and the ablation, a room each."""

@@ -82,14 +82,15 @@ def agent_references(
 
     `recorded_camera` took the picture at the same time stamp; `points_world` is its scan in metres (of the top LiDAR,
     in the published rule); `depth_m` is the true or rendered depth of `camera`'s picture.
+    The result lies on the CPU.
     """
-    camera = camera_at_size(camera, WIDTH, HEIGHT)
+    camera, recorded_camera = camera_at_size(camera.to("cpu"), WIDTH, HEIGHT), recorded_camera.to("cpu")
     boxes, is_whole = published_boxes(agents, camera)
     full = [full_extent(corners, camera) for corners in box_corners(agents)]
     full_extents = torch.stack(full) if full else torch.zeros(0, 4)
     extents = clip_to_picture(full_extents)
     is_known = (lidar_counts(agents, points_world) >= MIN_LIDAR_POINTS) & is_recorded(agents, recorded_camera)
-    visible = torch.ones(len(boxes)) if depth_m is None else visible_shares(agents, camera, depth_m)
+    visible = torch.ones(len(boxes)) if depth_m is None else visible_shares(agents, camera, depth_m.cpu())
     is_inside = box_areas(extents) >= MIN_INSIDE * box_areas(full_extents).clamp_min(1e-6)
     return AgentReferences(
         boxes, is_whole & is_known, extents, visible, is_known & is_inside & (visible >= MIN_VISIBLE)

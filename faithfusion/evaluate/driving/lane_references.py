@@ -43,7 +43,7 @@ def lane_reference(
     Lines are in metres, corner by corner. `depth_m` is the true or rendered depth of the camera's picture; without it
     nothing is hidden.
     """
-    seen, hidden = [], []
+    seen, hidden, camera = [], [], camera.to("cpu")
     for line in lines_world:
         points = resampled(line)
         off = points - camera.world_from_camera[:3, 3]
@@ -51,7 +51,7 @@ def lane_reference(
         is_behind = (
             torch.zeros_like(is_near)
             if depth_m is None
-            else hidden_points(points, camera, depth_m, margin_share=MARGIN_SHARE)
+            else hidden_points(points, camera, depth_m.cpu(), margin_share=MARGIN_SHARE)
         )
         pixels, in_front = _projected(points, camera)
         is_drawn = is_near & in_front
