@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from faithfusion.data.instances import is_non_rigid
 from faithfusion.data.lidar import project_points
 from faithfusion.evaluate.driving.boxes import box_areas
 from faithfusion.evaluate.driving.views import camera_at_size, hidden_points
@@ -18,6 +18,9 @@ from faithfusion.types import Camera, Track
 
 WIDTH, HEIGHT = 480, 320
 """The published size, in pixels, at which boxes are compared."""
+VEHICLE_WORDS = {"vehicle", "car", "van", "truck", "pickup", "bus", "trailer"}
+"""A class with one of these words in its name is of vehicles (Waymo, nuScenes, Argoverse, KITTI, PandaSet, nuPlan)."""
+TWO_WHEELS = {"bicycle", "motorcycle", "cyclist", "rider"}
 MIN_LIDAR_POINTS = 10
 MIN_VISIBLE = 0.5
 MIN_INSIDE = 0.5
@@ -60,12 +63,18 @@ class AgentReferences:
     is_seen: Bool[Tensor, " n"]
 
 
+def is_vehicle(class_name: str) -> bool:
+    """Whether a class is of vehicles with four wheels or more: no people, cyclists, signs or cones."""
+    words = set(re.split("[^a-z]+", class_name.lower()))
+    return bool(words & VEHICLE_WORDS) and not words & TWO_WHEELS
+
+
 def vehicles_at(tracks: Sequence[Track], time_index: int) -> Agents:
-    """Returns the boxes of all that is neither a person nor a cyclist at one time stamp."""
+    """Returns the boxes of the vehicles at one time stamp."""
     poses, sizes = [torch.zeros(0, 4, 4)], [torch.zeros(0, 3)]
     for track in tracks:
         at = (track.time_indices == time_index).nonzero()[:, 0]
-        if len(at) and not is_non_rigid(track.class_name):
+        if len(at) and is_vehicle(track.class_name):
             poses.append(track.world_from_box[at])
             sizes.append(track.size_m[None])
     return Agents(torch.cat(poses), torch.cat(sizes))
@@ -92,9 +101,8 @@ def agent_references(
     is_known = (lidar_counts(agents, points_world) >= MIN_LIDAR_POINTS) & is_recorded(agents, recorded_camera)
     visible = torch.ones(len(boxes)) if depth_m is None else visible_shares(agents, camera, depth_m.cpu())
     is_inside = box_areas(extents) >= MIN_INSIDE * box_areas(full_extents).clamp_min(1e-6)
-    return AgentReferences(
-        boxes, is_whole & is_known, extents, visible, is_known & is_inside & (visible >= MIN_VISIBLE)
-    )
+    is_seen = is_known & is_inside & (visible >= MIN_VISIBLE)
+    return AgentReferences(boxes, is_whole & is_known, extents, visible, is_seen)
 
 
 def box_corners(agents: Agents) -> Float[Tensor, "n 8 3"]:

@@ -12,7 +12,7 @@ from reference import driving_metrics as twin
 from torch import Tensor
 
 from faithfusion.evaluate.driving import NovelTrajectoryAgentIoU
-from faithfusion.evaluate.driving.agent_references import agent_references, vehicles_at
+from faithfusion.evaluate.driving.agent_references import agent_references, is_vehicle, vehicles_at
 from faithfusion.evaluate.driving.agent_scores import matched_ious, nearest_ious
 from faithfusion.evaluate.driving.boxes import Detections, suppress
 from faithfusion.types import Track
@@ -170,7 +170,21 @@ def test_the_better_of_two_that_overlap_is_kept() -> None:
     assert suppress(found, 0.5).scores.tolist() == pytest.approx([0.9, 0.6, 0.4])
 
 
-def test_people_are_no_vehicles() -> None:
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("Vehicle", "vehicle.car", "REGULAR_VEHICLE", "Pickup Truck", "Semi-truck", "Van", "vehicle.bus.rigid"), True),
+        (
+            ("Pedestrian", "Cyclist", "vehicle.bicycle", "vehicle.motorcycle", "Sign", "CONSTRUCTION_CONE", "barrier"),
+            False,
+        ),
+    ],
+)
+def test_vehicles_are_told_by_name(names: tuple[str, ...], expected: bool) -> None:
+    assert [is_vehicle(name) for name in names] == [expected] * len(names)
+
+
+def test_vehicles_at_a_time_stamp() -> None:
     def track(name: str, times: list[int]) -> Track:
         poses = torch.eye(4).repeat(len(times), 1, 1)
         return Track(name, name, torch.ones(3), torch.tensor(times), poses, False)
