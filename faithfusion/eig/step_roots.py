@@ -29,3 +29,13 @@ def step_roots(known: EigField) -> Float[Tensor, "n 91"]:
         root = torch.linalg.cholesky(covariance.flip(1, 2)).flip(1, 2).mT
         parts.append(root[:, row, column].float())
     return torch.cat(parts)
+
+
+def limited_roots(roots: Float[Tensor, "n 91"], most_m: Float[Tensor, " n"]) -> Float[Tensor, "n 91"]:
+    """The roots S L_k, where S shrinks the position so that its standard deviation (root of the trace of its
+    covariance) is at most `most_m`, and nothing else."""
+    row, column = torch.tril_indices(DIFFUSE, DIFFUSE, device=roots.device)
+    is_position = column < 3
+    std_m = roots[:, is_position].norm(dim=1)
+    factor = (most_m / std_m).clamp_max(1.0)
+    return torch.where(is_position, factor[:, None] * roots, roots)

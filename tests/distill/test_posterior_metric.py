@@ -11,7 +11,7 @@ from tiny_clip import write_tiny_clip
 
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.distill.config import DistillConfig, ScheduleConfig
-from faithfusion.distill.distil import distill
+from faithfusion.distill.distil import distances_m, distill
 from faithfusion.eig.assess import RecordedViews
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.field import EigField
@@ -38,6 +38,17 @@ def test_the_posterior_moves_the_scene_to_new_views_and_always_alike(tmp_path: P
         assert torch.equal(tensor, scene_tensors(second)[name]), name
     with pytest.raises(InputError, match="distill.metric.*posterior, without"):
         distill(scene, recorded, novel, CONFIG, ground=None)
+
+
+def test_distances_are_those_to_the_nearest_camera(tmp_path: Path) -> None:
+    clip = read_drive(write_tiny_clip(tmp_path / "clip", num_frames=5))
+    scene = initialise_scene(clip, clip.frames, InitialiseConfig(max_gaussians=40, sky_height=8, num_frames=4))
+    node_ids = torch.zeros(scene.gaussians.num, dtype=torch.long)
+    node_ids[::3] = 1
+    found = distances_m(dataclasses.replace(scene, node_ids=node_ids), clip.frames)
+    for number, (mean, distance_m) in enumerate(zip(scene.gaussians.means, found, strict=True)):
+        each = [float((mean - frame.camera.world_from_camera[:3, 3]).norm()) for frame in clip.frames]
+        assert float(distance_m) == (float("inf") if number % 3 == 0 else pytest.approx(min(each), rel=1e-4))
 
 
 @pytest.mark.parametrize("wrong", [{"metric": "prior"}, {"novel_weight": -1.0}, {"novel_weight": float("inf")}])

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.field import EigField
 from faithfusion.eig.posterior import prior_precision
-from faithfusion.eig.step_roots import step_roots
+from faithfusion.eig.step_roots import limited_roots, step_roots
 from faithfusion.fit.fit_config import OptimiserConfig
 from faithfusion.fit.optimiser import SceneOptimiser
 from faithfusion.fit.supervised_view import SupervisedView
@@ -120,6 +120,20 @@ def test_settled_directions_move_less_than_open_ones() -> None:
         shares.append(float(along[:, -4:].sum() / along[:, :4].sum()))
     plain, whitened = shares
     assert 0.0 < whitened < 0.1 and whitened < 0.5 * plain
+
+
+def test_positions_are_held_to_a_deviation_and_nothing_else_is() -> None:
+    """The covariance becomes S C S with S one factor per Gaussian for its position."""
+    roots = step_roots(known_scene())
+    before = torch.stack([triangle(root.double()).T @ triangle(root.double()) for root in roots])
+    std_m = before[:, :3, :3].diagonal(dim1=1, dim2=2).sum(1).sqrt()
+    most_m = std_m * torch.linspace(0.2, 1.8, len(std_m), dtype=torch.float64)
+    limited = limited_roots(roots, most_m.float())
+    after = torch.stack([triangle(root.double()).T @ triangle(root.double()) for root in limited])
+    S = torch.eye(13, dtype=torch.float64).repeat(len(roots), 1, 1)
+    S[:, [0, 1, 2], [0, 1, 2]] = (most_m / std_m).clamp_max(1.0)[:, None]
+    torch.testing.assert_close(after, S @ before @ S, rtol=1e-4, atol=1e-9)
+    assert torch.equal(limited[most_m > std_m], roots[most_m > std_m]) and (most_m < std_m).any()
 
 
 def test_the_same_steps_end_at_the_same_bits() -> None:
