@@ -1,4 +1,5 @@
-"""A small fixer becomes one that reads more warped views, or whose frames see each other, without a new result."""
+"""A small fixer becomes one that reads more warped views, lets them slide, or whose frames see each other, without a new
+result."""
 
 from __future__ import annotations
 
@@ -17,9 +18,12 @@ IN, OUT = ("network.conv_in.weight",), ("network.conv_out.weight", "network.conv
 
 
 def can_widen(found: FixerConfig, wanted: FixerConfig) -> bool:
-    """Whether two architectures differ in nothing but more views and the beginning of attention between frames."""
-    alike = dataclasses.replace(found, num_views=wanted.num_views, reach=wanted.reach) == wanted
+    """Whether two architectures differ in nothing but more views, the beginning of attention between frames and that of
+    views that slide."""
+    new = {"num_views": wanted.num_views, "reach": wanted.reach, "slide_px": wanted.slide_px}
+    alike = dataclasses.replace(found, **new) == wanted
     grows = found.num_views <= wanted.num_views and found.reach in (0, wanted.reach)
+    grows = grows and (found.slide_px == 0.0 or (found.slide_px, found.num_views) == (wanted.slide_px, wanted.num_views))
     return alike and grows and found.sd_turbo is None and found.num_views > 0
 
 
@@ -28,7 +32,8 @@ def widen(narrow: Fixer, wide: PixelFixer) -> None:
     """Gives `wide`, which `can_widen` allows, the weights of `narrow`.
 
     What is read of a new view has no weight yet, and it is copied as far as the last of the old ones would be: while
-    new views are not trusted, both make the same frames. Attention between frames starts at its own zero.
+    new views are not trusted, both make the same frames. Attention between frames starts at its own zero, and views that
+    may slide lie still.
     """
     config, more = narrow.config, wide.config.num_views - narrow.config.num_views
     state, cell = dict(narrow.state_dict()), config.unshuffle**2
@@ -38,6 +43,8 @@ def widen(narrow: Fixer, wide: PixelFixer) -> None:
         parts = rearrange(state[name], "(c cell) ... -> c cell ...", cell=cell)
         last = parts[config.num_views : config.num_views + 1]  # after the render's come the logits of the views
         parts = torch.cat([parts[: 1 + config.num_views], *[last] * more, parts[1 + config.num_views :]])
+        slides = wide.state_dict()[name].shape[0] // cell - len(parts)
+        parts = torch.cat([parts, torch.zeros_like(parts[:1]).expand(slides, *parts.shape[1:])])
         state[name] = rearrange(parts, "c cell ... -> (c cell) ...")
     own = {name: value for name, value in wide.state_dict().items() if name not in state}
     wide.load_state_dict(state | own)

@@ -58,6 +58,8 @@ class FixerConfig:
         attention: Adds self-attention at the coarsest level.
         reach: So many frames before and after are looked at along the rendered depth (`neighbours`); 0: frames do not
             see each other.
+        slide_px: Every view is copied from up to so many pixels (along each axis) beside the place where the depth puts
+            it, as the network says for every pixel: depth is wrong at edges. 0: from that place.
         near_depth_m: The depth in metres that is given to the network as 1; nearer is cut off, infinity is 0.
         conditioning: How the expected error becomes phi.
         sd_turbo: if given, the model is one on public latent weights, and of the above only num_views and conditioning
@@ -71,17 +73,18 @@ class FixerConfig:
     layers_per_level: int = 1
     attention: bool = True
     reach: int = 0
+    slide_px: float = 0.0
     near_depth_m: float = 4.0
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     sd_turbo: SdTurboConfig | None = None
 
     def __post_init__(self) -> None:
         if (
-            min(self.num_views, self.reach) < 0
+            min(self.num_views, self.reach, self.slide_px) < 0
             or min(self.unshuffle, self.layers_per_level) < 1
             or self.near_depth_m <= 0
         ):
-            raise InputError("fixer", self, "num_views and reach of at least 0, everything else positive")
+            raise InputError("fixer", self, "num_views, reach and slide_px of at least 0, everything else positive")
         if self.reach and self.sd_turbo:
             raise InputError("fixer.reach", self.reach, "0 with sd_turbo, which fixes single frames")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):

@@ -8,7 +8,8 @@ to be copied:
 so that sharp texture need not pass through the network, and no latent codec is in the way. A view without trust has no
 weight. At step 0 the residual is 0 and the render's weight at least START_WEIGHT.
 
-With `reach` it is a video network: frames of a clip see each other (`neighbours`).
+With `slide_px` a view is not copied from the place where the depth puts it but from a little beside, as the network
+says for every pixel. With `reach` it is a video network: frames of a clip see each other (`neighbours`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from faithfusion.video.model.mixture import mixture, start_logit
 COLORS = 3
 NUM_MAPS = 3
 """phi, alpha and nearness."""
+AXES = 2
 
 
 class PixelFixer(Fixer):
@@ -37,10 +39,10 @@ class PixelFixer(Fixer):
 
     def __init__(self, config: FixerConfig, num_gates: int = 0) -> None:
         super().__init__(config)
-        cell = config.unshuffle**2
+        cell, slides = config.unshuffle**2, AXES * config.num_views if config.slide_px else 0
         self.network = UNet2DModel(
             in_channels=cell * (COLORS + (COLORS + 1) * config.num_views + NUM_MAPS),
-            out_channels=cell * (1 + config.num_views + COLORS + num_gates),
+            out_channels=cell * (1 + config.num_views + COLORS + slides + num_gates),
             block_out_channels=config.channels,
             layers_per_block=config.layers_per_level,
             down_block_types=_levels(config, "DownBlock2D"),
@@ -72,8 +74,12 @@ class PixelFixer(Fixer):
         features = padded_to(self._features(inputs, views, trust), self.side_multiple)
         cells = F.pixel_unshuffle(features, self.config.unshuffle)
         output = F.pixel_shuffle(self._run(cells, inputs), self.config.unshuffle)[..., :height, :width]
-        last = 1 + self.config.num_views
-        logits, residual, gates = output.tensor_split([last, last + COLORS], dim=1)
+        counts = [1 + self.config.num_views, COLORS, AXES * self.config.num_views if self.config.slide_px else 0]
+        counts.append(output.shape[1] - sum(counts))
+        logits, residual, slides, gates = output.split(counts, dim=1)
+        if self.config.slide_px:
+            slides = rearrange(slides, "b (n d) h w -> b n d h w", d=AXES)
+            views = slid(views, self.config.slide_px * torch.tanh(slides))
         # the residual is in the network's units, colours in [-1, 1]
         return mixture(inputs.render, views, trust, logits), 0.5 * residual, gates
 
@@ -103,6 +109,19 @@ class PixelFixer(Fixer):
             bias[0] = start_logit(views)
         nn.init.zeros_(last.weight)
         last.bias.copy_(repeat(bias, "c -> (c cell)", cell=cell))
+
+
+def slid(
+    views: Float[Tensor, "b n 3 h w"], offsets_px: Float[Tensor, "b n 2 h w"]
+) -> Float[Tensor, "b n 3 h w"]:
+    """Views whose pixel (x, y) shows what they had at (x, y) + offset, bilinear; the border repeats outside."""
+    height, width = views.shape[-2:]
+    x, y = (torch.arange(side, device=views.device) for side in (width, height))
+    place = torch.stack([x.expand(height, width), y[:, None].expand(height, width)]) + offsets_px.flatten(0, 1)
+    size = torch.tensor([width, height], device=views.device)
+    grid = (2.0 * rearrange(place, "b d h w -> b h w d") + 1.0) / size - 1.0
+    found = F.grid_sample(views.flatten(0, 1), grid.to(views), padding_mode="border", align_corners=False)
+    return found.unflatten(0, views.shape[:2])
 
 
 def _levels(config: FixerConfig, kind: str) -> tuple[str, ...]:
