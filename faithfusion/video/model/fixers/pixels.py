@@ -111,9 +111,7 @@ class PixelFixer(Fixer):
         last.bias.copy_(repeat(bias, "c -> (c cell)", cell=cell))
 
 
-def slid(
-    views: Float[Tensor, "b n 3 h w"], offsets_px: Float[Tensor, "b n 2 h w"]
-) -> Float[Tensor, "b n 3 h w"]:
+def slid(views: Float[Tensor, "b n 3 h w"], offsets_px: Float[Tensor, "b n 2 h w"]) -> Float[Tensor, "b n 3 h w"]:
     """Views whose pixel (x, y) shows what they had at (x, y) + offset, bilinear; the border repeats outside."""
     height, width = views.shape[-2:]
     x, y = (torch.arange(side, device=views.device) for side in (width, height))
