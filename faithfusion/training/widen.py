@@ -1,5 +1,4 @@
-"""A small fixer becomes one that reads more warped views, lets them slide, or whose frames see each other, without a new
-result."""
+"""A small fixer becomes one that reads more views, lets them slide, or whose frames see each other, without a new result."""
 
 from __future__ import annotations
 
@@ -34,8 +33,8 @@ def widen(narrow: Fixer, wide: PixelFixer) -> None:
     """Gives `wide`, which `can_widen` allows, the weights of `narrow`.
 
     What is read of a new view has no weight yet, and it is copied as far as the last of the old ones would be: while
-    new views are not trusted, both make the same frames. Attention between frames starts at its own zero, and views that
-    may slide lie still.
+    new views are not trusted, both make the same frames. Attention between frames starts at its own zero, and views lie
+    still that may slide.
     """
     config, more = narrow.config, wide.config.num_views - narrow.config.num_views
     state, cell = dict(narrow.state_dict()), config.unshuffle**2

@@ -47,16 +47,9 @@ def displaced(random: torch.Generator, right_px: int) -> tuple[FixerInputs, torc
     truth, view = bars[..., 8:40], bars[..., 8 - right_px : 40 - right_px]
     flat = torch.zeros(4, 16, 32)
     ones = torch.ones_like(flat)
-    inputs = FixerInputs(
-        torch.full_like(truth, 0.5),
-        view[:, None],
-        ones[:, None],
-        flat + 0.04,
-        ones,
-        9.0 * ones,
-        truth[:, :0, None].expand(4, 0, 3, 16, 32),
-    )
-    return inputs, truth
+    views, references = view[:, None], torch.zeros(4, 0, 3, 16, 32)
+    grey = torch.full_like(truth, 0.5)
+    return FixerInputs(grey, views, ones[:, None], flat + 0.04, ones, 9.0 * ones, references), truth
 
 
 @pytest.mark.parametrize(("slide_px", "is_found"), [(4.0, True), (0.0, False)])
