@@ -1,4 +1,4 @@
-"""A small fixer becomes one that reads more views, lets them slide, or whose frames see each other, without a new result."""
+"""A small fixer becomes one that reads more views, lets them slide, or sees other frames, without a new result."""
 
 from __future__ import annotations
 
