@@ -31,6 +31,7 @@ METRIC_RATE, METRIC_RATE_END = 0.1, 0.1
 """The learning rate in the metric of the posterior, in standard deviations, and the share of it that is left at the
 end."""
 AT_ONCE = 16384
+"""So many Gaussians are compared with all cameras at once, which bounds memory."""
 MOST_OF_DISTANCE = 0.1
 """A Gaussian's position counts as known to this share of its distance from the nearest recorded camera, even if the
 recorded views leave it more: a blob of the horizon, as uncertain as it is large, must not come to stand before a

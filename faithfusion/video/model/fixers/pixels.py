@@ -39,10 +39,11 @@ class PixelFixer(Fixer):
 
     def __init__(self, config: FixerConfig, num_gates: int = 0) -> None:
         super().__init__(config)
-        cell, slides = config.unshuffle**2, AXES * config.num_views if config.slide_px else 0
+        cell = config.unshuffle**2
+        self._counts = (1 + config.num_views, COLORS, AXES * config.num_views if config.slide_px else 0, num_gates)
         self.network = UNet2DModel(
             in_channels=cell * (COLORS + (COLORS + 1) * config.num_views + NUM_MAPS),
-            out_channels=cell * (1 + config.num_views + COLORS + slides + num_gates),
+            out_channels=cell * sum(self._counts),
             block_out_channels=config.channels,
             layers_per_block=config.layers_per_level,
             down_block_types=_levels(config, "DownBlock2D"),
@@ -74,9 +75,7 @@ class PixelFixer(Fixer):
         features = padded_to(self._features(inputs, views, trust), self.side_multiple)
         cells = F.pixel_unshuffle(features, self.config.unshuffle)
         output = F.pixel_shuffle(self._run(cells, inputs), self.config.unshuffle)[..., :height, :width]
-        counts = [1 + self.config.num_views, COLORS, AXES * self.config.num_views if self.config.slide_px else 0]
-        counts.append(output.shape[1] - sum(counts))
-        logits, residual, slides, gates = output.split(counts, dim=1)
+        logits, residual, slides, gates = output.split(self._counts, dim=1)
         if self.config.slide_px:
             slides = rearrange(slides, "b (n d) h w -> b n d h w", d=AXES)
             views = slid(views, self.config.slide_px * torch.tanh(slides))
