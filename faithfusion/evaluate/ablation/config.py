@@ -171,7 +171,7 @@ class AblationConfig:
         config = self.refine.editor
         if not editors.endswith(BLIND):
             return config
-        return dataclasses.replace(config, composite=dataclasses.replace(config.composite, faithful_max_sq_error=0.0))
+        return dataclasses.replace(config, composite=dataclasses.replace(config.composite, faithful_share=0.0))
 
     def begun_by(self, editors: str) -> str:
         """Returns the name of the editors whose edits a longer chain goes on from, those that are its longest

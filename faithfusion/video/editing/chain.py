@@ -9,6 +9,7 @@ import torch
 
 from faithfusion.types import Window
 from faithfusion.video.editing.editor import EditedClip, Editor
+from faithfusion.video.editing.faithful import faithful
 
 
 class ChainEditor:
@@ -16,11 +17,11 @@ class ChainEditor:
 
     The error that fusion leaves (`composite.fused_error`) is what the next editor sees as expected error. Gains add up
     to g = 1 - (1 - w_1)(1 - w_2)..., and the content of the chain is the mean of the editors' own, each weighted by its
-    share of the result.
+    share of the result. `faithful_share`: of the pixels, the best known, that are the render's own in the end.
     """
 
-    def __init__(self, editors: Sequence[Editor]) -> None:
-        self.editors = tuple(editors)
+    def __init__(self, editors: Sequence[Editor], faithful_share: float = 0.0) -> None:
+        self.editors, self.faithful_share = tuple(editors), faithful_share
 
     def edit(self, window: Window) -> EditedClip:
         """See `Editor.edit`: (1 - gain) render + gain edit are the finished frames."""
@@ -30,7 +31,7 @@ class ChainEditor:
         """The same from what the first `done` editors have made of the window already."""
         for editor in self.editors[done:]:
             edited = continued(edited, window, editor)
-        return edited
+        return faithful(edited, window, self.faithful_share)
 
 
 def continued(first: EditedClip, window: Window, editor: Editor) -> EditedClip:

@@ -22,8 +22,8 @@ from faithfusion.video.editing.editor_config import CompositeConfig
 
 FLOOR_SQ_ERROR = (1.0 / 255.0) ** 2
 """Squared colour error below which the gain is 0: one 8-bit step."""
-FAITHFUL_QUANTILE = 0.1
-"""Share of a clip's best known pixels that keep the render, too."""
+FAITHFUL_MAX_SQ_ERROR = 1e-3
+"""Squared colour error up to which the best known pixels fade into the others (`faithful_floor`)."""
 MAX_QUANTILE_SAMPLES = 1_000_000
 
 
@@ -75,11 +75,15 @@ class ErrorProfile:
 
 
 def faithful_floor(expected_sq_error: Float[Tensor, "t h w"], config: CompositeConfig) -> float:
-    """Squared error of one clip up to which the render is kept exactly."""
+    """Squared error of one clip up to which an editor keeps the render exactly: that of its best known pixels
+    (`config.faithful_share`), as far as they are well known. Those of a worse clip are kept on the finished one
+    (`editing.faithful`)."""
+    if config.faithful_share == 0.0:
+        return FLOOR_SQ_ERROR
     values = expected_sq_error.flatten()
     values = values[:: -(-values.numel() // MAX_QUANTILE_SAMPLES)].float()
-    quantile = float(torch.quantile(values, FAITHFUL_QUANTILE, interpolation="higher"))
-    return max(FLOOR_SQ_ERROR, min(quantile, config.faithful_max_sq_error))
+    quantile = float(torch.quantile(values, config.faithful_share, interpolation="higher"))
+    return max(FLOOR_SQ_ERROR, min(quantile, FAITHFUL_MAX_SQ_ERROR))
 
 
 def kalman_gain(

@@ -51,11 +51,15 @@ class CompositeConfig:
     """Where the render is left exactly as it is.
 
     Attributes:
-        faithful_max_sq_error: The best known tenth of a clip's pixels keeps the render, as far as their expected
-            squared error is below this.
+        faithful_share: The share of a clip's pixels that are the render's own, bit for bit: those it is known best in,
+            however badly that is; 0 leaves only what is known to an 8-bit step.
     """
 
-    faithful_max_sq_error: float = 1e-3
+    faithful_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.faithful_share < 1.0:
+            raise InputError("composite.faithful_share", self.faithful_share, "0 to less than 1")
 
 
 DEFAULT_COMPOSITE = CompositeConfig()

@@ -49,7 +49,7 @@ class OwnEditor:
         return self.identity
 
     def editor(self, fusing: CompositeConfig, seed: int = 0, before: Sequence[str] = ()) -> Editor:
-        """Returns the editor, which decides itself where it leaves the render; what it returns is checked."""
+        """Returns the editor, which decides its gain itself; what it returns is checked."""
         return _CheckedEditor(self.own)
 
 

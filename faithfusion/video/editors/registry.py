@@ -35,10 +35,9 @@ class OpenedEditors:
         for part in self.parts:
             part.check(clip)
 
-    def editor(self, fusing: CompositeConfig, seed: int = 0) -> Editor:
-        """Returns all of them as one editor."""
-        editors = self.each(fusing, seed)
-        return editors[0] if len(editors) == 1 else ChainEditor(editors)
+    def editor(self, fusing: CompositeConfig, seed: int = 0) -> ChainEditor:
+        """Returns all of them as one editor, which keeps the render where it is known best."""
+        return ChainEditor(self.each(fusing, seed), fusing.faithful_share)
 
     def each(self, fusing: CompositeConfig, seed: int = 0) -> list[Editor]:
         """Returns them one by one, each for what those before it leave."""

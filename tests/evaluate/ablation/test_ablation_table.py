@@ -212,7 +212,7 @@ def test_the_plot_puts_every_row_where_its_gains_are(tmp_path: Path) -> None:
 def test_a_blind_fixer_keeps_no_pixel_for_being_known() -> None:
     plain = AblationConfig()
     assert plain.editor_of("both") == plain.editor_of("fixer") == plain.refine.editor
-    assert plain.editor_of(without_eig("fixer").editors).composite.faithful_max_sq_error == 0.0
+    assert plain.editor_of(without_eig("fixer").editors).composite.faithful_share == 0.0
 
 
 def test_settings_name_what_differs(tmp_path: Path) -> None:

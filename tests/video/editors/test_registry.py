@@ -17,7 +17,7 @@ from faithfusion.video.fixer.fixer_editor import FixerEditor
 
 WAN = {"kind": "wan", "window_frames": 5, "steady": 0}
 FIXER = {"kind": "fixer", "steady": 0}
-KINDS = [((WAN,), VideoEditor), ((FIXER,), FixerEditor), ((WAN, FIXER), ChainEditor)]
+KINDS = [((WAN,), VideoEditor), ((FIXER,), FixerEditor), ((WAN, FIXER), VideoEditor)]
 CLIP = ClipFacts(num_frames=5, num_views=2)
 OWN = """
 from __future__ import annotations
@@ -52,7 +52,7 @@ def test_the_shipped_editors_repair_a_clip_that_its_views_show(entries: tuple[di
     window.warped.colors.copy_(window.truth.expand_as(window.warped.colors))
     window.warped.trust.fill_(0.9)
     editor = open_editors(entries, "cpu").editor(DEFAULT_COMPOSITE)
-    assert isinstance(editor, kind)
+    assert isinstance(editor.editors[0], kind)
     edited = editor.edit(window)
     before, after = ((clip - window.truth).square().mean() for clip in (window.render, edited.frames))
     assert after < 0.97 * before  # colours are white noise, which the video model never saw
@@ -69,7 +69,7 @@ def test_the_shipped_fixer_was_measured_behind_the_shipped_video_model(capsys: p
     chain = open_editors([WAN, FIXER], "cpu").editor(DEFAULT_COMPOSITE)
     assert "was not measured" not in capsys.readouterr().err
     alone = open_editors([FIXER], "cpu").editor(DEFAULT_COMPOSITE)
-    assert chain.editors[1].profile != alone.profile
+    assert chain.editors[1].profile != alone.editors[0].profile
 
 
 def test_what_tells_weights_and_options_apart_and_what_is_refused() -> None:
