@@ -38,6 +38,8 @@ class TrainConfig:
             with distribution_matching, and the generator with head. Without it training starts from random weights on
             top of public ones (`generator.pretrained`), if there are some.
         codec_from: A weights file whose codec is taken. Without it the codec is that of `init_from`, or the public one.
+        head_from: A small fixer (`method: fixer`) as which the head starts, even if `init_from` has one; it has the
+            head's `num_views`, `channels`, `reach` and `slide_px`. Without it a new head leaves the clip as it is.
         num_steps: The number of optimiser steps of the whole run.
         max_minutes: If it is positive, the learning rate decays by time too and training ends after so many minutes in
             all; such a run is not exactly repeatable.
@@ -68,6 +70,7 @@ class TrainConfig:
     method: Literal["flow", "distribution_matching", "codec", "fixer", "head"] = "flow"
     init_from: str = ""
     codec_from: str = ""
+    head_from: str = ""
     num_steps: int = 1000
     max_minutes: float = 0.0
     seed: int = 0
@@ -123,6 +126,8 @@ class TrainConfig:
         if (self.method == "head") != (head is not None):
             expected = "one with method head, and none with the others, because a head is trained on finished weights"
             raise InputError("generator.head", "none" if head is None else head, expected)
+        if head is None and self.head_from:
+            raise InputError("head_from", self.head_from, "none without a head (generator.head)")
         if head is None:
             return
         if not (self.init_from or self.generator.pretrained.model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import torch
 
 from faithfusion.training.config import TrainConfig
 from faithfusion.training.ds_config import is_frozen_bf16
-from faithfusion.training.widen import can_widen, widen
+from faithfusion.training.widen import can_widen, grow_head, widen
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.fixer.build import build_fixer
@@ -75,6 +76,8 @@ def starting_generator(config: TrainConfig) -> Generator:
     random = make_generator(config.seed, "weights")
     generator = _from_file(config, random) if config.init_from else assemble_generator(config.generator, random)
     generator.config = config.generator
+    if generator.head is not None and config.head_from:
+        _start_as(generator.head, config.head_from)
     if config.codec_from:
         loaded, _, _ = load_generator(Path(config.codec_from))
         _require_same(config.codec_from, "codec", loaded.config.codec, config.generator.codec)
@@ -102,6 +105,13 @@ def _from_file(config: TrainConfig, random: torch.Generator) -> Generator:
         for name in ("schedule", "conditioning", "attention"):
             _require_same(config.init_from, name, getattr(found, name), getattr(wanted, name))
     return generator
+
+
+def _start_as(head: PixelHead, path: str) -> None:
+    fixer, _, _ = load_fixer(fixer_path(path))
+    wanted = dataclasses.replace(head.config, num_views=head.config.num_views - 1)
+    _require_same(path, "fixer", dataclasses.replace(fixer.config, conditioning=wanted.conditioning), wanted)
+    grow_head(fixer, head)
 
 
 def _require_same(path: str, part: str, found: object, expected: object) -> None:

@@ -1,4 +1,5 @@
-"""A small fixer becomes one that reads more views, lets them slide, or sees other frames, without a new result."""
+"""A small fixer becomes one that reads more views, lets them slide, or sees other frames, without a new result; or the
+head of a generator, with nearly the same one."""
 
 from __future__ import annotations
 
@@ -11,9 +12,12 @@ from torch import Tensor
 
 from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.fixers.fixer_config import FixerConfig
-from faithfusion.video.model.fixers.pixels import COLORS, NUM_MAPS, PixelFixer
+from faithfusion.video.model.fixers.head import PixelHead
+from faithfusion.video.model.fixers.pixels import AXES, COLORS, NUM_MAPS, PixelFixer
 
 IN, OUT = ("network.conv_in.weight",), ("network.conv_out.weight", "network.conv_out.bias")
+CLIP_LOGIT = -3.0
+"""Of the decoded clip, beside the render's, in a head that starts as a fixer: little, but enough to learn from."""
 
 
 def can_widen(found: FixerConfig, wanted: FixerConfig) -> bool:
@@ -39,25 +43,55 @@ def widen(narrow: Fixer, wide: PixelFixer) -> None:
     config, more = narrow.config, wide.config.num_views - narrow.config.num_views
     state, cell = dict(narrow.state_dict()), config.unshuffle**2
     for name in IN:
-        state[name] = _insert_inputs(state[name], config.num_views, more, cell)
+        render, views, trust, maps = _inputs(state[name], config.num_views, cell)
+        none = torch.zeros_like(trust[:, :1])
+        new_views, new_trust = none.repeat(1, COLORS * more, 1, 1, 1), none.repeat(1, more, 1, 1, 1)
+        state[name] = _joined(render, views, new_views, trust, new_trust, maps)
     for name in OUT:
-        parts = rearrange(state[name], "(c cell) ... -> c cell ...", cell=cell)
-        last = parts[config.num_views : config.num_views + 1]  # after the render's come the logits of the views
-        parts = torch.cat([parts[: 1 + config.num_views], *[last] * more, parts[1 + config.num_views :]])
-        slides = wide.state_dict()[name].shape[0] // cell - len(parts)
-        parts = torch.cat([parts, torch.zeros_like(parts[:1]).expand(slides, *parts.shape[1:])])
-        state[name] = rearrange(parts, "c cell ... -> (c cell) ...")
+        logits, residual, slides = _outputs(state[name], config.num_views, cell)
+        logits = torch.cat([logits, *[logits[-1:]] * more])
+        missing = wide.state_dict()[name].shape[0] // cell - len(logits) - len(residual) - len(slides)
+        parts = [logits, residual, slides, torch.zeros_like(residual[:1]).expand(missing, *residual.shape[1:])]
+        state[name] = rearrange(torch.cat(parts), "c cell ... -> (c cell) ...")
     own = {name: value for name, value in wide.state_dict().items() if name not in state}
     wide.load_state_dict(state | own)
 
 
-def _insert_inputs(
-    weight: Float[Tensor, "out c k k2"], num_views: int, more: int, cell: int
-) -> Float[Tensor, "out c2 k k2"]:
-    """Zero weights for the colours and the trust of `more` views: channels are the render's colours, those of the
-    views, their trust and maps (`PixelFixer`), each in all pixels of a cell."""
+@torch.no_grad()
+def grow_head(fixer: Fixer, head: PixelHead) -> None:
+    """Gives `head` the weights of a trained `fixer` with one view less: the fixer's render is the head's first view.
+
+    What is read of the decoded clip has no weight yet, and the clip is copied exp(CLIP_LOGIT) times as much as the
+    render; the gate is open. Up to that the head makes the fixer's frames.
+    """
+    config, cell = fixer.config, fixer.config.unshuffle**2
+    state = dict(fixer.state_dict())
+    for name in IN:
+        render, views, trust, maps = _inputs(state[name], config.num_views, cell)
+        state[name] = _joined(torch.zeros_like(render), render, views, torch.zeros_like(trust[:, :1]), trust, maps)
+    for name in OUT:
+        logits, residual, slides = _outputs(state[name], config.num_views, cell)
+        none, is_bias = torch.zeros_like(residual[:1]), name == OUT[1]
+        still = none.expand(AXES if config.slide_px else 0, *none.shape[1:])
+        parts = [logits[:1] + CLIP_LOGIT * is_bias, logits, residual, still, slides, none + float(is_bias)]
+        state[name] = rearrange(torch.cat(parts), "c cell ... -> (c cell) ...")
+    own = {name: value for name, value in head.state_dict().items() if name not in state}
+    head.load_state_dict(state | own)
+
+
+def _inputs(weight: Float[Tensor, "out c k k2"], num_views: int, cell: int) -> tuple[Tensor, ...]:
+    """What is read of the render's colours, of those of the views, of their trust and of the maps (`PixelFixer`), each
+    [out, channels, cell, k, k2]."""
     parts = rearrange(weight, "out (c cell) k l -> out c cell k l", cell=cell)
-    render, views, trust, maps = parts.split([COLORS, COLORS * num_views, num_views, NUM_MAPS], dim=1)
-    wider = [render, views, torch.zeros_like(render).repeat(1, more, 1, 1, 1)]
-    wider += [trust, torch.zeros_like(trust[:, :1]).repeat(1, more, 1, 1, 1), maps]
-    return rearrange(torch.cat(wider, dim=1), "out c cell k l -> out (c cell) k l")
+    return parts.split([COLORS, COLORS * num_views, num_views, NUM_MAPS], dim=1)
+
+
+def _joined(*parts: Tensor) -> Float[Tensor, "out c2 k k2"]:
+    return rearrange(torch.cat(parts, dim=1), "out c cell k l -> out (c cell) k l")
+
+
+def _outputs(values: Tensor, num_views: int, cell: int) -> tuple[Tensor, ...]:
+    """Weights or biases [c, *k] of the logits, the residual and the slides, each [channels, cell, *k]."""
+    parts = rearrange(values, "(c cell) ... -> c cell ...", cell=cell)
+    counts = [1 + num_views, COLORS]
+    return parts.split([*counts, len(parts) - sum(counts)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_fixer import warped_window, write_warped_pairs
+from tiny_fixer import tiny_fixer, warped_window, write_warped_pairs
 from tiny_training import REPOSITORY, debug_options, logged, write_trained
 
 from faithfusion.cli.export_weights import main as export_main
@@ -15,10 +15,14 @@ from faithfusion.cli.train_video import main
 from faithfusion.config import parse_config
 from faithfusion.training.config import TrainConfig
 from faithfusion.utils.errors import InputError
+from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import DEFAULT_COMPOSITE, SamplerConfig
 from faithfusion.video.editing.video_editor import VideoEditor
 from faithfusion.video.editors.registry import open_editors
+from faithfusion.video.fixer.fixer_file import save_fixer
 from faithfusion.video.model.config import HeadConfig
+from faithfusion.video.model.fixers.fixer import fixer_inputs
+from faithfusion.video.model.fixers.head import with_clip
 from faithfusion.video.weights.generator_file import load_generator, stored_sampler
 from faithfusion.video.weights.stored import rewrite_header
 
@@ -97,6 +101,20 @@ def test_a_head_goes_on_from_its_file_and_other_methods_leave_it(folder: Path, t
     assert load_generator(folder / "flow/generator.safetensors")[0].head is None
 
 
+@torch.no_grad()
+def test_a_head_starts_from_the_file_of_a_fixer(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "fixer.safetensors"
+    save_fixer(path, tiny_fixer(trained=True), ErrorProfile(), {})
+    few = {"num_steps": 1, "optimizer__learning_rate": 1e-9, "run": tmp_path / "run", "head_from": path}
+    main(head_options(folder, **few))
+    head = load_generator(tmp_path / "run/generator.safetensors")[0].head
+    window = warped_window(seed=3)
+    inputs = fixer_inputs(with_clip(window, window.render))
+    assert (head(inputs) - tiny_fixer(trained=True)(fixer_inputs(window))).abs().mean() < 0.03
+    with pytest.raises(InputError, match=r"fixer\.safetensors: fixer FixerConfig\(num_views=2"):
+        main(head_options(folder, generator__head="{num_views: 3, channels: [8, 16]}", head_from=path))
+
+
 def test_the_configuration_of_full_size_takes_a_head() -> None:
     for name in ("branch_1.3b", "vace_1.3b", "wan_tiny"):
         options = ["--config", str(REPOSITORY / f"configs/train_video/{name}.yaml"), "--method", "head"]
@@ -111,6 +129,7 @@ def test_the_configuration_of_full_size_takes_a_head() -> None:
         ("generator.head: none", {"generator__head": "null"}),
         ("generator.head: HeadConfig", {"method": "flow"}),
         ("init_from: empty", {"init_from": ""}),
+        ("head_from: f.safetensors", {"method": "flow", "generator__head": "null", "head_from": "f.safetensors"}),
         ("fixer.crop_frames: 1 with", {"generator__head": "{reach: 1}"}),
     ],
 )

@@ -227,11 +227,14 @@ class HeadConfig:
             untrusted.
         channels: The width of each level of its U-Net, as in the fixer (`fixer.model.channels`).
         reach: So many frames before and after are looked at, as in the fixer (`fixer.model.reach`).
+        slide_px: Render and views are copied from up to so many pixels beside, as in the fixer
+            (`fixer.model.slide_px`).
     """
 
     num_views: int = 2
     channels: tuple[int, ...] = (32, 48, 72, 96)
     reach: int = 0
+    slide_px: float = 0.0
 
 
 @dataclass(frozen=True)

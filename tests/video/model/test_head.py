@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
+import pytest
 import torch
 from reference.mixture import head_pixel
-from tiny_fixer import moving_window, warped_window
+from tiny_fixer import moving_window, tiny_fixer, warped_window
 from tiny_generator import tiny_generator
 from torch import Tensor
 
-from faithfusion.types import Window
+from faithfusion.training.widen import CLIP_LOGIT, grow_head
+from faithfusion.types import WarpedViews, Window
 from faithfusion.utils.seed import make_generator
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import VideoEditorConfig
@@ -50,6 +53,23 @@ def test_before_training_the_result_is_the_decoded_clip_bit_for_bit() -> None:
     assert torch.equal(generated(generator, window), generated(plain, window))
     bare = dataclasses.replace(window, warped=None)
     assert torch.equal(generated(generator, bare), generated(plain, bare))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("slide_px", [0.0, 4.0])
+def test_a_head_starts_as_a_fixer(slide_px: float) -> None:
+    """But for the little that it copies of the clip, here noise, and for what stands where a view is not trusted."""
+    fixer, head = tiny_fixer(trained=True, slide_px=slide_px), headed(slide_px=slide_px).head.eval()
+    grow_head(fixer, head)
+    window, noise = warped_window(), torch.rand(5, 32, 48, 3, generator=make_generator(0, "clip"))
+    colors, trust = window.warped.colors, torch.full_like(window.warped.trust, 0.7)
+    window = dataclasses.replace(window, warped=WarpedViews(colors, trust), known=torch.zeros(5, dtype=torch.bool))
+    expected = fixer(fixer_inputs(window))
+    found = head(fixer_inputs(with_clip(window, noise)))
+    share = math.exp(CLIP_LOGIT)
+    assert 0.0 < (found - expected).abs().max() <= share / (1.0 + share) * 1.001
+    head.network.conv_out.bias[: head.config.unshuffle**2] -= 100.0
+    torch.testing.assert_close(head(fixer_inputs(with_clip(window, noise))), expected, atol=5e-5, rtol=1e-3)
 
 
 @torch.no_grad()

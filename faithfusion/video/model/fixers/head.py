@@ -5,8 +5,8 @@ decoded clip, with the render as one more view of full trust, and a gate:
 
     result = clip + gate (mixture of clip, render, warped views - clip) + residual
 
-Gate and residual are 0 at step 0, so that the result is the decoded clip exactly. The expected error that it reads is
-that of the render, as the generator's own.
+Gate and residual are 0 at step 0, so that the result is the decoded clip exactly; a head may start as a trained fixer
+instead (`training.widen.grow_head`). The expected error that it reads is that of the render, as the generator's own.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class PixelHead(PixelFixer):
     """The network; `FixerInputs.render` is the decoded clip, the first view is the render (`with_clip`)."""
 
     def __init__(self, config: HeadConfig, conditioning: ConditioningConfig) -> None:
-        sizes = {"num_views": 1 + config.num_views, "channels": config.channels, "reach": config.reach}
-        super().__init__(FixerConfig(**sizes, conditioning=conditioning), num_gates=1)
+        sizes = dataclasses.replace(config, num_views=1 + config.num_views)
+        super().__init__(FixerConfig(**vars(sizes), conditioning=conditioning), num_gates=1)
 
     def forward(self, inputs: FixerInputs) -> Float[Tensor, "b 3 h w"]:
         """The better frames, about in [0, 1] but not clamped; any size."""
