@@ -112,12 +112,10 @@ def test_the_subcommand_is_the_tool() -> None:
 
 
 def test_print_config_can_be_read_again(tmp_path: Path) -> None:
-    result = run(
-        "tools/refine_sequence.py", "--config", "configs/refine/kitti_left.yaml", "--seed", 3, "--print_config"
-    )
+    result = run("tools/refine_sequence.py", "--fit", "configs/scene/kitti.yaml", "--seed", 3, "--print_config")
     (tmp_path / "again.yaml").write_text(result.stdout)
     config = parse_config(RefineConfig, ["--config", str(tmp_path / "again.yaml")])
-    assert config == parse_config(RefineConfig, ["--config", str(ROOT / "configs/refine/kitti_left.yaml"), "--seed=3"])
+    assert config == parse_config(RefineConfig, ["--fit", str(ROOT / "configs/scene/kitti.yaml"), "--seed=3"])
     assert config.seed == 3 and config.fit.steps == 900
 
 

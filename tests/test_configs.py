@@ -44,7 +44,6 @@ def test_the_stereo_drive_is_fitted_the_same_everywhere() -> None:
         return parse_config(config_class, ["--config", str(ROOT / "configs" / name)])
 
     fit = read(FitConfig, "scene/kitti.yaml")
-    assert read(RefineConfig, "refine/kitti_left.yaml").fit == fit
     assert read(EigBenchmarkConfig, "evaluate/bench_eig.yaml").stereo_fit == fit
 
 

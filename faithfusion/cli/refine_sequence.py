@@ -3,7 +3,8 @@
 python tools/refine_sequence.py                                   on the procedural street, 3 m to the left
 python tools/refine_sequence.py --scene DRIVE --out RUN           on a drive in DriveStudio's layout
 
-A killed run continues with the same command.
+For a recorded drive the options of the fit that its cameras, pictures, LiDAR and length ask for are chosen and said;
+what you give wins. A killed run continues with the same command.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from faithfusion.video.editors.kinds import kinds_help
 def main(argv: list[str]) -> None:
     """Runs the stages that are not done yet and writes the report."""
     config = parse_config(RefineConfig, argv, description=f"{__doc__}\n{kinds_help()}")
+    choices = ()
+    if config.scene is not None:
+        from faithfusion.pipeline.choices import with_choices
+
+        config, choices = with_choices(config, argv)
     out = Path(config.out)
     if is_finished(out, dataclasses.replace(config, out="")):
         from faithfusion.utils.progress import say
@@ -29,6 +35,7 @@ def main(argv: list[str]) -> None:
         return
 
     from faithfusion.evaluate.report.summary import summarise_run
+    from faithfusion.pipeline.choices import lines_of, save_choices
     from faithfusion.pipeline.refine import check_inputs, run_refinement
     from faithfusion.utils.atomic import require_writable
     from faithfusion.utils.progress import say
@@ -38,6 +45,9 @@ def main(argv: list[str]) -> None:
     inputs = check_inputs(config)
     key = inputs_key(dataclasses.replace(config, out=""))  # before hours of work, in which a file may change
     require_writable(out)
+    for line in lines_of(choices):
+        say(line)
+    save_choices(out, choices)
     editors = tuple(with_defaults(entry) for entry in config.editors)
     save_config(dataclasses.replace(config, editors=editors), out / "config.yaml")
     log = StageLog(out)

@@ -32,6 +32,7 @@ from faithfusion.evaluate.report.run_views import (
     uncertainty_metrics,
 )
 from faithfusion.evaluate.report.trajectory_picture import draw_preview
+from faithfusion.pipeline.choices import lines_of, load_choices
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.refine import RefineRun
 from faithfusion.render.render_view import render_clip
@@ -86,7 +87,7 @@ def _measure(
         sparsification=sparsification_curves(views) if views.truth is not None else {},
         psnr_by_decile=decile_curves(views) if views.truth is not None else {},
         stage_seconds=dict(stage_seconds),
-        notes=scene_notes(run) + ((warning_line(run.hits),) if run.hits else ()),
+        notes=scene_notes(run) + lines_of(load_choices(out)) + ((warning_line(run.hits),) if run.hits else ()),
         no_truth=why_no_truth(run),
         trajectory=out / "trajectory.png",
         config_yaml=yaml.safe_dump(to_plain(config), sort_keys=False),
