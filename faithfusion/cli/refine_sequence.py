@@ -2,6 +2,7 @@
 
 python tools/refine_sequence.py                                   on the procedural street, 3 m to the left
 python tools/refine_sequence.py --scene DRIVE --out RUN           on a drive in DriveStudio's layout
+python tools/refine_sequence.py --scene DRIVE --gaussians FILE    on your own Gaussians of that drive
 
 For a recorded drive the options of the fit that its cameras, pictures, LiDAR and length ask for are chosen and said;
 what you give wins. A killed run continues with the same command.

@@ -22,6 +22,9 @@ class RefineConfig:
     Attributes:
         out: The folder of the run; the same command continues there.
         scene: The folder of the drive. Without it the procedural street is made and driven.
+        gaussians: A scene that is trained already, in the world of the drive, to start from instead of fitting one: a
+            scene.safetensors of `import_scene`, `reconstruct` or another run, or a .ply, .spz or .splat file. Such a
+            file, given here or imported before, is written back refined, in its own format.
         street: The procedural street, which is used without `scene`.
         cameras: The cameras that are fitted. Without them all are.
         camera: The camera whose clip is refined. Without it the first one is taken.
@@ -48,6 +51,7 @@ class RefineConfig:
 
     out: str = "output/refine"
     scene: str | None = None
+    gaussians: str | None = None
     street: StreetConfig = field(default_factory=StreetConfig)
     cameras: tuple[str, ...] = ()
     camera: str = ""
@@ -73,6 +77,8 @@ class RefineConfig:
             raise InputError(
                 "distill.metric", "posterior beside eig.posterior: diag", "block, or the metric parameters"
             )
+        if self.gaussians is not None and self.scene is None:
+            raise InputError("gaussians", self.gaussians, "the drive that they show, too (scene)")
         check_entries(self.trajectory)
         require_kinds("editors", self.editors)
 

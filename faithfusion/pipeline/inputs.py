@@ -15,6 +15,7 @@ from faithfusion.data.splits import check_split
 from faithfusion.data.trajectory_config import constant_shift_m
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.drive import Drive, open_drive
+from faithfusion.pipeline.given_scene import check_given
 from faithfusion.street.rig import ego_poses
 from faithfusion.street.street_config import StreetConfig, check_config
 from faithfusion.street.street_plan import plan_street
@@ -36,7 +37,7 @@ class RunInputs:
 
 def check_inputs(config: RefineConfig) -> RunInputs:
     """Reads what the user gave without writing anything, and opens the editors. Raises InputError for weights, a
-    drive, a camera, a trajectory or a number of frames that cannot work."""
+    drive, Gaussians, a camera, a trajectory or a number of frames that cannot work."""
     drive = None if config.scene is None else read_run_drive(config)
     if drive is None:
         num_frames = _check_street(config)
@@ -44,6 +45,8 @@ def check_inputs(config: RefineConfig) -> RunInputs:
         num_frames = drive.clip.num_frames
         require_camera(config, drive.clip.camera_names)
         clip_path(drive.clip, config.trajectory_entries)
+    if config.gaussians is not None:
+        check_given(Path(config.gaussians))
     opened = open_editors(config.editors, str(choose_device(config.device)))
     opened.check(ClipFacts(num_frames, config.warp.num_views))
     return RunInputs(opened, drive)

@@ -20,6 +20,7 @@ from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.field import EigField
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.drive import Drive
+from faithfusion.pipeline.given_scene import given_stage, write_back
 from faithfusion.pipeline.inputs import RunInputs, check_inputs, make_street_once, read_run_drive, require_camera
 from faithfusion.pipeline.stage_files import CLIP_FORMAT, StageClip, kept_window, load_stage_clip, save_stage_clip
 from faithfusion.pipeline.stages import calibrate, carry_error, distil, fit_stage, recalibrate, render, settle
@@ -63,7 +64,7 @@ class RefineRun:
 
 
 def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None = None) -> RefineRun:
-    """Drive -> fit -> calibrated EIG -> per stage of the new path: render, regenerate, distil.
+    """Drive -> fit, or given Gaussians -> calibrated EIG -> per stage of the new path: render, regenerate, distil.
 
     `inputs`: what `check_inputs` has opened already. Raises InputError before any work.
     """
@@ -73,15 +74,22 @@ def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None
     warn_of_hits(drive.clip, config)
     content = "own street" if config.scene is None else drive_fingerprint(drive.clip, drive.clip.frames)
     source = (content, drive.clip.camera_names, drive.clip.num_frames, config.split)
-    at = {"seed": config.seed, "device": config.device}
-    fitted, _, drive = fit_stage(log, drive, config.fit, Path(config.out) / FITTED, depends_on=source, **at)
+    path, at = Path(config.out) / FITTED, {"depends_on": source, "device": config.device}
+    if config.gaussians is None:
+        fitted, _, drive = fit_stage(log, drive, config.fit, path, seed=config.seed, **at)
+    else:
+        fitted, drive = given_stage(log, drive, Path(config.gaussians), path, **at)
     known = Path(config.out) / CALIBRATED
     settling = (config.settle_steps, OPTIMISE)
     depends_on = (config.eig, config.posterior_stride, settling)
     log.run("calibrate", depends_on, [known], lambda: _calibrate(fitted, drive, config, known))
     editor = inputs.opened.editor(config.editor.composite, config.seed)
     _refine(drive, editor, inputs.opened.identity, config, log)
-    return open_run(config, drive, fitted)
+    run = open_run(config, drive, fitted)
+    written = None if config.gaussians is None else write_back(Path(config.gaussians), path, run.after)
+    if written is not None:
+        say(f"{written}: the refined Gaussians, as they came")
+    return run
 
 
 def warn_of_hits(clip: DriveClip, config: RefineConfig) -> None:
@@ -97,7 +105,8 @@ def _calibrate(scene: GaussianScene, drive: Drive, config: RefineConfig, path: P
     calibration = calibrate(scene, drive, config.eig, posterior_stride=stride).calibration
     scene = settle(scene, drive, config.distill, num_steps=steps, seed=config.seed, device=config.device)
     facts = assessment_facts(drive.clip, config.split, stride, calibration, settled=steps > 0)
-    save_scene(path, scene, {"clip": drive.clip.name, **facts})
+    given = {} if config.gaussians is None else {"given": Path(config.gaussians).name}
+    save_scene(path, scene, {"clip": drive.clip.name, **given, **facts})
 
 
 def _refine(drive: Drive, editor: Editor, identity: str, config: RefineConfig, log: StageLog) -> None:

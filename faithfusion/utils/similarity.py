@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,16 @@ class Similarity:
         moved[:3, :3] = self.rotation @ pose[:3, :3]
         moved[:3, 3] = self.scale * self.rotation @ pose[:3, 3] + self.translation
         return moved
+
+    def inverse(self) -> Similarity:
+        """The move back."""
+        back = self.rotation.T / self.scale
+        return Similarity(self.rotation.T, -back @ self.translation, 1.0 / self.scale)
+
+    @staticmethod
+    def from_plain(plain: Mapping[str, Any]) -> Similarity:
+        """Inverse of `to_plain`."""
+        return Similarity(np.array(plain["rotation"]), np.array(plain["translation"]), float(plain["scale"]))
 
     def to_plain(self) -> dict[str, Any]:
         """The move as plain JSON data."""

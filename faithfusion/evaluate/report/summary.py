@@ -34,6 +34,7 @@ from faithfusion.evaluate.report.run_views import (
 from faithfusion.evaluate.report.trajectory_picture import draw_preview
 from faithfusion.pipeline.choices import lines_of, load_choices
 from faithfusion.pipeline.config import RefineConfig
+from faithfusion.pipeline.given_scene import SEEN
 from faithfusion.pipeline.refine import RefineRun
 from faithfusion.render.render_view import render_clip
 from faithfusion.scene.graph import gaussians_at
@@ -200,4 +201,5 @@ def still_frames(num_frames: int) -> list[int]:
 
 def scene_notes(run: RefineRun) -> tuple[str, ...]:
     """Returns what the reader of the report must know about this drive."""
-    return (f"Absent in this drive: {', '.join(run.clip.missing)}.",) if run.clip.missing else ()
+    absent = (f"Absent in this drive: {', '.join(run.clip.missing)}.",) if run.clip.missing else ()
+    return (SEEN, *absent) if "given" in run.metadata else absent
