@@ -62,6 +62,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "Measurements": (
         _tool("ablation", "Compares weights, editors and loops on streets with truth."),
         _tool("bench_eig", "Measures EIG against the true error beside the path."),
+        _tool("bench_real", "Finds which stage limits recorded drives, against their second camera."),
         _tool("bench_scene", "Compares ways to reconstruct on streets with truth."),
         _tool("calibrate_eig", "Measures the curves from EIG to error that every scene starts from."),
         _tool("bench", "Measures the speed of the parts that run in every step."),

@@ -8,6 +8,7 @@ from pathlib import Path
 from faithfusion.data.split_config import SplitConfig
 from faithfusion.eig.config import EigConfig
 from faithfusion.fit.fit_config import FitConfig
+from faithfusion.pipeline.config import RefineConfig
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.utils.errors import InputError
 from faithfusion.video.editing.editor_config import EditorConfig
@@ -96,6 +97,46 @@ class EigBenchmarkConfig(KnownTruthConfig):
 
     editor: EditorConfig = field(default_factory=EditorConfig)
     docs: str = ""
+
+
+@dataclass(frozen=True)
+class RealDrive:
+    """A recorded drive.
+
+    Attributes:
+        scene: The folder of the drive.
+        num_frames: So many time stamps are used from the start; 0 takes all.
+    """
+
+    scene: str
+    num_frames: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealBenchmarkConfig:
+    """Which recorded drives are refined and scored, in both directions of their first two cameras.
+
+    Attributes:
+        drives: The drives, such as [{scene: drives/mine, num_frames: 33}].
+        out: The folder of runs and results; a killed run continues there.
+        frame_stride: One of so many frames is scored.
+        editor_frames: So many frames of the true camera, from the middle of the drive, are repaired by the editors.
+        refine: The runs; drive, cameras and folder are set for each, and what you leave open is chosen for the drive.
+    """
+
+    drives: tuple[RealDrive, ...]
+    out: str = "output/bench_real"
+    frame_stride: int = 4
+    editor_frames: int = 17
+    refine: RefineConfig = field(default_factory=RefineConfig)
+
+    def __post_init__(self) -> None:
+        if not self.drives or self.frame_stride < 1 or self.editor_frames < 1:
+            found = f"{len(self.drives)} drives, frame_stride = {self.frame_stride}, {self.editor_frames} frames"
+            raise InputError("bench_real", found, "at least one of each")
+        for name in ("scene", "cameras", "camera", "num_frames"):
+            if getattr(self.refine, name):
+                raise InputError(f"refine.{name}", getattr(self.refine, name), "nothing: `drives` says it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,10 +52,9 @@ class Choice:
     value: Any
     why: str
 
-    @property
-    def argument(self) -> str:
-        """The choice as the command line would give it."""
-        return f"--{self.option}={json.dumps(self.value)}"
+    def argument(self, prefix: str = "") -> str:
+        """The choice as the command line would give it; `prefix`: of options that are part of another's, with a dot."""
+        return f"--{prefix}{self.option}={json.dumps(self.value)}"
 
 
 def with_choices(config: RefineConfig, argv: Sequence[str]) -> tuple[RefineConfig, tuple[Choice, ...]]:
@@ -66,7 +65,7 @@ def with_choices(config: RefineConfig, argv: Sequence[str]) -> tuple[RefineConfi
         return config, ()
     clip = read_drive(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
     choices = choose(clip)
-    chosen = parse_config(type(config), [*(choice.argument for choice in choices), *argv])
+    chosen = parse_config(type(config), [*(choice.argument() for choice in choices), *argv])
     return chosen, tuple(choice for choice in choices if _value(chosen, choice.option) == choice.value)
 
 

@@ -26,12 +26,19 @@ def rendered_window(known: EigField, clip: DriveClip, cameras: Sequence[Camera],
     return Window(renders, eig, depths, renders[:0], unknown, tuple(cameras), tuple(times))
 
 
-def window_of(known: EigField, clip: DriveClip, cameras: Sequence[Camera], recorded: WarpSource) -> Window:
-    """`rendered_window` at every time stamp, with what recorded frames of any camera show: those that see most of the
-    clip as references, and the best for every pixel, warped."""
-    window = rendered_window(known, clip, cameras, range(clip.num_frames))
-    count = max(MIN_REFERENCES, clip.num_frames // FRAMES_PER_REFERENCE)
-    chosen = sorted(set(choose_references(window, Span(0, clip.num_frames), recorded.frames, count)))
+def window_of(
+    known: EigField,
+    clip: DriveClip,
+    cameras: Sequence[Camera],
+    recorded: WarpSource,
+    times: Sequence[int] | None = None,
+) -> Window:
+    """`rendered_window` at every time stamp, or at `times`, with what recorded frames of any camera show: those that see
+    most of the clip as references, and the best for every pixel, warped."""
+    times = range(clip.num_frames) if times is None else times
+    window = rendered_window(known, clip, cameras, times)
+    count = max(MIN_REFERENCES, len(times) // FRAMES_PER_REFERENCE)
+    chosen = sorted(set(choose_references(window, Span(0, len(times)), recorded.frames, count)))
     frames = [recorded.frames[index] for index in chosen]
     references, reference_cameras = load_references(frames, 1, window.render.shape[1:3])
     warped = warped_views(recorded, window)
