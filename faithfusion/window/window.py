@@ -33,8 +33,8 @@ def window_of(
     recorded: WarpSource,
     times: Sequence[int] | None = None,
 ) -> Window:
-    """`rendered_window` at every time stamp, or at `times`, with what recorded frames of any camera show: those that see
-    most of the clip as references, and the best for every pixel, warped."""
+    """`rendered_window` at every time stamp, or at `times`, with what recorded frames of any camera show: those that
+    see most of the clip as references, and the best for every pixel, warped."""
     times = range(clip.num_frames) if times is None else times
     window = rendered_window(known, clip, cameras, times)
     count = max(MIN_REFERENCES, len(times) // FRAMES_PER_REFERENCE)
