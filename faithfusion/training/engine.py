@@ -130,6 +130,12 @@ class Engine:
         torch.distributed.broadcast(shared, src=0)
         return float(shared)
 
+    def any_of(self, is_so: bool) -> bool:
+        """Whether it is so on any process, on every process."""
+        shared = torch.tensor([is_so], dtype=torch.uint8, device=self.topology.device)
+        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+        return bool(shared)
+
     def weights(self, role: str = STUDENT) -> Iterator[tuple[str, Tensor]]:
         """The trained weights by name from the fp32 master copy, one at a time, gathered from all shards. Every process
         must go through all of them."""

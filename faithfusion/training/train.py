@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from faithfusion.config import save_config
@@ -39,7 +42,8 @@ def run_training(config: TrainConfig, *, dry_run: bool) -> None:
 
 
 def train(config: TrainConfig, topology: Topology, model: Model, held_out: Sequence[WindowRef]) -> None:
-    """Trains until the last step or the end of the time, then exports."""
+    """Trains until the last step or the end of the time, then exports. SIGTERM ends it after the step that is being
+    done, with a checkpoint from which the same command continues."""
     folder = Path(config.run)
     require_writable(folder)
     dataset = build_dataset(config, model, topology)
@@ -58,20 +62,39 @@ def train(config: TrainConfig, topology: Topology, model: Model, held_out: Seque
         callback.start(run)
     sampler = Sampler(len(dataset), config.data.micro_batch, seed=config.seed, flip=config.data.horizontal_flip)
     begin = time.monotonic() - run.elapsed_s
-    while not is_finished(run):
-        record = train_step(run, sampler, dataset)
-        for callback in callbacks:
-            callback.step_done(run, record)
-        run.elapsed_s = run.engine.agree(time.monotonic() - begin)
-        if run.step % config.checkpoint.every_steps == 0 or is_finished(run):
-            save_checkpoint(run, callbacks, identity)
+    is_stopped = False
+    with asked_to_stop() as asked:
+        while not (is_finished(run) or is_stopped):
+            record = train_step(run, sampler, dataset)
+            for callback in callbacks:
+                callback.step_done(run, record)
+            run.elapsed_s = run.engine.agree(time.monotonic() - begin)
+            is_stopped = run.engine.any_of(asked.is_set())
+            if run.step % config.checkpoint.every_steps == 0 or is_stopped or is_finished(run):
+                save_checkpoint(run, callbacks, identity)
     for callback in callbacks:
         callback.close(run)
+    if is_stopped and not is_finished(run):
+        if run.is_first:
+            say(f"stopped after step {run.step} by SIGTERM; the same command continues")
+        return
     if run.is_first:
         averaged = {name: weight.cpu() for name, weight in ema.weights.items()}
         trained = Trained(averaged, "ema", run.step, run.elapsed_s / 60.0)
         export(folder / export_file(config), config, twin, trained, topology.device)
     run.engine.wait_for_all()
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """Inside, SIGTERM sets the event instead of ending the program: schedulers of clusters and of machines that may be
+    taken away send it some time before they kill."""
+    asked = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def is_finished(run: Run) -> bool:

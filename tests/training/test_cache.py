@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from tiny_generator import tiny_generator, tiny_window
 from tiny_training import fixed_generator
 
 from faithfusion.clips.store import read_shard, write_shard
-from faithfusion.training.cache import encode_window, mirrored
+from faithfusion.training.cache import encode_window, file_name, mirrored
 from faithfusion.training.data import LatentDataset, Pick, WindowRef
 from faithfusion.utils.errors import InputError
 from faithfusion.video.model.conditioning import each_tensor
@@ -40,6 +42,15 @@ def test_a_mirrored_window_is_seen_by_cameras_of_a_mirrored_world() -> None:
     signs = torch.tensor([-1.0, 1.0, 1.0, 1.0, -1.0, -1.0]).reshape(6, 1, 1)
     torch.testing.assert_close(reflected, signs * rays, atol=1e-5, rtol=1e-5)
     assert (torch.linalg.det(seen.world_from_camera) - 1.0).abs().max() < 1e-5
+
+
+def test_a_copy_of_a_shard_has_the_same_cache_and_another_content_another_one(tmp_path: Path) -> None:
+    first, changed = (shard(tmp_path / name, seed=seed) for name, seed in (("a", 0), ("c", 1)))
+    path = shutil.copytree(tmp_path / "a", tmp_path / "b") / first.shard.path.name
+    os.utime(path, (1.0, 1.0))
+    copied = WindowRef(read_shard(path), 0)
+    assert path.stat().st_size == changed.shard.path.stat().st_size
+    assert file_name(first) == file_name(copied) != file_name(changed)
 
 
 @torch.no_grad()

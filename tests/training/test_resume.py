@@ -80,6 +80,25 @@ def test_killed_run_continues_bitwise_ten_times(pairs: Path, whole: Path, number
     continued(pairs, whole, number)
 
 
+def asked_to_stop(options: list[str], run: Path, starter: list[str] | None) -> list[int]:
+    """Starts a run and sends SIGTERM to all its processes in the middle; the steps of its checkpoints and its log."""
+    process = start_training(options, starter)
+    wait_for_step(process, run, 7)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait() == 0
+    return [int(path.name.removeprefix("step_")) for path in sorted((run / "checkpoints").glob("step_*"))]
+
+
+def test_sigterm_saves_and_ends_the_run_and_it_continues_bitwise(pairs: Path, whole: Path) -> None:
+    run = pairs / "asked"
+    options = debug_options(pairs, run=run, **LONG)
+    last = asked_to_stop(options, run, None)[-1]
+    assert last == len((run / "log.jsonl").read_text().splitlines()) >= 7
+    assert not (run / "generator.safetensors").exists()
+    main(options)
+    assert logged(run) == logged(whole) and same_files(run, whole)
+
+
 def test_a_run_with_two_roles_continues_bitwise(pairs: Path) -> None:
     """Stopped by its configuration, not by a signal: what matters here is that every role's state is kept."""
     settings = {

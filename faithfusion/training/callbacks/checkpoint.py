@@ -69,6 +69,11 @@ def last_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def _step_of(path: Path | None) -> int:
+    """The step of a checkpoint folder; -1 of none."""
+    return -1 if path is None else int(path.name.removeprefix("step_"))
+
+
 def checkpoint_of_step(folder: Path, step: int) -> Path:
     """A run's checkpoint after `step`, the newest for 0. InputError that lists those there are."""
     newest = last_checkpoint(folder)
@@ -76,16 +81,23 @@ def checkpoint_of_step(folder: Path, step: int) -> Path:
         raise InputError(folder / CHECKPOINTS, "no checkpoints", "those of a run")
     path = folder / CHECKPOINTS / f"step_{step:08d}" if step else newest
     if not path.is_dir():
-        there = sorted(int(found.name.removeprefix("step_")) for found in (folder / CHECKPOINTS).glob("step_*"))
+        there = sorted(map(_step_of, (folder / CHECKPOINTS).glob("step_*")))
         raise InputError(path, "no such checkpoint", f"one of the steps {', '.join(map(str, there))}")
     return path
 
 
 def load_checkpoint(run: Run, callbacks: Sequence[Callback], identity: dict[str, Any]) -> bool:
-    """Continues from the newest checkpoint; False if there is none. InputError if the run's configuration changed."""
-    path = last_checkpoint(run.folder)
-    if path is None:
+    """Continues from the newest checkpoint that the first process sees; False if there is none.
+
+    InputError if the run's configuration changed, or where a process of another machine does not see that checkpoint.
+    """
+    newest = last_checkpoint(run.folder) if run.is_first else None
+    step = int(run.engine.agree(float(_step_of(newest))))
+    if step < 0:
         return False
+    path = run.folder / CHECKPOINTS / f"step_{step:08d}"
+    if not path.is_dir():
+        raise InputError(path, "not there on this machine", "the run's folder on storage that all machines share")
     state = read_state(path)
     refuse_change(path, state["identity"], identity)
     require_whole(path, state["files"])

@@ -22,13 +22,17 @@ from faithfusion.utils.progress import say
 KeysValues = tuple[Float[Tensor, "b m heads head_dim"], Float[Tensor, "b m heads head_dim"]]
 
 
+HALVES = (torch.float16, torch.bfloat16)
+
+
 @lru_cache
-def attention_backend(device_type: str) -> str:
-    """diffusers' name of the kernel used on "cuda" or "cpu"; said once."""
-    installed = [name for name, module in (("flash", "flash_attn"), ("xformers", "xformers")) if find_spec(module)]
-    name = installed[0] if installed and device_type == "cuda" else "native"
+def attention_backend(device_type: str, dtype: torch.dtype) -> str:
+    """diffusers' name of the kernel used on "cuda" or "cpu"; said once. flash-attn has none for float32."""
+    kernels = (("flash", "flash_attn", HALVES), ("xformers", "xformers", (*HALVES, torch.float32)))
+    fitting = [name for name, module, dtypes in kernels if find_spec(module) and dtype in dtypes]
+    name = fitting[0] if fitting and device_type == "cuda" else "native"
     if device_type == "cuda":
-        say(f"attention on CUDA: {name}")
+        say(f"attention on CUDA in {str(dtype).removeprefix('torch.')}: {name}")
     return name
 
 
@@ -36,7 +40,7 @@ def attention(
     query: Float[Tensor, "b l heads d"], keys: Float[Tensor, "b m heads d"], values: Float[Tensor, "b m heads d"]
 ) -> Float[Tensor, "b l heads d"]:
     """Softmax attention without a mask, scaled by 1 / sqrt(d), in the precision of `values`."""
-    backend = attention_backend(query.device.type)
+    backend = attention_backend(query.device.type, values.dtype)
     return dispatch_attention_fn(query.to(values.dtype), keys.to(values.dtype), values, backend=backend)
 
 

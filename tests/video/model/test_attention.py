@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+import faithfusion.video.model.attention as attention_module
 from faithfusion.video.model.attention import (
     ContextMemory,
     FullAttention,
@@ -62,3 +64,20 @@ def test_recorded_context_and_active_tokens_together_are_the_prefix_pattern() ->
     assert memory.num_bytes() == 2 * 7 * 3 * 8 * 4, "with room for the active ones"
     again = UseContext(memory)("layer", *(value[:, active] for value in (query, keys, values)))
     assert torch.equal(again, of_active)
+
+
+@pytest.mark.parametrize(
+    ("installed", "device", "dtype", "expected"),
+    [
+        ({"flash_attn", "xformers"}, "cuda", torch.bfloat16, "flash"),
+        ({"flash_attn", "xformers"}, "cuda", torch.float32, "xformers"),
+        ({"flash_attn"}, "cuda", torch.float32, "native"),
+        ({"flash_attn"}, "cpu", torch.bfloat16, "native"),
+        (set(), "cuda", torch.bfloat16, "native"),
+    ],
+)
+def test_no_kernel_is_asked_for_a_precision_that_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, installed: set[str], device: str, dtype: torch.dtype, expected: str
+) -> None:
+    monkeypatch.setattr(attention_module, "find_spec", lambda name: name if name in installed else None)
+    assert attention_module.attention_backend.__wrapped__(device, dtype) == expected
