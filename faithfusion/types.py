@@ -43,6 +43,16 @@ class Camera:
             self, intrinsics=self.intrinsics.to(device), world_from_camera=self.world_from_camera.to(device)
         )
 
+    def resized(self, width: int, height: int, scale: tuple[float, float] | None = None) -> Camera:
+        """The camera of its picture stretched to `width` x `height` pixels; the ratio of the sides may change.
+
+        `scale` says how many new pixels an old one is wide and high where the stretched picture was also cut, or
+        filled up, at its right and lower edge. Without it that is the ratio of the sizes.
+        """
+        across, down = scale or (width / self.width, height / self.height)
+        factors = torch.tensor([across, down, 1.0]).to(self.intrinsics)
+        return dataclasses.replace(self, intrinsics=factors[:, None] * self.intrinsics, width=width, height=height)
+
 
 @dataclass(frozen=True)
 class Frame:

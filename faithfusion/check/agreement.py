@@ -76,9 +76,7 @@ class ViewShelf:
 
 def resize_camera(camera: Camera, width: int) -> Camera:
     """The camera of the same picture at another width."""
-    height = max(1, round(camera.height * width / camera.width))
-    scale = torch.tensor([[width / camera.width], [height / camera.height], [1.0]])
-    return dataclasses.replace(camera, intrinsics=camera.intrinsics * scale, width=width, height=height)
+    return camera.resized(width, max(1, round(camera.height * width / camera.width)))
 
 
 def pairs_in_time(evidence: Evidence, shelf: ViewShelf, name: str) -> list[Pair]:

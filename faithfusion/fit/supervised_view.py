@@ -59,10 +59,7 @@ def halve_view(view: SupervisedView) -> SupervisedView:
         cropped = image[: 2 * height, : 2 * width]
         return cropped.reshape(height, 2, width, 2, *image.shape[2:]).transpose(1, 2).flatten(2, 3)
 
-    scale = torch.tensor([0.5, 0.5, 1.0]).to(view.camera.intrinsics)
-    camera = dataclasses.replace(
-        view.camera, intrinsics=scale[:, None] * view.camera.intrinsics, width=width, height=height
-    )
+    camera = view.camera.resized(width, height, scale=(0.5, 0.5))
     depth = view.lidar_depth_m
     if depth is not None:
         nearest = torch.where(depth > 0, depth, torch.inf)

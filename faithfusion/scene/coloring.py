@@ -56,11 +56,4 @@ def visible_points(world: Float[Tensor, "n 3"], exists: Bool[Tensor, " n"], came
 
 def shrink(camera: Camera, factor: int) -> Camera:
     """The same view with pixels `factor` times as large (rounded up, so that every old pixel lies in a new one)."""
-    scale = torch.tensor([1.0 / factor, 1.0 / factor, 1.0]).to(camera.intrinsics)
-    return Camera(
-        intrinsics=scale[:, None] * camera.intrinsics,
-        world_from_camera=camera.world_from_camera,
-        width=-(-camera.width // factor),
-        height=-(-camera.height // factor),
-        name=camera.name,
-    )
+    return camera.resized(-(-camera.width // factor), -(-camera.height // factor), scale=(1.0 / factor, 1.0 / factor))

@@ -13,7 +13,6 @@ from faithfusion.eig.field import EigField
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import report_progress
 from faithfusion.viewer.run_folder import Run
-from faithfusion.viewer.view_cameras import resize_camera
 
 WARM_UP_PX = 32
 
@@ -37,7 +36,7 @@ def learn(run: Run, name: str) -> EigField:
     with torch.no_grad():
         known = reassess_scene(version.scene, version.metadata, version.fitted, run.split, run.eig)
         frame = version.fitted.frames[0]
-        known.map(resize_camera(frame.camera, WARM_UP_PX, WARM_UP_PX), frame.time_index)  # loads the kernels
+        known.map(frame.camera.resized(WARM_UP_PX, WARM_UP_PX), frame.time_index)  # loads the kernels
     return known
 
 

@@ -28,7 +28,7 @@ def view_camera(clip: DriveClip, state: ViewState, width: int) -> Camera:
     camera does too: of a ridden camera it shows the whole field of view, wherever its own principal point is.
     """
     canvas = _free_camera(state) if state.free is not None else surround(ridden_camera(clip, state), state.canvas)
-    return resize_camera(canvas, width, max(1, round(width * state.canvas[1] / state.canvas[0])))
+    return canvas.resized(width, max(1, round(width * state.canvas[1] / state.canvas[0])))
 
 
 def ridden_camera(clip: DriveClip, state: ViewState) -> Camera:
@@ -57,14 +57,6 @@ def _free_camera(state: ViewState) -> Camera:
 
 def _central(focal_px: float, width: int, height: int) -> Float[Tensor, "3 3"]:
     return torch.tensor([[focal_px, 0.0, 0.5 * width], [0.0, focal_px, 0.5 * height], [0.0, 0.0, 1.0]])
-
-
-def resize_camera(camera: Camera, width: int, height: int) -> Camera:
-    """The same view in `width` x `height` pixels."""
-    intrinsics = camera.intrinsics.clone()
-    intrinsics[0] *= width / camera.width
-    intrinsics[1] *= height / camera.height
-    return dataclasses.replace(camera, intrinsics=intrinsics, width=width, height=height)
 
 
 def vertical_fov_rad(camera: Camera) -> float:

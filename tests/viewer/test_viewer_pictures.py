@@ -21,7 +21,7 @@ from faithfusion.viewer.render import FAR_M, draw
 from faithfusion.viewer.run_folder import Run
 from faithfusion.viewer.scales import SCALES, bar_html, colorize
 from faithfusion.viewer.state import RECORDED, FreeView, ViewState, pose_from_quaternion
-from faithfusion.viewer.view_cameras import SURROUND, resize_camera, seen_by, surround, vertical_fov_rad, view_camera
+from faithfusion.viewer.view_cameras import SURROUND, seen_by, surround, vertical_fov_rad, view_camera
 
 STATE = ViewState("after", "colour", 2, "1", 0.0, (64, 48))
 OFF_CENTRE = Camera(torch.tensor([[50.0, 0, 20], [0, 40, 30], [0, 0, 1]]), torch.eye(4), 64, 48)
@@ -127,7 +127,7 @@ def test_the_canvas_shows_the_whole_image_and_no_more_than_it_must(canvas: tuple
 
 def test_pixels_of_an_image_land_where_their_rays_go() -> None:
     image = torch.rand(48, 64, 3)
-    camera = resize_camera(surround(OFF_CENTRE, (90, 60)), 45, 30)
+    camera = surround(OFF_CENTRE, (90, 60)).resized(45, 30)
     warped = seen_by(camera, OFF_CENTRE, image)
     inverse = torch.linalg.inv(camera.intrinsics.double())
     compared = 0

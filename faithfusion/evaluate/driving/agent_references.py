@@ -13,7 +13,7 @@ from torch import Tensor
 
 from faithfusion.data.lidar import project_points
 from faithfusion.evaluate.driving.boxes import box_areas
-from faithfusion.evaluate.driving.views import camera_at_size, hidden_points
+from faithfusion.evaluate.driving.views import hidden_points
 from faithfusion.types import Camera, Track
 
 WIDTH, HEIGHT = 480, 320
@@ -93,7 +93,7 @@ def agent_references(
     in the published rule); `depth_m` is the true or rendered depth of `camera`'s picture.
     The result lies on the CPU.
     """
-    camera, recorded_camera = camera_at_size(camera.to("cpu"), WIDTH, HEIGHT), recorded_camera.to("cpu")
+    camera, recorded_camera = camera.to("cpu").resized(WIDTH, HEIGHT), recorded_camera.to("cpu")
     boxes, is_whole = published_boxes(agents, camera)
     full = [full_extent(corners, camera) for corners in box_corners(agents)]
     full_extents = torch.stack(full) if full else torch.zeros(0, 4)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from faithfusion.evaluate.driving.views import camera_at_size, hidden_points
+from faithfusion.evaluate.driving.views import hidden_points
 from faithfusion.types import Camera
 
 WIDTH, HEIGHT = 640, 360
@@ -71,7 +71,7 @@ def resampled(line: Float[Tensor, "n 3"]) -> Float[Tensor, "m 3"]:
 
 
 def _projected(points: Float[Tensor, "n 3"], camera: Camera) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
-    large = camera_at_size(camera, DRAWN_WIDTH, DRAWN_HEIGHT)
+    large = camera.resized(DRAWN_WIDTH, DRAWN_HEIGHT)
     camera_from_world = large.camera_from_world
     in_camera = points @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
     pixels = (in_camera @ large.intrinsics.T)[:, :2] / in_camera[:, 2:].clamp_min(NEAREST_M)

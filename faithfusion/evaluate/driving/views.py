@@ -1,8 +1,6 @@
-"""A camera's picture at another size, and which points of the world something nearer hides."""
+"""A picture at another size, and which points of the world something nearer hides."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +11,6 @@ from faithfusion.data.lidar import project_points
 from faithfusion.types import Camera
 
 MARGIN_M = 0.3
-
-
-def camera_at_size(camera: Camera, width: int, height: int) -> Camera:
-    """Returns the camera of the picture stretched to another size; the ratio of its sides may change."""
-    scale = torch.tensor([width / camera.width, height / camera.height, 1.0]).to(camera.intrinsics)
-    return dataclasses.replace(camera, intrinsics=scale[:, None] * camera.intrinsics, width=width, height=height)
 
 
 def image_at_size(image: Float[Tensor, "h w 3"], width: int, height: int) -> Float[Tensor, "height width 3"]:
@@ -38,7 +30,7 @@ def hidden_points(
     The farthest depth of the 3 x 3 pixels around a point counts, so that neither the slope of the ground nor an edge
     that is off by a pixel hides anything. Depth 0 is sky. Points outside the picture are not hidden.
     """
-    uv, z, inside = project_points(points_world, camera_at_size(camera, depth_m.shape[1], depth_m.shape[0]))
+    uv, z, inside = project_points(points_world, camera.resized(depth_m.shape[1], depth_m.shape[0]))
     far = torch.where(depth_m > 0, depth_m, torch.inf)
     farthest = F.max_pool2d(far[None, None], 3, stride=1, padding=1)[0, 0]
     hidden = torch.zeros_like(inside)

@@ -7,7 +7,8 @@ new field must mean "as before"; one that has always been there must be there, a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -58,9 +59,9 @@ def _stored_value(value: Tensor, dtype: StoredDtype) -> Tensor:
 
 
 def read_stored(path: Path, kind: FileFormat) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Header and tensors. Raises InputError as `read_header`."""
+    """Header and tensors. Raises InputError as `read_header`, and for tensors of a type that cannot be read."""
     header = read_header(path, kind)
-    with safe_open(path, framework="pt") as file:
+    with _opened(path) as file:
         return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
@@ -69,11 +70,8 @@ def read_header(path: Path, kind: FileFormat) -> dict[str, str]:
     without config, profile and metadata."""
     if not path.is_file():
         raise InputError(path, "no such file", f"{kind.what} (.safetensors)")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise InputError(path, f"cannot be read ({error})", "an intact safetensors file") from None
+    with _opened(path) as file:
+        header = file.metadata() or {}
     if kind.header.items() - header.items():
         found = f"format {header.get('format')}, version {header.get('version')}"
         raise InputError(path, found, f"{kind.name}, version {kind.version}")
@@ -81,6 +79,16 @@ def read_header(path: Path, kind: FileFormat) -> dict[str, str]:
     if missing:
         raise InputError(path, f"header lacks {', '.join(sorted(missing))}", "config, profile and metadata")
     return header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """The open file; whatever cannot be read of it inside becomes an InputError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"cannot be read ({error})", "an intact safetensors file") from None
 
 
 def rewrite_header(path: Path, entries: Mapping[str, Any], out: Path | None = None) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_kernels_are_stored_in_half_the_bytes_and_vectors_exactly(stored: Path) 
     for name, value in loaded.items():
         assert value.dtype == (torch.float32 if value.ndim < 2 else torch.bfloat16), name
         assert torch.equal(value, original[name].to(value.dtype)), name
+
+
+def test_tensors_of_a_type_that_nobody_reads_are_refused(stored: Path, tmp_path: Path) -> None:
+    """The header of such a file is whole: only reading the tensor fails."""
+    with safe_open(stored, framework="pt") as file:
+        header = {"__metadata__": file.metadata(), "body": {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [0, 3]}}
+    text, path = json.dumps(header).encode(), tmp_path / "odd.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(3))
+    with pytest.raises(InputError, match=r"odd.safetensors: cannot be read \(.*F6_E2M3.*an intact safetensors file$"):
+        load_fixer(path)
 
 
 def test_it_opens_by_path_with_its_identity(stored: Path, tmp_path: Path) -> None:
