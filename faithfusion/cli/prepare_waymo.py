@@ -20,6 +20,8 @@ class PrepareWaymoOptions(WaymoConfig):
         data: The folder with the components: camera_image/SEGMENT.parquet and so on.
         segment: The name of the segment. It is not needed if there is only one.
         out: The new folder of the drive.
+        map: The segment's TFRecord file (perception, v1.4 or later), which the lines of the map are read from. A
+            finished drive gets them too.
         frame_poses: Gives all images the pose of the frame; the same as `--image_poses false`.
         no_masks: Writes no masks of what moves; the same as `--masks false`.
     """
@@ -27,6 +29,7 @@ class PrepareWaymoOptions(WaymoConfig):
     data: Path
     segment: str | None = None
     out: Path
+    map: Path | None = None
     frame_poses: bool = False
     no_masks: bool = False
 
@@ -43,4 +46,4 @@ def main(argv: list[str]) -> None:
         image_poses=options.image_poses and not options.frame_poses,
         masks=options.masks and not options.no_masks,
     )
-    prepare_segment(options.data, options.out, config, segment=options.segment)
+    prepare_segment(options.data, options.out, config, segment=options.segment, map_file=options.map)

@@ -8,28 +8,34 @@ from pathlib import Path
 from PIL import Image
 
 from faithfusion.data.box_masks import write_dynamic_masks
+from faithfusion.data.drive_map import MAP_FILE, DriveMap, write_drive_map
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.waymo import components as c
 from faithfusion.data.waymo.box_tracks import read_tracks
 from faithfusion.data.waymo.parquet_rows import list_segments, need_pyarrow
 from faithfusion.data.waymo.segment import Segment
+from faithfusion.data.waymo.segment_map import read_segment_map
 from faithfusion.data.waymo.waymo_config import WaymoConfig
 from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.json_files import read_json
 from faithfusion.utils.plain import to_plain
 from faithfusion.utils.progress import say, track
 
 FACTS = "waymo.json"  # which segment the drive was made of, with which options
 
 
-def prepare_segment(data: Path, out: Path, config: WaymoConfig, *, segment: str | None = None) -> None:
+def prepare_segment(
+    data: Path, out: Path, config: WaymoConfig, *, segment: str | None = None, map_file: Path | None = None
+) -> None:
     """Writes one segment of the folder `data` (component folders with SEGMENT.parquet files) into the new folder `out`.
 
-    `segment` may be left out if there is one only. A folder that holds the same segment with the same options is left
-    as it is. Nothing appears at `out` before all of it is written and has been read back. Raises InputError for missing
-    or damaged files, unknown segments, frames beyond the end, images that are missing or no images, and an `out` that
-    holds something else.
+    `segment` may be left out if there is one only. `map_file` is the same segment's TFRecord, whose map the drive gets.
+    A folder that holds the same segment with the same options is left as it is, but for a map that it lacks. Nothing
+    appears at `out` before all of it is written and has been read back. Raises InputError for missing or damaged files,
+    unknown segments, frames beyond the end, images that are missing or no images, and an `out` that holds something
+    else.
     """
     need_pyarrow()
     name = _choose_segment(data, segment)
@@ -37,9 +43,12 @@ def prepare_segment(data: Path, out: Path, config: WaymoConfig, *, segment: str 
     if out.exists():
         require_same_facts(out, FACTS, facts, "prepared Waymo segment", "another segment or other options")
         say(f"{out}: this segment is already there")
+        if map_file is not None and not (out / MAP_FILE).exists():
+            _write_map(out, read_segment_map(map_file, name, read_json(out / FACTS)["times_us"]))
         return
     require_writable(out.parent)
     source = Segment(data, name, config)
+    drive_map = None if map_file is None else read_segment_map(map_file, name, source.times)
     with atomic_folder(out) as folder:
         make_folders(folder)
         write_rig(folder, source.rig())
@@ -49,10 +58,17 @@ def prepare_segment(data: Path, out: Path, config: WaymoConfig, *, segment: str 
                 (folder / "sky_masks").mkdir(exist_ok=True)
                 Image.fromarray(mask).save(folder / "sky_masks" / f"{t:03d}_{camera}.png")
         _write_boxes(folder, data, source)
+        if drive_map is not None:
+            _write_map(folder, drive_map)
         (folder / FACTS).write_text(json.dumps(facts | {"times_us": source.times}, indent=1))
         clip = read_drive(folder)
     say(f"{out}: {clip.num_frames} frames, cameras {', '.join(clip.camera_names)}, {len(clip.tracks)} tracks"
         + (f"; missing: {', '.join(clip.missing)}" if clip.missing else ""))  # fmt: skip
+
+
+def _write_map(folder: Path, drive_map: DriveMap) -> None:
+    write_drive_map(folder, drive_map)
+    say(f"{MAP_FILE}: {len(drive_map.lines)} lines, {drive_map.source}")
 
 
 def _write_boxes(folder: Path, data: Path, source: Segment) -> None:
