@@ -77,6 +77,7 @@ class Track:
     time_indices: Int[Tensor, " n"]  # ascending
     world_from_box: Float[Tensor, "n 4 4"]
     is_moving: bool
+    top_points: Int[Tensor, " n"] | None = None  # points of the top LiDAR in the box, where the data set says so
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class BoxTrack:
     frames: tuple[int, ...]  # ascending time indices
     world_from_box: np.ndarray  # [n, 4, 4]
     size_m: np.ndarray  # [n, 3] length, width, height
+    top_points: tuple[int, ...] | None = None  # [n] points of the top LiDAR in the box, where the data set says so
 
 
 @dataclass(frozen=True)
@@ -128,15 +129,14 @@ def write_tracks(folder: Path, tracks: Sequence[BoxTrack] | Mapping[int, BoxTrac
     per_frame: dict[str, list[int]] = {str(t): [] for t in range(num_frames)}
     for number, track in tracks.items() if isinstance(tracks, Mapping) else enumerate(tracks):
         _check_track(track, num_frames)
-        info[str(number)] = {
-            "id": track.track_id,
-            "class_name": track.class_name,
-            "frame_annotations": {
-                "frame_idx": [int(t) for t in track.frames],
-                "obj_to_world": track.world_from_box.tolist(),
-                "box_size": track.size_m.tolist(),
-            },
+        notes = {
+            "frame_idx": [int(t) for t in track.frames],
+            "obj_to_world": track.world_from_box.tolist(),
+            "box_size": track.size_m.tolist(),
         }
+        if track.top_points is not None:
+            notes["num_top_lidar_points"] = list(track.top_points)
+        info[str(number)] = {"id": track.track_id, "class_name": track.class_name, "frame_annotations": notes}
         for t in track.frames:
             per_frame[str(t)].append(number)
     for name, content in (("instances_info.json", info), ("frame_instances.json", per_frame)):

@@ -72,7 +72,7 @@ def _read_track(
     path: Path, key: str, entry: Any, clip_from_dataset: np.ndarray, axes: np.ndarray, total: int, length: int
 ) -> Track | None:
     where = f"{path}, instance {key}"
-    frames, poses, sizes = _annotation_arrays(where, entry)
+    frames, poses, sizes, top_points = _annotation_arrays(where, entry)
     indices = np.array([_require_frame(where, frame, total) for frame in frames], dtype=np.int64)
     if len(np.unique(indices)) != len(indices):
         raise InputError(where, "two boxes at one frame", "one box per frame")
@@ -89,18 +89,21 @@ def _read_track(
         time_indices=torch.from_numpy(indices[inside]),
         world_from_box=torch.from_numpy(poses[inside]).float(),
         is_moving=leaves_its_place(poses[:, :3, 3]),
+        top_points=None if top_points is None else torch.from_numpy(top_points[order][inside]),
     )
 
 
-def _annotation_arrays(where: str, entry: Any) -> tuple[list, np.ndarray, np.ndarray]:
+def _annotation_arrays(where: str, entry: Any) -> tuple[list, np.ndarray, np.ndarray, np.ndarray | None]:
     try:
         notes = entry["frame_annotations"]
         frames = list(notes["frame_idx"])
         poses = np.asarray(notes["obj_to_world"], dtype=np.float64).reshape(len(frames), 4, 4)
         sizes = np.asarray(notes["box_size"], dtype=np.float64).reshape(len(frames), 3)
+        counts = notes.get("num_top_lidar_points")
+        top_points = None if counts is None else np.asarray(counts, dtype=np.int64).reshape(len(frames))
     except (KeyError, TypeError, ValueError) as error:
-        expected = "frame_annotations with frame_idx [n], obj_to_world [n, 4, 4] and box_size [n, 3]"
+        expected = "frame_annotations with frame_idx [n], obj_to_world [n, 4, 4], box_size [n, 3], one number of points"
         raise InputError(where, f"unreadable annotations ({error})", expected) from None
     if not frames or not np.isfinite(sizes).all() or (sizes <= 0).any():
         raise InputError(where, f"{len(frames)} boxes, sizes {sizes.tolist()[:3]}", "at least one box of positive size")
-    return frames, poses, sizes
+    return frames, poses, sizes, top_points

@@ -69,7 +69,34 @@ def main(folder: Path) -> None:
         writer.write_sync(ModalitiesSync(stamp, [*_ego(t, stamp), *_cameras(t, stamp, truth), *_lidar(t, stamp, truth),
                                                  *_boxes(t, stamp, truth)]))  # fmt: skip
     writer.close()
+    _map(folder, truth)
     np.savez(folder / "truth.npz", **truth)
+
+
+def _map(folder: Path, truth: dict[str, np.ndarray]) -> None:
+    """A line, an edge and a crosswalk near the path; a boundary without paint and an edge far away."""
+    from py123d.api.map.arrow.arrow_map_writer import ArrowMapWriter
+    from py123d.datatypes import Crosswalk, MapMetadata, RoadEdge, RoadLine
+    from py123d.datatypes.map_objects.map_layer_types import RoadEdgeType, RoadLineType
+    from py123d.geometry import Polyline3D
+
+    truth["map_line"] = np.array([[5000.0, -702.0, 29.5], [5020.0, -680.0, 29.75], [5040.0, -655.0, 30.0]])
+    truth["map_edge"] = np.array([[4990.0, -695.0, 29.5], [5030.0, -650.0, 30.25]])
+    truth["map_crossing"] = np.array([[5010.0, -699, 29.5], [5013, -699, 29.5], [5013, -685, 29.5], [5010, -685, 29.5]])
+    line, edge = Polyline3D.from_array(truth["map_line"]), Polyline3D.from_array(truth["map_edge"])
+    outline = Polyline3D.from_array(np.concatenate([truth["map_crossing"], truth["map_crossing"][:1]]))
+    far = Polyline3D.from_array(truth["map_edge"] + [1000.0, 0.0, 0.0])
+    writer = ArrowMapWriter(True, folder / "maps", folder / "logs")
+    writer.reset(MapMetadata("toy", None, map_has_z=True, map_is_per_log=True, split="toy_test", log_name="log"))
+    for thing in (
+        RoadLine(1, RoadLineType.SOLID_WHITE, line),
+        RoadLine(2, RoadLineType.NONE, line),
+        RoadEdge(3, RoadEdgeType.ROAD_EDGE_BOUNDARY, edge),
+        RoadEdge(4, RoadEdgeType.ROAD_EDGE_BOUNDARY, far),
+        Crosswalk(5, outline),
+    ):
+        writer.write_map_object(thing)
+    writer.close()
 
 
 def _se3(matrix: np.ndarray) -> object:

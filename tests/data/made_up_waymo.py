@@ -24,6 +24,7 @@ NUM_FRAMES = 2
 SKY, GROUND, LEFT_WALL, END_WALL, PARKED, DRIVING = range(6)
 LEFT_WALL_Y, END_WALL_X = 7.0, 32.0
 BOX_SIZE = np.array([4.4, 1.9, 1.6])
+BOX_TOP_POINTS = {"car-a": 9, "car-b": 20, "sign": 0}
 DRIVING_SPEED = 14.0  # metres per second
 CAMERAS = {0: (0.0, 0.021), 1: (0.75, 0.012), 3: (1.5, -0.004)}  # number: yaw, seconds after the frame
 WIDTH, HEIGHT = 96, 64
@@ -335,6 +336,8 @@ def _write_boxes(root: Path, seconds: list[float], times: list[int], segment: st
     columns = {f"{prefix}.box.{field}": (DOUBLE, boxes[:, i]) for i, field in enumerate(fields)}
     columns[f"{prefix}.type"] = (BYTE, [kinds[name][1] for _, _, name in rows])
     columns[f"{prefix}.num_lidar_points_in_box"] = (LONG, [0 if name == "sign" else 25 for _, _, name in rows])
+    top = [BOX_TOP_POINTS[name] + round(10 * s) for s, _, name in rows]  # one more in each frame
+    columns[f"{prefix}.num_top_lidar_points_in_box"] = (LONG, top)
     _write(root, "lidar_box", keys | columns, segment)
     prefix = "[LiDARCameraSyncedBoxComponent].camera_synced_box"
     columns = {f"{prefix}.{field}": (DOUBLE, later[:, i]) for i, field in enumerate(fields)}

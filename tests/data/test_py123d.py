@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faithfusion.data.drive_map import read_drive_map
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.lens import distort_pixels
 from faithfusion.data.lidar import load_points_world, project_points
 from faithfusion.data.py123d.bridge_cameras import make_camera, rectifying_map, resample
+from faithfusion.data.py123d.map_lines import read_log_map
 from faithfusion.data.py123d.prepare_log import prepare_log
 from faithfusion.data.py123d.py123d_config import Py123dConfig
 from faithfusion.types import DriveClip
@@ -140,6 +142,64 @@ def test_boxes_of_what_moves_become_tracks(clip: DriveClip, truth: dict[str, np.
     np.testing.assert_allclose(car.size_m, [4.4, 1.8, 1.5], rtol=1e-6)
     for t, iteration in enumerate(WRITTEN):
         np.testing.assert_allclose(car.world_from_box[t], in_clip(truth[f"car_{iteration}"]), atol=1e-4)
+
+
+def test_lines_of_the_map_near_the_path_are_kept(clip: DriveClip, truth: dict[str, np.ndarray]) -> None:
+    drive_map = read_drive_map(clip.root)
+    assert drive_map.source == "map of toy in py123d" and drive_map.offsets_m is None
+    expected = {"road_line": "map_line", "road_edge": "map_edge", "crosswalk": "map_crossing"}
+    assert sorted(line.kind for line in drive_map.lines) == sorted(expected)
+    for line in drive_map.lines:
+        np.testing.assert_allclose(line.points_m, truth[expected[line.kind]], atol=1e-3)
+
+
+class _MadeUpMap:
+    """What `read_log_map` asks of py123d's map: everything in a square around a point."""
+
+    def __init__(self, has_z: bool = True) -> None:
+        self.map_has_z, self.dataset, self.asked = has_z, "toy", []
+
+    def get_map_objects_in_radius(self, point: tuple, radius: float, layers: list) -> dict:
+        self.asked.append((point, radius, layers))
+        line = SimpleNamespace(array=np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+        ring = SimpleNamespace(array=np.array([[0.0, 0, 1], [2, 0, 1], [2, 5, 1], [0, 0, 1]]))
+        edge = SimpleNamespace(object_id=7, polyline_3d=line)
+        painted = SimpleNamespace(object_id=7, polyline_3d=line, road_line_type=SimpleNamespace(name="SOLID_WHITE"))
+        unpainted = SimpleNamespace(object_id=8, polyline_3d=line, road_line_type=SimpleNamespace(name="NONE"))
+        crossing = SimpleNamespace(object_id=len(self.asked), outline_3d=ring)
+        things = {"road_edge": [edge], "road_line": [painted, unpainted], "crosswalk": [crossing]}
+        return {_Layer(name): objects for name, objects in things.items()}
+
+
+class _Layer(str):
+    """A layer of py123d, as far as it is asked."""
+
+    def serialize(self) -> str:
+        return str(self)
+
+
+def _scene(api: object) -> SimpleNamespace:
+    """Eleven poses, 5 m apart."""
+    poses = [SimpleNamespace(x=5.0 * i, y=1.0, point_2d=(5.0 * i, 1.0)) for i in range(11)]
+    return SimpleNamespace(
+        get_map_api=lambda: api,
+        get_ego_state_se3_at_iteration=lambda iteration: SimpleNamespace(rear_axle_se3=poses[iteration]),
+    )
+
+
+def test_a_map_is_asked_every_twenty_metres_and_nothing_is_kept_twice() -> None:
+    api = _MadeUpMap()
+    drive_map, remark = read_log_map(_scene(api), range(11))
+    assert [point for point, _, _ in api.asked] == [(0.0, 1.0), (20.0, 1.0), (40.0, 1.0)]
+    assert [line.kind for line in drive_map.lines] == ["road_edge", "road_line", "crosswalk", "crosswalk", "crosswalk"]
+    np.testing.assert_array_equal(drive_map.lines[-1].points_m, [[0, 0, 1], [2, 0, 1], [2, 5, 1]])
+    assert remark == "5 lines of the log's map"
+
+
+def test_a_log_without_a_map_or_without_heights_says_so() -> None:
+    assert read_log_map(_scene(None), [0]) == (None, "the log has no map")
+    drive_map, remark = read_log_map(_scene(_MadeUpMap(has_z=False)), [0])
+    assert drive_map is None and remark == "the log's map has no heights, so its lines are left out"
 
 
 def test_a_fisheye_becomes_a_pinhole(log: Path, tmp_path: Path, truth: dict[str, np.ndarray]) -> None:

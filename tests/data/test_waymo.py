@@ -133,6 +133,7 @@ def test_calibration_and_pictures_are_untouched(clip: DriveClip, data: Path) -> 
 
 def test_boxes_are_tracks_in_the_world_and_signs_are_none(clip: DriveClip) -> None:
     moving, parked = clip.tracks
+    assert moving.top_points.tolist() == [9, 10] and parked.top_points.tolist() == [20, 21]
     assert (moving.is_moving, parked.is_moving, moving.class_name) == (True, False, "Vehicle")
     from_world = clip_from_dataset_world(clip.root) @ truth.world_from_local()
     for track, name in ((moving, DRIVING), (parked, PARKED)):

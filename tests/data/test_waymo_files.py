@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pyarrow")
+import made_up_tfrecord
 import pyarrow as pa
 import pyarrow.parquet as pq
-from made_up_waymo import NUM_FRAMES, SEGMENT, write_segment
+from made_up_waymo import FIRST_US, NUM_FRAMES, SEGMENT, STEP_US, write_segment
 
+from faithfusion.data.drive_map import read_drive_map
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.drive_writer import write_frame
 from faithfusion.data.waymo import components, parquet_rows
@@ -226,6 +228,41 @@ def test_what_is_there_is_kept(data: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(InputError, match="is not a prepared Waymo segment"):
         prepare_segment(data, tmp_path / "mine", CONFIG)
+
+
+MAP_LINE = [(255.0, -118.0, 30.0), (270.0, -110.0, 30.0)]
+MAP_FRAMES = [
+    made_up_tfrecord.frame(SEGMENT, FIRST_US, made_up_tfrecord.road_line(1, MAP_LINE), offset=(0.5, 0.0, 0.0)),
+    made_up_tfrecord.frame(SEGMENT, FIRST_US + STEP_US, offset=(0.25, 0.0, 0.0)),
+]
+
+
+def test_a_map_is_written_and_added_to_a_finished_drive(data: Path, tmp_path: Path, capsys) -> None:
+    config = WaymoConfig(cameras=(0,), lidar="none", masks=False)
+    later = WaymoConfig(cameras=(0,), lidar="none", masks=False, start=1)
+    map_file = made_up_tfrecord.write_records(tmp_path / "segment.tfrecord", MAP_FRAMES)
+    prepare_segment(data, tmp_path / "drive", config, map_file=map_file)
+    prepare_segment(data, tmp_path / "later", later)
+    assert read_drive_map(tmp_path / "later") is None
+    prepare_segment(data, tmp_path / "later", later, map_file=map_file)
+    assert capsys.readouterr().err.count("map_lines.json: 1 lines, map features of segment.tfrecord") == 2
+    for name, offsets in (("drive", [[0.5, 0, 0], [0.25, 0, 0]]), ("later", [[0.25, 0, 0]])):
+        drive_map = read_drive_map(tmp_path / name)
+        np.testing.assert_array_equal(drive_map.lines[0].points_m, MAP_LINE)
+        np.testing.assert_array_equal(drive_map.offsets_m, offsets)
+
+
+def test_a_cut_map_leaves_nothing(data: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    map_file = made_up_tfrecord.write_records(tmp_path / "segment.tfrecord", MAP_FRAMES)
+    map_file.write_bytes(map_file.read_bytes()[:-3])
+    options = ["--data", str(data), "--out", str(tmp_path / "drive"), "--cameras", "0", "--map", str(map_file)]
+    monkeypatch.setattr(sys, "argv", [str(TOOL), *options])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    said = capsys.readouterr().err.splitlines()
+    assert exit_.value.code == 2 and not (tmp_path / "drive").exists()
+    assert "segment.tfrecord, record 1: the file ends after 1 of 4 bytes; expected a whole" in said[-1]
+    assert [line.startswith("error: ") for line in said].count(True) == 1
 
 
 def test_without_pyarrow_the_line_says_what_to_install(data: Path, tmp_path: Path, monkeypatch) -> None:

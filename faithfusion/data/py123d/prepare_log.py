@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from faithfusion.data.drive_map import write_drive_map
 from faithfusion.data.drive_writer import LAYOUT_MARKER, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.py123d.bridge_cameras import BridgeCamera, choose_cameras, ego_from_imu, matrix
+from faithfusion.data.py123d.map_lines import read_log_map
 from faithfusion.data.py123d.py123d_config import Py123dConfig
 from faithfusion.data.py123d.sensors import collect_tracks, read_image, read_scan
 from faithfusion.utils.atomic import atomic_folder, require_same_facts, require_writable
@@ -59,13 +61,16 @@ def prepare_log(log: Path, out: Path, config: Py123dConfig) -> None:
         if not written:
             raise InputError(log, "no iteration with an image of every camera", "fewer cameras (--cameras)")
         write_tracks(folder, collect_tracks(scene, written), len(written))
+        drive_map, map_remark = read_log_map(scene, written)
+        if drive_map is not None:
+            write_drive_map(folder, drive_map)
         times_us = [int(scene.get_timestamp_at_iteration(iteration).time_us) for iteration in written]
         rate = 1e6 / float(np.median(np.diff(times_us))) if len(written) > 1 else FRAME_RATE_HZ
         (folder / LAYOUT_MARKER).write_text(json.dumps({"layout": "waymo", "frame_rate_hz": round(rate, 3)}) + "\n")
         (folder / FACTS).write_text(json.dumps(facts | {"iterations": written, "times_us": times_us}, indent=1))
     left_out = len(iterations) - len(written)
     named = ", ".join(f"{camera.rig.name} = {camera.camera_id.serialize()}" for camera in cameras)
-    _say(f"{out}: {len(written)} frames, cameras {named}"
+    _say(f"{out}: {len(written)} frames, cameras {named}; {map_remark}"
          + (f"; {left_out} iterations without an image of every camera were left out" if left_out else ""))  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +16,18 @@ from faithfusion.data.waymo.parquet_rows import Table
 from faithfusion.utils.errors import InputError
 
 
+@dataclass(frozen=True)
+class _Box:
+    pose: np.ndarray  # [4, 4], to the world
+    size_m: np.ndarray
+    points: int  # of all LiDARs
+    top_points: int
+
+
 @dataclass
 class _Growing:
     class_name: str
-    boxes: dict[int, tuple[np.ndarray, np.ndarray, bool]] = field(default_factory=dict)  # by frame: pose, size, is seen
+    boxes: dict[int, _Box] = field(default_factory=dict)  # by frame
 
 
 def read_tracks(
@@ -31,7 +40,7 @@ def read_tracks(
     InputError for a damaged file and for boxes that are not finite or have no size.
     """
     table = Table(data, c.LIDAR_BOX, segment)
-    kind, num_points = c.LIDAR_BOX.columns[7:]
+    kind, *counts = c.LIDAR_BOX.columns[7:]
     moved = _synced_boxes(data, segment) if synced else {}
     index = {time: t for t, time in enumerate(times)}
     growing: dict[str, _Growing] = {}
@@ -43,10 +52,10 @@ def read_tracks(
         if not np.isfinite(box).all() or (box[3:6] <= 0).any():
             raise InputError(f"{table.path}, object {name}", f"box {box.tolist()}", "finite numbers, positive sizes")
         pose = poses[index[time]] @ yaw_pose(box[:3], box[6])
-        is_seen = (row[num_points].as_py() or 0) > 0
-        growing.setdefault(name, _Growing(class_name)).boxes[index[time]] = (pose, box[3:6], is_seen)
+        points, top_points = (int(row[column].as_py() or 0) for column in counts)
+        growing.setdefault(name, _Growing(class_name)).boxes[index[time]] = _Box(pose, box[3:6], points, top_points)
     tracks = [_track(name, parts.class_name, parts.boxes) for name, parts in sorted(growing.items())]
-    seen = [_only(track, [growing[track.track_id].boxes[t][2] for t in track.frames]) for track in tracks]
+    seen = [_only(track, [growing[track.track_id].boxes[t].points > 0 for t in track.frames]) for track in tracks]
     return tracks, [track for track in seen if track.frames]
 
 
@@ -64,14 +73,18 @@ def _numbers(row: dict, columns: tuple[str, ...]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in numbers], dtype=np.float64)
 
 
-def _track(name: str, class_name: str, boxes: dict[int, tuple[np.ndarray, np.ndarray, bool]]) -> BoxTrack:
+def _track(name: str, class_name: str, boxes: dict[int, _Box]) -> BoxTrack:
     frames = tuple(sorted(boxes))
-    poses, sizes = (np.stack([boxes[t][part] for t in frames]) for part in (0, 1))
-    return BoxTrack(name, class_name, frames, poses, sizes)
+    poses, sizes = np.stack([boxes[t].pose for t in frames]), np.stack([boxes[t].size_m for t in frames])
+    return BoxTrack(name, class_name, frames, poses, sizes, tuple(boxes[t].top_points for t in frames))
 
 
 def _only(track: BoxTrack, chosen: list[bool]) -> BoxTrack:
-    frames = tuple(t for t, is_chosen in zip(track.frames, chosen, strict=True) if is_chosen)
+    frames, points = (tuple(itertools.compress(values, chosen)) for values in (track.frames, track.top_points or ()))
     return dataclasses.replace(
-        track, frames=frames, world_from_box=track.world_from_box[chosen], size_m=track.size_m[chosen]
+        track,
+        frames=frames,
+        world_from_box=track.world_from_box[chosen],
+        size_m=track.size_m[chosen],
+        top_points=points,
     )

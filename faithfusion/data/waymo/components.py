@@ -67,7 +67,9 @@ LIDAR_CALIBRATION = _component(
     (LASER,),
     "extrinsic.transform beam_inclination.min beam_inclination.max beam_inclination.values",
 )
-LIDAR_BOX = _component("lidar_box", "LiDARBoxComponent", (TIME, OBJECT), f"{_BOX} type num_lidar_points_in_box")
+LIDAR_BOX = _component(
+    "lidar_box", "LiDARBoxComponent", (TIME, OBJECT), f"{_BOX} type num_lidar_points_in_box num_top_lidar_points_in_box"
+)
 LIDAR_CAMERA_SYNCED_BOX = _component(
     "lidar_camera_synced_box",
     "LiDARCameraSyncedBoxComponent",

@@ -38,6 +38,7 @@ class Agents:
 
     world_from_box: Float[Tensor, "n 4 4"]
     size_m: Float[Tensor, "n 3"]
+    top_points: Int[Tensor, " n"] | None = None  # points of the top LiDAR in each as labelled, -1 where that is unknown
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,14 @@ def is_vehicle(class_name: str) -> bool:
 
 def vehicles_at(tracks: Sequence[Track], time_index: int) -> Agents:
     """Returns the boxes of the vehicles at one time stamp."""
-    poses, sizes = [torch.zeros(0, 4, 4)], [torch.zeros(0, 3)]
+    poses, sizes, points = [torch.zeros(0, 4, 4)], [torch.zeros(0, 3)], [torch.zeros(0, dtype=torch.long)]
     for track in tracks:
         at = (track.time_indices == time_index).nonzero()[:, 0]
         if len(at) and is_vehicle(track.class_name):
             poses.append(track.world_from_box[at])
             sizes.append(track.size_m[None])
-    return Agents(torch.cat(poses), torch.cat(sizes))
+            points.append(torch.tensor([-1]) if track.top_points is None else track.top_points[at])
+    return Agents(torch.cat(poses), torch.cat(sizes), torch.cat(points))
 
 
 def agent_references(
@@ -89,8 +91,9 @@ def agent_references(
 ) -> AgentReferences:
     """Returns where the agents must appear from `camera`.
 
-    `recorded_camera` took the picture at the same time stamp; `points_world` is its scan in metres (of the top LiDAR,
-    in the published rule); `depth_m` is the true or rendered depth of `camera`'s picture.
+    `recorded_camera` took the picture at the same time stamp; `points_world` is its scan in metres, whose points are
+    counted where the labels do not say how many of the top LiDAR lie in a box; `depth_m` is the true or rendered depth
+    of `camera`'s picture.
     The result lies on the CPU.
     """
     camera, recorded_camera = camera.to("cpu").resized(WIDTH, HEIGHT), recorded_camera.to("cpu")
@@ -117,12 +120,13 @@ def _in_world(agents: Agents, places: Float[Tensor, "n k 3"]) -> Float[Tensor, "
 
 
 def lidar_counts(agents: Agents, points_world: Float[Tensor, "p 3"]) -> Int[Tensor, " n"]:
-    """Returns how many points lie in each box."""
+    """Returns how many points lie in each box: as its label says, else those of the scan."""
     counts = []
     for pose, size in zip(agents.world_from_box, agents.size_m, strict=True):
         in_box = (points_world - pose[:3, 3]) @ pose[:3, :3]
         counts.append((in_box.abs() <= size / 2).all(-1).sum())
-    return torch.stack(counts) if counts else torch.zeros(0, dtype=torch.long)
+    counted = torch.stack(counts) if counts else torch.zeros(0, dtype=torch.long)
+    return counted if agents.top_points is None else torch.where(agents.top_points < 0, counted, agents.top_points)
 
 
 def is_recorded(agents: Agents, recorded_camera: Camera) -> Bool[Tensor, " n"]:

@@ -70,6 +70,27 @@ def resampled(line: Float[Tensor, "n 3"]) -> Float[Tensor, "m 3"]:
     return torch.cat(pieces)
 
 
+def long_sides(outline: Float[Tensor, "n 3"]) -> list[Float[Tensor, "_ 3"]]:
+    """Returns the long sides of a crosswalk, whose outline is closed: those edges that go rather along the outline's
+    main direction than across it, joined where they follow each other."""
+    steps = (outline.roll(-1, 0) - outline)[:, :2].double()
+    lengths, angles = steps.norm(dim=-1), torch.atan2(steps[:, 1], steps[:, 0])
+    # twice the angle, so that an edge and its way back count alike; long edges outweigh short ones
+    main = torch.atan2((lengths * (2 * angles).sin()).sum(), (lengths * (2 * angles).cos()).sum())
+    is_long = (2 * angles - main).cos() > 0
+    if is_long.all():
+        return [torch.cat([outline, outline[:1]])]
+    first = int((~is_long).nonzero()[0, 0])
+    corners, sides, run = outline.roll(-first, 0), [], []
+    for edge, goes_along in enumerate([*is_long.roll(-first).tolist(), False]):
+        if goes_along:
+            run.append(edge)
+        elif run:
+            sides.append(corners[[*run, (run[-1] + 1) % len(corners)]])
+            run = []
+    return sides
+
+
 def _projected(points: Float[Tensor, "n 3"], camera: Camera) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
     large = camera.resized(DRAWN_WIDTH, DRAWN_HEIGHT)
     camera_from_world = large.camera_from_world

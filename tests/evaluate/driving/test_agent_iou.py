@@ -99,6 +99,14 @@ def test_ten_points_make_a_reference(count: int, is_there: bool) -> None:
     assert math.isnan(of["precision"]) != is_there  # nobody asks for that car, so it is not wrong to find it
 
 
+@pytest.mark.parametrize(("labelled", "is_there"), [(9, False), (10, True), (-1, True)])
+def test_points_of_the_top_lidar_as_labelled_go_before_those_of_the_scan(labelled: int, is_there: bool) -> None:
+    """The scan, of all LiDARs, has 20 points in the box; -1 stands for a label that does not say."""
+    agents = dataclasses.replace(cubes(AHEAD), top_points=torch.tensor([labelled]))
+    references = references_of(agents, 20)
+    assert references.is_scored.tolist() == references.is_seen.tolist() == [is_there]
+
+
 def test_a_corner_must_have_been_recorded() -> None:
     agents = cubes(AHEAD)
     turned = torch.eye(4)
@@ -187,10 +195,12 @@ def test_vehicles_are_told_by_name(names: tuple[str, ...], expected: bool) -> No
 def test_vehicles_at_a_time_stamp() -> None:
     def track(name: str, times: list[int]) -> Track:
         poses = torch.eye(4).repeat(len(times), 1, 1)
-        return Track(name, name, torch.ones(3), torch.tensor(times), poses, False)
+        counts = torch.tensor(times) + 7 if name == "Vehicle" else None
+        return Track(name, name, torch.ones(3), torch.tensor(times), poses, False, counts)
 
     tracks = [track("Vehicle", [0, 1]), track("Pedestrian", [0]), track("Cyclist", [0]), track("Van", [2])]
     assert [len(vehicles_at(tracks, t).size_m) for t in range(4)] == [1, 1, 1, 0]
+    assert [vehicles_at(tracks, t).top_points.tolist() for t in range(4)] == [[7], [8], [-1], []]
 
 
 def test_pictures_of_another_size_are_refused() -> None:
