@@ -18,8 +18,9 @@ def read_state(path: Path, expected: str) -> dict[str, Tensor]:
         raise InputError(path, "no such file", expected) from None
     except Exception as error:  # torch and pickle raise half a dozen kinds for a damaged file
         raise InputError(path, f"cannot be read ({type(error).__name__})", expected) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(path, f"a {type(state).__name__}", expected)
+    is_dict = isinstance(state, dict)
+    if not is_dict or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
+        raise InputError(path, f"a {type(state).__name__}" + " of other things than named tensors" * is_dict, expected)
     return state
 
 

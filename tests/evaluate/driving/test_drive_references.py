@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from faithfusion.data.drive_reader import read_drive
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.evaluate.driving.agent_references import HEIGHT, WIDTH, AgentReferences
-from faithfusion.evaluate.driving.drive_references import drive_agents, street_lines
+from faithfusion.evaluate.driving.drive_references import drive_agents, require_labels, street_lines
 from faithfusion.evaluate.driving.lane_references import lane_reference
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.truth import TrueView, load_truth
@@ -106,5 +107,10 @@ def test_folders_without_what_is_needed(street: DriveClip, shared_data: Path, tm
     kitti = read_drive(shared_data / "kitti_0001", num_frames=1, camera_names=("0",))
     with pytest.raises(InputError, match=r"kitti_0001: a drive without boxes; expected boxes and LiDAR"):
         drive_agents(kitti, kitti.frame(0, "0"), kitti.frame(0, "0").camera)
+    counted = dataclasses.replace(street.tracks[0], top_points=torch.zeros(1, dtype=torch.long))
+    blind = dataclasses.replace(street, missing=("lidar",))
+    with pytest.raises(InputError, match=r"drive: a drive without lidar; expected boxes and LiDAR"):
+        require_labels(blind)
+    require_labels(dataclasses.replace(blind, tracks=(counted,)))  # its labels say how many points there were
     with pytest.raises(InputError, match=r"street.json: no such file; expected a street of `make_street.py`"):
         street_lines(tmp_path)

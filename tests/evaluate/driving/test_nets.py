@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from data.made_up_tfrecord import message, number
 from torch import Tensor
 
 from faithfusion.evaluate.driving.boxes import Detections, box_ious
@@ -120,6 +121,53 @@ def test_files_of_other_networks_are_refused(weights: Path, tmp_path: Path) -> N
         open_twinlitenet(tmp_path / "list.pth")
     with pytest.raises(InputError, match=r"no such file"):
         open_twinlitenet(tmp_path / "absent.pth")
+
+
+def onnx_model(inputs: list[list[int]], output: list[int]) -> bytes:
+    """A network that hands on its first input, by the public field numbers of onnx.proto."""
+
+    def value(field: int, name: str, shape: list[int]) -> bytes:
+        sides = message(2, *(message(1, number(1, side)) for side in shape))
+        return message(field, message(1, name.encode()), message(2, message(1, number(1, 1), sides)))
+
+    node = message(1, message(1, b"x0"), message(2, b"y"), message(4, b"Identity"))
+    given = [value(11, f"x{place}", shape) for place, shape in enumerate(inputs)]
+    graph = message(7, node, message(2, b"g"), *given, value(12, "y", output))
+    return number(1, 8) + graph + message(8, number(2, 13))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "expected"),
+    [
+        (
+            [[1, 3, 64, 64]],
+            [1, 3, 64, 64],
+            r"outputs \[\[1, 3, 64, 64\]\]; expected one output \[1, 84, 85\], boxes of",
+        ),
+        (
+            [[1, 3, 64, 50]],
+            [1, 3, 64, 50],
+            r"inputs \[\[1, 3, 64, 50\]\]; expected one picture \[1, 3, H, W\] with sides",
+        ),
+        ([[1, 4, 64, 64]], [1, 4, 64, 64], r"inputs .*; expected one picture"),
+        ([[1, 3, 64, 64]] * 2, [1, 3, 64, 64], r"inputs .*; expected one picture"),
+        ([[1, 84, 85]], [1, 84, 85], r"inputs .*; expected one picture"),
+    ],
+)
+def test_networks_with_other_inputs_or_outputs(tmp_path: Path, inputs: list, output: list, expected: str) -> None:
+    (tmp_path / "other.onnx").write_bytes(onnx_model(inputs, output))
+    with pytest.raises(InputError, match=rf"other.onnx: {expected}") as caught:
+        open_yolox(tmp_path / "other.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_tensors_without_names_are_refused(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbers.pth")
+    with pytest.raises(InputError, match=r"a dict of other things than named tensors; expected the state dict of Twin"):
+        open_twinlitenet(tmp_path / "numbers.pth")
+    torch.save({"state": {"a": torch.zeros(1)}}, tmp_path / "nested.pth")
+    with pytest.raises(InputError, match=r"a dict of other things than named tensors"):
+        open_twinlitenet(tmp_path / "nested.pth")
 
 
 def test_torchvisions_networks_take_the_users_weights(tmp_path: Path) -> None:
