@@ -107,7 +107,7 @@ def test_folders_without_what_is_needed(street: DriveClip, shared_data: Path, tm
     kitti = read_drive(shared_data / "kitti_0001", num_frames=1, camera_names=("0",))
     with pytest.raises(InputError, match=r"kitti_0001: a drive without boxes; expected boxes and LiDAR"):
         drive_agents(kitti, kitti.frame(0, "0"), kitti.frame(0, "0").camera)
-    counted = dataclasses.replace(street.tracks[0], top_points=torch.zeros(1, dtype=torch.long))
+    counted = dataclasses.replace(street.tracks[0], top_points=torch.zeros_like(street.tracks[0].time_indices))
     blind = dataclasses.replace(street, missing=("lidar",))
     with pytest.raises(InputError, match=r"drive: a drive without lidar; expected boxes and LiDAR"):
         require_labels(blind)
