@@ -43,7 +43,7 @@ def drive_agents(
 
 
 @dataclass(frozen=True)
-class DriveLines:
+class RoadLines:
     """The lines on the road of a drive, in the world of its `DriveClip`.
 
     Attributes:
@@ -63,14 +63,14 @@ class DriveLines:
         return [line - drift for line in self.lines_world]
 
 
-def drive_lines(clip: DriveClip) -> DriveLines | None:
+def drive_road_lines(clip: DriveClip) -> RoadLines | None:
     """Returns the lines of a drive: of a procedural street those of its own plan, else those of the map that was
-    written beside it. None if it has neither, which `missing_lines` explains.
+    written beside it. None if it has neither, which `missing_road_lines` explains.
 
     Raises InputError for a damaged file of lines, and for one of fewer time stamps than the drive.
     """
     if (clip.root / STREET_FACTS).is_file():
-        return DriveLines("the street's own plan", tuple(street_lines(clip.root)))
+        return RoadLines("the street's own plan", tuple(street_lines(clip.root)))
     drive_map = read_drive_map(clip.root)
     if drive_map is None:
         return None
@@ -80,15 +80,15 @@ def drive_lines(clip: DriveClip) -> DriveLines | None:
         points = torch.from_numpy(line.points_m) @ to_clip[:3, :3].T + to_clip[:3, 3]
         lines += long_sides(points.float()) if line.kind == CROSSWALK else [points.float()]
     if drive_map.offsets_m is None:
-        return DriveLines(drive_map.source, tuple(lines))
+        return RoadLines(drive_map.source, tuple(lines))
     if len(drive_map.offsets_m) < clip.num_frames:
         found = f"offsets of {len(drive_map.offsets_m)} time stamps"
         raise InputError(clip.root / MAP_FILE, found, f"those of the drive's {clip.num_frames}")
     drift = torch.from_numpy(drive_map.offsets_m) @ to_clip[:3, :3].T
-    return DriveLines(drive_map.source, tuple(lines), drift.float())
+    return RoadLines(drive_map.source, tuple(lines), drift.float())
 
 
-def missing_lines(clip: DriveClip) -> str | None:
+def missing_road_lines(clip: DriveClip) -> str | None:
     """Returns why a drive has no lines, for tables; None if it has some."""
     if (clip.root / STREET_FACTS).is_file() or (clip.root / MAP_FILE).is_file():
         return None

@@ -11,7 +11,7 @@ from tiny_clip import ego_pose, write_tiny_clip
 
 from faithfusion.data.drive_map import CROSSWALK, ROAD_EDGE, ROAD_LINE, DriveMap, MapLine, write_drive_map
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.evaluate.driving.drive_references import drive_lines, missing_lines, street_lines
+from faithfusion.evaluate.driving.drive_references import drive_road_lines, missing_road_lines, street_lines
 from faithfusion.evaluate.driving.lane_references import lane_reference, long_sides
 from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
@@ -39,8 +39,8 @@ def write_map(clip: DriveClip, drift: np.ndarray | None = DRIFT) -> None:
 
 def test_lines_of_a_map_lie_in_the_clips_world_at_every_time_stamp(clip: DriveClip) -> None:
     write_map(clip)
-    lines = drive_lines(clip)
-    assert lines.source == "a test" and missing_lines(clip) is None
+    lines = drive_road_lines(clip)
+    assert lines.source == "a test" and missing_road_lines(clip) is None
     for t, drift in enumerate(DRIFT):
         line, near, far, edge = lines.at(t)
         # 120 km from the origin a millimetre is what the file keeps
@@ -50,13 +50,13 @@ def test_lines_of_a_map_lie_in_the_clips_world_at_every_time_stamp(clip: DriveCl
         torch.testing.assert_close(edge, torch.tensor(AHEAD + [0, 6, 0] - drift).float(), atol=1e-3, rtol=0)
     write_map(clip, None)
     for t in range(2):
-        torch.testing.assert_close(drive_lines(clip).at(t)[0], torch.tensor(AHEAD).float(), atol=1e-3, rtol=0)
+        torch.testing.assert_close(drive_road_lines(clip).at(t)[0], torch.tensor(AHEAD).float(), atol=1e-3, rtol=0)
 
 
 def test_a_mark_on_the_road_falls_where_the_recorded_camera_sees_it(clip: DriveClip) -> None:
     """The camera stands 1.5 m high, 1 m before and 0.25 m beside the ego; its focal length is 0.8 of the width."""
     write_map(clip, None)
-    lane = lane_reference(drive_lines(clip).at(0), clip.frame(0, "0").camera).lane
+    lane = lane_reference(drive_road_lines(clip).at(0), clip.frame(0, "0").camera).lane
     x, y = 10.0 - 1.0, -1.0 - 0.25
     column = (0.5 - 0.8 * y / x) * 640
     row = (0.5 + 0.8 * 32 / 24 * 1.5 / x) * 360
@@ -66,13 +66,13 @@ def test_a_mark_on_the_road_falls_where_the_recorded_camera_sees_it(clip: DriveC
 def test_too_few_offsets_are_refused(clip: DriveClip) -> None:
     write_map(clip, DRIFT[:1])
     with pytest.raises(InputError, match=r"map_lines.json: offsets of 1 time stamps; expected those of the drive's 2$"):
-        drive_lines(clip)
+        drive_road_lines(clip)
 
 
 def test_drives_without_a_map_say_why(clip: DriveClip, shared_data: Path) -> None:
     for drive in (clip, read_drive(shared_data / "kitti_0001", num_frames=1, camera_names=("0",))):
-        assert drive_lines(drive) is None
-        assert missing_lines(drive) == (
+        assert drive_road_lines(drive) is None
+        assert missing_road_lines(drive) == (
             "no map_lines.json, which prepare_waymo (--map) and prepare_py123d write; KITTI's raw drives have no map"
         )
 
@@ -84,8 +84,8 @@ def test_a_street_has_those_of_its_plan(tmp_path: Path) -> None:
     )  # fmt: skip
     make_street(config, tmp_path / "street")
     clip = read_drive(tmp_path / "street")
-    lines = drive_lines(clip)
-    assert lines.source == "the street's own plan" and missing_lines(clip) is None
+    lines = drive_road_lines(clip)
+    assert lines.source == "the street's own plan" and missing_road_lines(clip) is None
     expected = street_lines(clip.root)
     assert len(expected) == len(lines.at(0)) > 4
     for line, other in zip(lines.at(0), expected, strict=True):
