@@ -59,9 +59,12 @@ class Choice:
 
 def with_choices(config: RefineConfig, argv: Sequence[str]) -> tuple[RefineConfig, tuple[Choice, ...]]:
     """Returns the configuration of a run on a recorded drive as the command line `argv` gives it, and beneath that what
-    is chosen for the drive; and the choices that came to hold. `config`: what `argv` gives above the defaults. Without
-    a recorded drive nothing is chosen. Raises InputError for a drive that cannot be read."""
-    if config.scene is None:
+    is chosen for the drive; and the choices that came to hold. `config`: what `argv` gives above the defaults.
+
+    Nothing is chosen without a recorded drive, and where Gaussians are given, because nothing is fitted. Raises
+    InputError for a drive that cannot be read.
+    """
+    if config.scene is None or config.gaussians is not None:
         return config, ()
     clip = read_drive(Path(config.scene), camera_names=config.cameras or None, num_frames=config.num_frames or None)
     choices = choose(clip)

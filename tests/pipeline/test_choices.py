@@ -58,6 +58,7 @@ def test_what_the_user_gives_wins_and_is_not_said_to_be_chosen(tmp_path: Path) -
     assert "fit.optimise.means_lr" in options
     save_choices(tmp_path, choices)
     assert load_choices(tmp_path) == choices and load_choices(tmp_path / "elsewhere") == ()
+    assert with_choices(dataclasses.replace(config, gaussians="scene.ply"), argv)[1] == ()  # nothing is fitted
     (line,) = (line for line in lines_of(choices) if "colors_lr" in line)
     assert line.startswith("Chosen for this drive: fit.densify.stop_step = 700, fit.optimise.means_lr = 0.0006")
     assert line.endswith("(2 cameras look one way, and faster rates cost nothing beside the path).")
