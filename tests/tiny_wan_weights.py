@@ -34,6 +34,7 @@ TRANSFORMER = {
     "ffn_dim": FFN,
     "num_layers": LAYERS,
 }
+WORDS = [f"w{index}" for index in range(101)]
 OFFICIAL_FILES = {"vae": "Wan2.1_VAE.pth", "umt5": "models_t5_umt5-xxl-enc-bf16.pth"}
 
 
@@ -142,3 +143,16 @@ def written(kind: str, layout: str, folder: Path, max_shard: str = "5GB") -> lis
 def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
     """Names and values equal, bit for bit."""
     return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def save_tokenizer(folder: Path, words: list[str] | None = None) -> None:
+    """A tokenizer of whole words with T5's special tokens: 0 pads, 1 ends."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = words or ["<pad>", "</s>", "<unk>", "a", "car", "drives", "on", "street", "turns", "&", *WORDS]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)

@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         _tool("plan_memory", "Predicts memory and operations before anything is downloaded."),
     ),
     "Measurements": (
+        _tool("benchmark", "Refines and measures a list of drives, with intervals, in one table."),
         _tool("ablation", "Compares weights, editors and loops on streets with truth."),
         _tool("bench_eig", "Measures EIG against the true error beside the path."),
         _tool("bench_real", "Finds which stage limits recorded drives, against their second camera."),

@@ -38,18 +38,23 @@ class RunInputs:
 def check_inputs(config: RefineConfig) -> RunInputs:
     """Reads what the user gave without writing anything, and opens the editors. Raises InputError for weights, a
     drive, Gaussians, a camera, a trajectory or a number of frames that cannot work."""
-    drive = None if config.scene is None else read_run_drive(config)
-    if drive is None:
-        num_frames = _check_street(config)
-    else:
-        num_frames = drive.clip.num_frames
-        require_camera(config, drive.clip.camera_names)
-        clip_path(drive.clip, config.trajectory_entries)
+    drive, facts = check_drive(config)
+    opened = open_editors(config.editors, str(choose_device(config.device)))
+    opened.check(facts)
+    return RunInputs(opened, drive)
+
+
+def check_drive(config: RefineConfig) -> tuple[Drive | None, ClipFacts]:
+    """The drive of a run, None for a procedural street, and what editors must know of its clips. Raises InputError for
+    a drive, Gaussians, a camera, a trajectory or a number of frames that cannot work."""
     if config.gaussians is not None:
         check_given(Path(config.gaussians))
-    opened = open_editors(config.editors, str(choose_device(config.device)))
-    opened.check(ClipFacts(num_frames, config.warp.num_views))
-    return RunInputs(opened, drive)
+    if config.scene is None:
+        return None, ClipFacts(_check_street(config), config.warp.num_views)
+    drive = read_run_drive(config)
+    require_camera(config, drive.clip.camera_names)
+    clip_path(drive.clip, config.trajectory_entries)
+    return drive, ClipFacts(drive.clip.num_frames, config.warp.num_views)
 
 
 def _check_street(config: RefineConfig) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,11 @@ from faithfusion.pipeline.stages import calibrate, carry_error, distil, fit_stag
 from faithfusion.scene.fitted_poses import clip_as_fitted
 from faithfusion.scene.scene_file import load_scene, save_scene
 from faithfusion.types import Camera, DriveClip, Frame, GaussianScene
+from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
-from faithfusion.utils.stage_log import StageLog
+from faithfusion.utils.stage_log import STATE, StageLog
 from faithfusion.video.editing.editor import Editor
 from faithfusion.window.window import rendered_window
 
@@ -69,8 +71,24 @@ def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None
     `inputs`: what `check_inputs` has opened already. Raises InputError before any work.
     """
     inputs = inputs or check_inputs(config)
+    fitted, drive = begin_run(config, log, inputs.drive)
+    editor = inputs.opened.editor(config.editor.composite, config.seed)
+    _refine(drive, editor, inputs.opened.identity, config, log)
+    run = open_run(config, drive, fitted)
+    given = config.gaussians
+    written = None if given is None else write_back(Path(given), Path(config.out) / FITTED, run.after)
+    if written is not None:
+        say(f"{written}: the refined Gaussians, as they came")
+    return run
+
+
+def begin_run(config: RefineConfig, log: StageLog, drive: Drive | None = None) -> tuple[GaussianScene, Drive]:
+    """What every run of a drive begins with: street, fit and calibrated EIG, as far as they are not done.
+
+    `drive`: the recorded one, if it has been read already. Returns the fitted scene, and the drive with its poses.
+    """
     make_street_once(config, log)
-    drive = inputs.drive or read_run_drive(config)
+    drive = drive or read_run_drive(config)
     warn_of_hits(drive.clip, config)
     content = "own street" if config.scene is None else drive_fingerprint(drive.clip, drive.clip.frames)
     source = (content, drive.clip.camera_names, drive.clip.num_frames, config.split)
@@ -83,13 +101,18 @@ def run_refinement(config: RefineConfig, log: StageLog, inputs: RunInputs | None
     settling = (config.settle_steps, OPTIMISE)
     depends_on = (config.eig, config.posterior_stride, settling)
     log.run("calibrate", depends_on, [known], lambda: _calibrate(fitted, drive, config, known))
-    editor = inputs.opened.editor(config.editor.composite, config.seed)
-    _refine(drive, editor, inputs.opened.identity, config, log)
-    run = open_run(config, drive, fitted)
-    written = None if config.gaussians is None else write_back(Path(config.gaussians), path, run.after)
-    if written is not None:
-        say(f"{written}: the refined Gaussians, as they came")
-    return run
+    return fitted, drive
+
+
+def share_beginning(begun: Path, out: Path) -> None:
+    """Lets the run in `out`, unless it has begun, go on from the fit and the calibration of another one of the same
+    recorded drive; where its options of these stages differ, they are done anew."""
+    if (out / STATE).is_file():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (FITTED, CALIBRATED, STATE):  # the log last: what it names is there
+        with atomic_file(out / name) as temporary:
+            shutil.copyfile(begun / name, temporary)
 
 
 def warn_of_hits(clip: DriveClip, config: RefineConfig) -> None:

@@ -13,6 +13,11 @@ class InputError(ValueError):
 
     def __init__(self, where: str | Path, found: object, expected: str) -> None:
         super().__init__(f"{where}: {found}; expected {expected}")
+        self._parts = (str(where), str(found), expected)
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Lets the error come back from another process."""
+        return type(self), self._parts
 
 
 def run_tool(main: Callable[[list[str]], None]) -> None:

@@ -12,12 +12,14 @@ from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.plain import config_hash
 from faithfusion.utils.progress import say
 
+STATE = "state.json"
+
 
 class StageLog:
     """The stages a run folder has finished. A stage's key covers its own inputs and the key of the stage before it."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "state.json"
+        self._path = folder / STATE
         self._done: dict[str, dict[str, Any]] = json.loads(self._path.read_text()) if self._path.is_file() else {}
         self._previous = ""
 

@@ -203,17 +203,6 @@ def settings_of(config: AblationConfig, identities: Mapping[str, str]) -> dict[s
     return plain | {"editors": dict(identities)}
 
 
-def first_difference(old: Any, new: Any, where: str = "") -> str:
-    """Returns the first key in which two nested plain values differ, with both values; empty if they are equal."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            found = first_difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
-            if found:
-                return found
-        return ""
-    return "" if old == new else f"{where}: {old}, asked for {new}"
-
-
 def street_path(out: Path, seed: int) -> Path:
     """Returns where the results of one street lie."""
     return out / f"street_{seed:04d}.json"

@@ -13,16 +13,15 @@ from faithfusion.distill.supervision import supervision
 from faithfusion.distill.weights.context import WeightContext
 from faithfusion.eig.field import EigField
 from faithfusion.evaluate.ablation.config import NO_REFINEMENT, Row
-from faithfusion.evaluate.ablation.files import read_json, write_json
 from faithfusion.evaluate.ablation.row_scores import score_lane
 from faithfusion.evaluate.ablation.street import Street, assessed, context_of, shift_name, windows_of, with_truth
 from faithfusion.evaluate.metrics.registry import clip_scores
-from faithfusion.evaluate.report.panels import EIG_RANGE_NATS, colorize_eig, side_by_side, with_color_bar
+from faithfusion.evaluate.report.strip import write_strip
+from faithfusion.evaluate.result_files import read_json, write_json
 from faithfusion.fit.supervised_view import SupervisedView, ViewLoader
 from faithfusion.pipeline.stages import carry_error
 from faithfusion.render.render_view import render_clip
 from faithfusion.types import GaussianScene, Window
-from faithfusion.utils.media import write_image
 from faithfusion.video.editing.editor import EditedClip
 
 Clip = Float[Tensor, "t h w 3"]
@@ -106,16 +105,8 @@ def _new_clips(street: Street, row: Row, known: EigField, shifts_m: Sequence[flo
 
 
 def _draw(street: Street, row: Row, renders: Mapping[float, Clip], paths: Sequence[Path]) -> None:
-    """One strip per shift of the frame in the middle: before, EIG, repaired video, distilled scene, truth."""
+    """One strip per shift."""
     edits = street.edits(row.editors)
     for path, (shift_m, render) in zip(paths, renders.items(), strict=True):
-        window, middle = street.windows[shift_m], slice(len(render) // 2, len(render) // 2 + 1)
-        eig = colorize_eig(window.eig.eig_nats[middle], EIG_RANGE_NATS)
-        panels = {
-            "before": window.render[middle],
-            "EIG": with_color_bar(eig, EIG_RANGE_NATS),
-            "repaired video": edits[shift_m].frames[middle],
-            "distilled scene": render[middle],
-            "truth": street.targets[shift_m].truth[middle],
-        }
-        write_image(path, side_by_side(panels, columns=len(panels))[0])
+        window, truth = street.windows[shift_m], street.targets[shift_m].truth
+        write_strip(path, window.render, window.eig.eig_nats, edits[shift_m].frames, render, truth)

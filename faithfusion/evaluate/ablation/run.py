@@ -11,12 +11,12 @@ from faithfusion.data.splits import check_split
 from faithfusion.distill.distil import OPTIMISE
 from faithfusion.distill.weights.registry import ORACLE, weight_of
 from faithfusion.evaluate.ablation.config import AblationConfig, settings_of, street_path, with_street
-from faithfusion.evaluate.ablation.files import claim, read_json, require_same_settings, write_json
 from faithfusion.evaluate.ablation.pareto import draw_pareto, gains
 from faithfusion.evaluate.ablation.rows import score_row
 from faithfusion.evaluate.ablation.street import OpenEditor, Street, Tools, calibrate_street, render_windows, run_edits
 from faithfusion.evaluate.ablation.table import markdown, plain_table
 from faithfusion.evaluate.benchmark_config import KnownTruthConfig
+from faithfusion.evaluate.result_files import claim, read_json, require_same_settings, write_json
 from faithfusion.evaluate.street_scenes import fitted_street
 from faithfusion.pipeline.stage_files import CLIP_FORMAT
 from faithfusion.street.street_config import check_config

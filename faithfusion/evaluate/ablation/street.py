@@ -16,10 +16,10 @@ from faithfusion.distill.weights.context import SceneContext, WeightContext
 from faithfusion.eig.calibrate import Calibration, calibration_from_plain
 from faithfusion.eig.field import EigField
 from faithfusion.evaluate.ablation.config import BLIND, AblationConfig
-from faithfusion.evaluate.ablation.files import write_json
 from faithfusion.evaluate.ablation.row_scores import make_target
 from faithfusion.evaluate.metrics.registry import clip_scores
 from faithfusion.evaluate.metrics.scored_clip import Target
+from faithfusion.evaluate.result_files import write_json
 from faithfusion.evaluate.street_scenes import FittedScene
 from faithfusion.fit.supervised_view import ViewLoader
 from faithfusion.pipeline.stage_files import (

@@ -8,9 +8,15 @@ import yaml
 
 from faithfusion.utils.plain import to_plain
 from faithfusion.video.editors.fixer import FixerOptions
+from faithfusion.video.editors.vace import DiffsynthVaceOptions, DiffusersVaceOptions
 from faithfusion.video.editors.wan import WanOptions
 
-EDITORS: dict[str, type] = {"wan": WanOptions, "fixer": FixerOptions}
+EDITORS: dict[str, type] = {
+    "wan": WanOptions,
+    "fixer": FixerOptions,
+    "vace_diffusers": DiffusersVaceOptions,
+    "vace_diffsynth": DiffsynthVaceOptions,
+}
 """Kind to class of options (`editing.editor.EditorOptions`). A new editor is one file in this folder, which imports
 torch where it works and not before, and a line here; one in another place is named by its import path (`own`)."""
 PAGE_COLUMNS = 100

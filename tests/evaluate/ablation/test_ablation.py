@@ -13,8 +13,8 @@ from run_command import run_command
 from faithfusion.cli.ablation import main
 from faithfusion.config import parse_config
 from faithfusion.evaluate.ablation.config import AblationConfig, without_eig
-from faithfusion.evaluate.ablation.files import claim
 from faithfusion.evaluate.ablation.run import run_ablation
+from faithfusion.evaluate.result_files import claim
 from faithfusion.street.truth import load_truth, true_shifts
 from faithfusion.types import Window
 from faithfusion.utils.errors import InputError

@@ -18,15 +18,14 @@ from faithfusion.evaluate.ablation.config import (
     AblationConfig,
     LoopConfig,
     Row,
-    first_difference,
     settings_of,
     without_eig,
 )
-from faithfusion.evaluate.ablation.files import claim, require_same_settings
 from faithfusion.evaluate.ablation.intervals import Interval, mean_interval, overlap, paired_interval
 from faithfusion.evaluate.ablation.pareto import front, gains
 from faithfusion.evaluate.ablation.run import write_table
 from faithfusion.evaluate.ablation.table import baselines_of, labels_of
+from faithfusion.evaluate.result_files import claim, first_difference, require_same_settings
 from faithfusion.utils.errors import InputError
 
 BOTH = {"both": ({"kind": "wan"}, {"kind": "fixer"})}
@@ -239,7 +238,7 @@ def test_one_holder_of_a_claim_at_a_time(tmp_path: Path) -> None:
 
 def test_a_claim_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     path = tmp_path / "street_0000.lock"
-    code = "import sys, time; from pathlib import Path; from faithfusion.evaluate.ablation.files import claim\n"
+    code = "import sys, time; from pathlib import Path; from faithfusion.evaluate.result_files import claim\n"
     code += "with claim(Path(sys.argv[1])) as ours:\n    print(ours, flush=True); time.sleep(100)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
     try:

@@ -22,7 +22,6 @@ from faithfusion.video.weights.prompt import (
 )
 from faithfusion.video.weights.weight_layouts import match, umt5_config
 
-WORDS = [f"w{index}" for index in range(101)]
 PROMPTS = [
     "a car  drives\non a street &amp;amp; turns",
     "",
@@ -30,24 +29,11 @@ PROMPTS = [
 ]  # repeated words make more rounding
 
 
-def save_tokenizer(folder: Path, words: list[str] | None = None) -> None:
-    """A tokenizer of whole words with T5's special tokens: 0 pads, 1 ends."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    words = words or ["<pad>", "</s>", "<unk>", "a", "car", "drives", "on", "street", "turns", "&", *WORDS]
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-
-
 @pytest.fixture(params=["official", "diffusers"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A model folder with encoder and tokenizer where each layout has them."""
     tiny.written("umt5", request.param, tmp_path / "model")
-    save_tokenizer(tmp_path / "model" / {"official": "google/umt5-xxl", "diffusers": "tokenizer"}[request.param])
+    tiny.save_tokenizer(tmp_path / "model" / {"official": "google/umt5-xxl", "diffusers": "tokenizer"}[request.param])
     return tmp_path / "model"
 
 
@@ -101,7 +87,7 @@ def test_no_tokenizer_or_another_one_is_refused(tmp_path: Path) -> None:
     files = tiny.written("umt5", "official", tmp_path)
     with pytest.raises(InputError, match="no tokenizer beside it"):
         encode_prompts(str(files[0]), ["a"])
-    save_tokenizer(tmp_path / "tokenizer", ["<pad>", "</s>", "<unk>", *map(str, range(tiny.VOCABULARY))])
+    tiny.save_tokenizer(tmp_path / "tokenizer", ["<pad>", "</s>", "<unk>", *map(str, range(tiny.VOCABULARY))])
     with pytest.raises(InputError, match=f"tokenizer with token {tiny.VOCABULARY}; expected"):
         encode_prompts(str(files[0]), [str(tiny.VOCABULARY - 3)])
 

@@ -1,4 +1,4 @@
-"""Files of an ablation: results, claims of streets, settings that must stay the same."""
+"""Files of benchmarks: results, claims of what one process makes, settings that must stay the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faithfusion.evaluate.ablation.config import first_difference
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.plain import config_hash
@@ -37,7 +36,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read ({error})", "a file of this ablation") from None
+        raise InputError(path, f"cannot be read ({error})", "a file of results") from None
 
 
 def require_same_settings(out: Path, settings: dict[str, Any]) -> str:
@@ -51,6 +50,17 @@ def require_same_settings(out: Path, settings: dict[str, Any]) -> str:
     if difference:
         raise InputError(out, f"holds results of other settings ({difference})", "a new folder, or the same options")
     return config_hash(settings)
+
+
+def first_difference(old: Any, new: Any, where: str = "") -> str:
+    """Returns the first key in which two nested plain values differ, with both values; empty if they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            found = first_difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            if found:
+                return found
+        return ""
+    return "" if old == new else f"{where}: {old}, asked for {new}"
 
 
 @contextmanager
