@@ -102,8 +102,9 @@ def _lines(results: Sequence[DriveResult], place: str, rows: Sequence[str], net:
         cells = {key: _estimate(holders, place, row, column) for key, column in COLUMNS.items()}
         if net is not None and holders:
             cells |= _distances(holders, f"{place} {row}", net)
-        if holders:
-            lines.append(Line(row, {key: cell for key, cell in cells.items() if cell is not None}))
+        known = {key: cell for key, cell in cells.items() if cell is not None}
+        if known:
+            lines.append(Line(row, known))
     return tuple(lines)
 
 
