@@ -36,7 +36,7 @@ class References:
 def clip_frames(video: Float[Tensor, "t h w 3"], target: Target, references: References, nets: Nets) -> Frames:
     """Everything that can be measured of a clip on a new path: beside the truth if there is one, and without."""
     clip = ScoredClip(video, target)
-    frames = _flicker(clip) | found_frames(video, references, nets)
+    frames = _flicker(clip) | found_frames(video.unbind(0), references, nets)
     if target.truth is None:
         return frames
     frames |= {
@@ -52,16 +52,16 @@ def clip_frames(video: Float[Tensor, "t h w 3"], target: Target, references: Ref
     return frames
 
 
-def found_frames(video: Float[Tensor, "t h w 3"], references: References, nets: Nets) -> Frames:
+def found_frames(pictures: Sequence[Float[Tensor, "_ _ 3"]], references: References, nets: Nets) -> Frames:
     """What detector and lane net find of what must be there, as far as net and references are there."""
     frames: Frames = {}
     if nets.detector is not None and references.agents is not None:
         classes = nets.detector_config.classes
-        found = [vehicles_of(nets.detections(image), classes, PUBLISHED_SCORE).boxes.cpu() for image in video]
+        found = [vehicles_of(nets.detections(image), classes, PUBLISHED_SCORE).boxes.cpu() for image in pictures]
         rows = torch.stack([agent_row(*pair) for pair in zip(references.agents, found, strict=True)])
         frames |= {f"agents {name}": rows[:, place].tolist() for place, name in enumerate(AGENT_COLUMNS)}
     if nets.lane_net is not None and references.lanes is not None:
-        masks = [nets.lane_net(image) for image in video]
+        masks = [nets.lane_net(image) for image in pictures]
         rows = torch.stack([lane_row(*pair) for pair in zip(references.lanes, masks, strict=True)])
         frames |= _lane_frames(dict(zip(LANE_COLUMNS, rows.unbind(1), strict=True)))
     return frames

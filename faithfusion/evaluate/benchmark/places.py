@@ -15,7 +15,7 @@ from faithfusion.evaluate.ablation.row_scores import make_target
 from faithfusion.evaluate.benchmark.columns import Frames
 from faithfusion.evaluate.benchmark.frames import References, found_frames
 from faithfusion.evaluate.benchmark.nets import Nets
-from faithfusion.evaluate.driving.drive_references import drive_agents, street_lines
+from faithfusion.evaluate.driving.drive_references import drive_agents, require_labels, street_lines
 from faithfusion.evaluate.driving.lane_references import lane_reference
 from faithfusion.evaluate.metrics.perceptual import stage_features
 from faithfusion.evaluate.metrics.scored_clip import Target
@@ -37,8 +37,12 @@ class Place:
 
 
 def has_labels(clip: DriveClip) -> bool:
-    """Whether NTA-IoU has references: boxes and LiDAR."""
-    return not {"boxes", "lidar"} & set(clip.missing)
+    """Whether NTA-IoU has references: see `require_labels`."""
+    try:
+        require_labels(clip)
+    except InputError:
+        return False
+    return True
 
 
 def map_lines(root: Path) -> Sequence[Float[Tensor, "_ 3"]] | None:
