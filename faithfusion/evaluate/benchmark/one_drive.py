@@ -33,11 +33,11 @@ from faithfusion.evaluate.benchmark.places import (
     OtherCameras,
     Place,
     has_labels,
-    map_lines,
     new_path,
     other_camera_frames,
     other_cameras,
 )
+from faithfusion.evaluate.driving.drive_references import missing_road_lines
 from faithfusion.evaluate.driving.feature_nets import FeatureNet
 from faithfusion.evaluate.report.run_views import RunViews
 from faithfusion.evaluate.report.strip import write_strip
@@ -229,6 +229,7 @@ def _facts(work: DriveWork) -> dict[str, Any]:
     """What a reader of the table must know of the drive."""
     clip = work.read.clip
     camera = clip.frame(0, work.refine.camera or clip.camera_names[0]).camera
-    notes = [] if has_labels(clip) else ["no boxes or no LiDAR, so no NTA-IoU"]
-    notes += [] if map_lines(clip.root) is not None else ["no map, so no NTL-IoU"]
+    notes = [] if has_labels(clip) else ["no NTA-IoU (no boxes, or no LiDAR points to count in them)"]
+    missing = missing_road_lines(clip)
+    notes += [] if missing is None else [f"no NTL-IoU ({missing})"]
     return {"name": work.drive.name, "frames": clip.num_frames, "size": [camera.width, camera.height], "notes": notes}

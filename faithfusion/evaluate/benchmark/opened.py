@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.distill.weights.registry import ORACLE, weight_of
 from faithfusion.evaluate.benchmark.config import BenchmarkConfig
 from faithfusion.evaluate.benchmark.drives import BenchmarkDrive, at_shift
 from faithfusion.evaluate.benchmark.nets import Nets, open_nets
-from faithfusion.evaluate.benchmark.places import has_labels, map_lines
+from faithfusion.evaluate.benchmark.places import has_labels
+from faithfusion.evaluate.driving.drive_references import drive_road_lines
 from faithfusion.pipeline.inputs import check_drive
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.errors import InputError
@@ -52,7 +52,7 @@ def check_drives(config: BenchmarkConfig, drives: Sequence[BenchmarkDrive], open
         if read is not None:
             content = drive_fingerprint(read.clip, read.clip.frames)
         labelled |= read is None or has_labels(read.clip)
-        mapped |= read is None or map_lines(Path(read.clip.root)) is not None
+        mapped |= read is None or drive_road_lines(read.clip) is not None
         keys[drive.name] = _key(config, drive, opened, content)
     if opened.nets.detector is not None and not labelled:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -15,7 +14,7 @@ from faithfusion.evaluate.ablation.row_scores import make_target
 from faithfusion.evaluate.benchmark.columns import Frames
 from faithfusion.evaluate.benchmark.frames import References, found_frames
 from faithfusion.evaluate.benchmark.nets import Nets
-from faithfusion.evaluate.driving.drive_references import drive_agents, require_labels, street_lines
+from faithfusion.evaluate.driving.drive_references import drive_agents, drive_road_lines, require_labels
 from faithfusion.evaluate.driving.lane_references import lane_reference
 from faithfusion.evaluate.metrics.perceptual import stage_features
 from faithfusion.evaluate.metrics.scored_clip import Target
@@ -45,14 +44,6 @@ def has_labels(clip: DriveClip) -> bool:
     return True
 
 
-def map_lines(root: Path) -> Sequence[Float[Tensor, "_ 3"]] | None:
-    """Returns the lines on the road around a drive, from its map; None if nothing tells them."""
-    try:
-        return street_lines(root)
-    except InputError:
-        return None
-
-
 def new_path(run: RefineRun, views: RunViews, nets: Nets) -> Place:
     """The path of a run. Truth, true depth and what moves are known on procedural streets alone; elsewhere the depth is
     that of the unrefined render."""
@@ -71,9 +62,9 @@ def _references(run: RefineRun, target: Target, nets: Nets) -> References:
     views = list(zip(target.cameras, target.depth_m, strict=True))
     if nets.detector is not None and has_labels(clip):
         agents = [drive_agents(clip, clip.frame(t, run.camera_name), *view) for t, view in enumerate(views)]
-    lines = map_lines(clip.root) if nets.lane_net is not None else None
+    lines = drive_road_lines(clip) if nets.lane_net is not None else None
     if lines is not None:
-        lanes = [lane_reference(lines, *view) for view in views]
+        lanes = [lane_reference(lines.at(t), *view) for t, view in enumerate(views)]
     return References(agents, lanes)
 
 

@@ -70,7 +70,7 @@ def test_drives_go_in_and_one_table_comes_out(folder: Path) -> None:
     assert list(others) == [*ROWS[:2], "default: scene after +1 m", "dark: scene after +1 m"]
     assert others["no refinement"]["psnr_db"][0] > 5.0 and "psnr_db" not in others["truth"]
     page = (out / "benchmark.md").read_text()
-    assert "recorded: no map, so no NTL-IoU." in page and "| default: video |" in page
+    assert "recorded: no NTL-IoU (no map_lines.json" in page and "| default: video |" in page
     assert "one_street_+1m.png" in page and read_image(out / "one_street_+1m.png").shape[2] == 3
     table = (out / "benchmark.tex").read_text()
     widths = {line.count("&") for line in table.splitlines() if line.endswith(r"\\") and "multicolumn" not in line}
