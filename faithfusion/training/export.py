@@ -38,7 +38,8 @@ from faithfusion.video.model.config import ScheduleConfig
 from faithfusion.video.model.fixers.fixer import Fixer
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.paths import path_times
-from faithfusion.video.weights.generator_file import load_generator, save_generator
+from faithfusion.video.weights.generator_file import load_generator, save_generator, save_head
+from faithfusion.video.weights.profiles import weights_key
 from faithfusion.video.weights.stored import rewrite_header
 
 EXPORT_FILE = "generator.safetensors"
@@ -71,7 +72,19 @@ def export_run(config: ExportConfig) -> None:
     model = starting_model(training).eval().requires_grad_(False)
     trained = Trained(weights, config.weights, state["step"], state["elapsed_s"] / 60.0)
     path = Path(config.out or run / export_file(training))
-    export(path, training, model, trained, _device(config), dtype=config.dtype)
+    if config.below:
+        _check_below(Path(config.below), path, training)
+    export(path, training, model, trained, _device(config), dtype=config.dtype, below=config.below)
+
+
+def _check_below(below: Path, out: Path, training: TrainConfig) -> None:
+    """InputError unless the head of this run can be written alone as `out`."""
+    if training.method != "head":
+        raise InputError("below", below, f"none: a run of method {training.method} has no head")
+    if below.resolve().parent != out.resolve().parent:
+        raise InputError("below", below, f"a file in the folder of {out}")
+    if weights_key(below) != weights_key(Path(training.init_from)):
+        raise InputError(below, "other weights", f"those of {training.init_from}, on whose clips the head was trained")
 
 
 def _device(config: ExportConfig) -> torch.device:
@@ -92,8 +105,10 @@ def export(
     device: torch.device,
     *,
     dtype: Literal["bfloat16", "float32"] = "bfloat16",
+    below: str = "",
 ) -> None:
-    """Writes `model` with the trained weights, which it gets; called by the first process only.
+    """Writes `model` with the trained weights, which it gets; called by the first process only. `below`: the file of
+    the generator below a head, which is then written alone.
 
     A codec gets the statistics of its latents over training clips; a generator or fixer its error profile on held-out
     windows, or on training windows where nothing is held out.
@@ -124,8 +139,11 @@ def export(
     parameters = dict(model.named_parameters())
     for name, weight in trained.weights.items():  # sampling may have rounded them
         parameters[name].data = weight
-    save = save_fixer if isinstance(model, Fixer) else save_generator
-    save(path, model, profile, metadata, dtype=dtype)
+    if isinstance(model, Generator) and below:
+        save_head(path, model, Path(below), profile, metadata, dtype=dtype)
+    else:
+        save = save_fixer if isinstance(model, Fixer) else save_generator
+        save(path, model, profile, metadata, dtype=dtype)
     say(f"wrote {path}")
 
 

@@ -16,6 +16,7 @@ class ExportConfig:
         run: The folder of the run; or the file of a finished generator, which gets another error profile.
         step: The step of one of its checkpoints; 0 takes the newest.
         out: The file to write. Without it generator.safetensors or fixer.safetensors in the run's folder is written.
+        below: The file of the generator below a head, beside which `out` lies: the head is written alone.
         weights: "ema" takes the moving average, "raw" the weights themselves.
         dtype: The type of matrices and kernels in the file; vectors are always float32.
         device: Where the error profile is measured; "auto" is CUDA if there is a device.
@@ -27,6 +28,7 @@ class ExportConfig:
     run: str
     step: int = 0
     out: str = ""
+    below: str = ""
     weights: Literal["ema", "raw"] = "ema"
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     device: str = "auto"

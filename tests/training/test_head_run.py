@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,34 @@ def test_the_generator_below_stays_as_it_was_and_the_error_is_of_finished_frames
     measure = ["--run", str(trained / "generator.safetensors"), "--pairs", str(folder / "pairs"), "--out", str(again)]
     export_main([*measure, "--device", "cpu"])
     assert max(load_generator(again)[1].editor_sq_error) == pytest.approx(max(profile.editor_sq_error), rel=0.3)
+
+
+@torch.no_grad()
+def test_a_head_may_have_a_file_of_its_own(folder: Path, trained: Path, tmp_path: Path) -> None:
+    below = Path(shutil.copy(folder / "finished.safetensors", tmp_path))
+    alone = tmp_path / "head.safetensors"
+    export_main(["--run", str(trained), "--out", str(alone), "--below", str(below), "--device", "cpu"])
+    assert alone.stat().st_size < 0.5 * below.stat().st_size
+    editors = [
+        open_editors([{"kind": "wan", "weights": str(path), "steady": 0}], "cpu").each(DEFAULT_COMPOSITE)[0]
+        for path in (alone, trained / "generator.safetensors")
+    ]
+    window = warped_window(seed=3)
+    ours, whole = (editor.generate(window) for editor in editors)
+    torch.testing.assert_close(ours, whole, atol=0.02, rtol=0.0)  # the whole file has the generator in bfloat16
+    measure = ["--run", str(alone), "--pairs", str(folder / "pairs"), "--device", "cpu"]
+    export_main(measure)
+    assert load_generator(alone)[0].config.head is not None
+    rewrite_header(below, {"metadata": {}})  # a header may change, weights may not
+    load_generator(alone)
+    write_trained(below, seed=5)
+    with pytest.raises(InputError, match=r"finished.safetensors: other weights; expected those on whose clips"):
+        load_generator(alone)
+    below.unlink()
+    with pytest.raises(InputError, match=r"finished.safetensors: no such file"):
+        load_generator(alone)
+    with pytest.raises(InputError, match="a file in the folder of"):
+        export_main(["--run", str(trained), "--out", str(alone), "--below", str(folder / "finished.safetensors")])
 
 
 def test_a_head_goes_on_from_its_file_and_other_methods_leave_it(folder: Path, trained: Path) -> None:

@@ -1,7 +1,8 @@
 """A generator in one safetensors file: weights, configuration, error profile and metadata, read back strictly.
 
 A generator built on public weights (`GeneratorConfig.pretrained`) leaves those where they are: its file holds what was
-trained and the prompt embedding, and the fingerprints of the public weights, without which it cannot be read.
+trained and the prompt embedding, and the fingerprints of the public weights, without which it cannot be read. A head
+may have a file of its own (`save_head`), which lies beside that of the generator below it and is opened in its place.
 
 Configurations grow. A field that a file lacks because it is younger than the file has its default, so the default of a
 new field must mean "as before"; one that has always been there must be there, and an unknown one is refused.
@@ -15,18 +16,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from faithfusion.utils.errors import InputError
 from faithfusion.utils.plain import to_plain
 from faithfusion.video.editing.composite import ErrorProfile
 from faithfusion.video.editing.editor_config import SamplerConfig
-from faithfusion.video.model.config import GeneratorConfig, PretrainedConfig
+from faithfusion.video.model.config import GeneratorConfig, HeadConfig, PretrainedConfig
+from faithfusion.video.model.fixers.head import PixelHead
 from faithfusion.video.model.generator import Generator
 from faithfusion.video.model.lora import is_lora_name
 from faithfusion.video.weights.assemble import assemble_generator
 from faithfusion.video.weights.pretrained import fingerprint
+from faithfusion.video.weights.profiles import weights_key
 from faithfusion.video.weights.stored import (
     PROFILE_FIELDS,
     FileFormat,
     StoredDtype,
+    is_stored_as,
     load_exactly,
     read_header,
     read_stored,
@@ -36,6 +41,7 @@ from faithfusion.video.weights.stored import (
 )
 
 FORMAT = FileFormat("faithfusion.generator", 1, "generator weights")
+HEAD_FORMAT = FileFormat("faithfusion.head", 1, "weights of a generator's head")
 FIRST_FIELDS = {  # fields of GeneratorConfig that every file ever written has
     "codec": ("name", "latent_channels"),
     "codec.tiny": ("width_quarter", "width_eighth", "width_chunk", "blocks_quarter", "blocks_eighth", "blocks_chunk"),
@@ -46,6 +52,8 @@ FIRST_FIELDS = {  # fields of GeneratorConfig that every file ever written has
     "schedule": ("shift", "min_time"),
 }
 FIRST_SCALARS = ("prompt_tokens", "prior", "signal_std")
+HEAD = "head."
+HEAD_FIELDS = ("num_views", "channels", "reach")
 
 
 def save_generator(
@@ -73,6 +81,8 @@ def load_generator(
     truncated file, another format, an unknown or incomplete configuration, tensors that are missing, unexpected or of
     the wrong shape, and public weights other than those that it was trained on.
     """
+    if is_stored_as(path, HEAD_FORMAT):
+        return _load_with_head(path, pretrained)
     header, tensors = read_stored(path, FORMAT)
     always = [f"{part}.{name}" for part, names in FIRST_FIELDS.items() for name in names]
     config = read_strictly(GeneratorConfig, header["config"], path, [*always, *FIRST_SCALARS])
@@ -86,6 +96,37 @@ def load_generator(
     require_same_public(path, json.loads(header.get("public", "{}")), public_fingerprints(generator), sources)
     expected = stored_names(config, generator.state_dict())
     load_exactly(path, generator, tensors, expected)
+    return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
+
+
+def save_head(
+    path: Path,
+    generator: Generator,
+    below: Path,
+    profile: ErrorProfile,
+    metadata: dict[str, Any],
+    *,
+    dtype: StoredDtype = "bfloat16",
+) -> None:
+    """Writes the head alone. `below`: the file of the generator, on whose clips the head was trained and beside which
+    `path` will lie; `profile` and `metadata`: of the generator with its head."""
+    state = {name: value for name, value in generator.state_dict().items() if name.startswith(HEAD)}
+    facts = {"config": to_plain(generator.config.head), "profile": to_plain(profile), "metadata": metadata}
+    save_stored(path, HEAD_FORMAT, state, facts | {"below": {"file": below.name, "key": weights_key(below)}}, dtype)
+
+
+def _load_with_head(path: Path, pretrained: PretrainedConfig | None) -> tuple[Generator, ErrorProfile, dict[str, Any]]:
+    header, tensors = read_stored(path, HEAD_FORMAT)
+    config = read_strictly(HeadConfig, header["config"], path, HEAD_FIELDS)
+    profile = read_strictly(ErrorProfile, header["profile"], path, PROFILE_FIELDS)
+    below = json.loads(header.get("below", "{}"))
+    file = path.with_name(Path(str(below.get("file", ""))).name)
+    generator, _, _ = load_generator(file, pretrained)
+    if weights_key(file) != below["key"]:
+        raise InputError(file, "other weights", f"those on whose clips the head in {path.name} was trained")
+    generator.config = dataclasses.replace(generator.config, head=config)
+    generator.head = PixelHead(config, generator.config.conditioning)
+    load_exactly(path, generator, tensors, [name for name in generator.state_dict() if name.startswith(HEAD)])
     return generator.eval().requires_grad_(False), profile, json.loads(header["metadata"])
 
 
@@ -109,7 +150,8 @@ def public_fingerprints(generator: Generator) -> dict[str, str]:
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a generator's file alone. Raises InputError as `load_generator` for what is no such file."""
-    return json.loads(read_header(path, FORMAT)["metadata"])
+    kind = HEAD_FORMAT if is_stored_as(path, HEAD_FORMAT) else FORMAT
+    return json.loads(read_header(path, kind)["metadata"])
 
 
 def stored_sampler(metadata: dict[str, Any], otherwise: SamplerConfig) -> SamplerConfig:

@@ -81,6 +81,15 @@ def read_header(path: Path, kind: FileFormat) -> dict[str, str]:
     return header
 
 
+def is_stored_as(path: Path, kind: FileFormat) -> bool:
+    """Whether a file says that it is of this kind, in any version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == kind.name
+    except (OSError, SafetensorError):
+        return False
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
     """The open file; whatever cannot be read of it inside becomes an InputError."""
