@@ -113,7 +113,7 @@ def _resolution(clip: DriveClip) -> Iterator[Choice]:
     camera = max((frame.camera for frame in clip.frames), key=lambda camera: camera.width * camera.height)
     large = camera.width * camera.height > LARGE_PX
     size = f"pictures of {camera.width}x{camera.height}"
-    why = "are large: at full resolution a step takes several times longer" if large else "are seen whole early"
+    why = "are large, and most steps see half of it" if large else "are small, and most steps see all of it"
     yield Choice("fit.half_resolution_steps", 600 if large else 300, f"{size} {why}")
 
 

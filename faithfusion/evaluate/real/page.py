@@ -11,10 +11,11 @@ EXPLANATION = """\
 One camera of a drive is fitted, calibrated and refined beside its path; the pictures of another camera of the rig,
 which nothing saw, are the truth. Kinds of surface come from each frame's own scan, in cells of 8 pixels: the nearest
 return is road or stands upright; "beyond LiDAR" has no return; without sky masks "sky" is what is above all returns and
-bright. PSNR is in dB. Flow is what Lucas and Kanade find between render and picture, exposure what the best gain per
-picture and channel would bring. "Predicted / actual" are calibrated and true RMS error in deciles of the prediction."""
+bright. PSNR is in dB. Flow is what Lucas and Kanade find between render and picture, with what moving all renders by
+its median would win; exposure what the best gain per picture and channel would win. "Predicted / actual" are calibrated
+and true RMS error in deciles of the prediction."""
 QUALITY = ("psnr_db", "ssim", "mobilenet_distance")
-DIGITS = {"psnr_db": 2, "ssim": 3, "mobilenet_distance": 3, "exposure_db": 2}
+DIGITS = {"psnr_db": 2, "ssim": 3, "mobilenet_distance": 3, "exposure_db": 2, "flow_db": 2}
 Row = tuple[str, list[str]]
 
 
@@ -37,13 +38,16 @@ def _rows(found: Sequence[Direction]) -> Iterator[tuple[str, Row]]:
             yield "fit", row
     for name in sets:
         scores = [one.rungs["fit"].get(name, {}) for one in found]
-        cells = [f"{_show(s, 'flow_px')} ({_show(s, 'flow_x_px')}, {_show(s, 'flow_y_px')})" for s in scores]
-        yield "poses", (f"{name}: flow, px (median x, y)", cells)
+        cells = [
+            f"{_show(s, 'flow_px')} ({_show(s, 'flow_x_px')}, {_show(s, 'flow_y_px')}), {_show(s, 'flow_db')}"
+            for s in scores
+        ]
+        yield "poses", (f"{name}: flow, px (median x, y), dB to win", cells)
     for name in sets:
         scores = [one.rungs["fit"].get(name, {}) for one in found]
         yield (
             "exposure",
-            (f"{name}: |log gain|, dB to win", [f"{_show(s, 'exposure')}, {_show(s, 'exposure_db')}" for s in scores]),
+            (f"{name}: log gain, dB to win", [f"{_show(s, 'exposure')}, {_show(s, 'exposure_db')}" for s in scores]),
         )
     summaries = [eig_summary(one.rungs["eig"]) for one in found]
     for key in ("spearman", "ause", "worst of five deciles", "marked_share"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,15 +28,23 @@ def score_scene(
     """`score_pictures` of a scene's renders of recorded frames, posed in the world of `drive`.
 
     With `residuals` also "flow_px" (median length of what is left between render and picture), "flow_x_px" and
-    "flow_y_px" (its medians, which a wrong pose or calibration moves), "exposure" (mean absolute log gain that is left)
-    and "exposure_db" (what the best gain per picture and channel would bring).
+    "flow_y_px" (its medians, which a wrong calibration moves), "flow_db" (what moving all renders by those medians
+    brings), "exposure" (mean absolute log gain that is left) and "exposure_db" (what the best gain per picture and
+    channel brings).
     """
-    renders = []
-    with torch.no_grad():
-        for frame in frames:
-            renders.append(render_view(scene, frame.camera, frame.time_index).color.clamp(0.0, 1.0).cpu())
+    renders = _renders(scene, frames)
     scores = score_pictures(torch.stack(renders), drive, frames, network)
-    return scores | _residuals(renders, frames, scores["psnr_db"]) if residuals else scores
+    return scores | _residuals(scene, renders, frames, scores["psnr_db"]) if residuals else scores
+
+
+@torch.no_grad()
+def _renders(scene: GaussianScene, frames: Sequence[Frame], x_px: float = 0.0, y_px: float = 0.0) -> list[Tensor]:
+    """The scene as the frames' cameras see it, their principal points moved."""
+    move = torch.zeros(3, 3)
+    move[0, 2], move[1, 2] = x_px, y_px
+    cameras = [replace(frame.camera, intrinsics=frame.camera.intrinsics + move) for frame in frames]
+    views = (render_view(scene, camera, frame.time_index) for camera, frame in zip(cameras, frames, strict=True))
+    return [view.color.clamp(0.0, 1.0).cpu() for view in views]
 
 
 def score_pictures(
@@ -63,21 +72,24 @@ def score_pictures(
     return scores
 
 
-def _residuals(renders: Sequence[Tensor], frames: Sequence[Frame], psnr_db: float) -> Scores:
-    flows, gains, exposed = [], [], []
-    for render, frame in zip(renders, frames, strict=True):
-        image, mask = load_image(frame), _seen(frame)
-        flows.append(residual_flow(render, image))
-        better, gain = exposed_alike(render, image, mask)
-        gains.append(float(gain.abs().mean()))
-        exposed.append(psnr_of((better - image).square().mean(-1)[mask]))
-    flow = torch.cat(flows)
+def _residuals(scene: GaussianScene, renders: Sequence[Tensor], frames: Sequence[Frame], psnr_db: float) -> Scores:
+    images, masks = [load_image(frame) for frame in frames], [_seen(frame) for frame in frames]
+    pairs = list(zip(renders, images, masks, strict=True))
+    flow = torch.cat([residual_flow(render, image) for render, image, _ in pairs])
     if not len(flow):
-        flow = torch.full((1, 2), float("nan"))
+        flow = torch.zeros(1, 2)
     x_px, y_px = flow.median(0).values.tolist()
-    length = float(flow.norm(dim=-1).median())
-    of_poses = {"flow_px": length, "flow_x_px": x_px, "flow_y_px": y_px}
-    return of_poses | {"exposure": _mean(gains), "exposure_db": _mean(exposed) - psnr_db}
+    scores = {"flow_px": float(flow.norm(dim=-1).median()), "flow_x_px": x_px, "flow_y_px": y_px}
+    moved = zip(_renders(scene, frames, x_px, y_px), images, masks, strict=True)
+    scores["flow_db"] = _mean([_psnr_db(*triple) for triple in moved]) - psnr_db
+    exposed = [exposed_alike(*triple) for triple in pairs]
+    scores["exposure"] = _mean([float(gain.abs().mean()) for _, gain in exposed])
+    better = [_psnr_db(render, *triple[1:]) for (render, _), triple in zip(exposed, pairs, strict=True)]
+    return scores | {"exposure_db": _mean(better) - psnr_db}
+
+
+def _psnr_db(picture: Float[Tensor, "h w 3"], image: Float[Tensor, "h w 3"], mask: Bool[Tensor, "h w"]) -> float:
+    return psnr_of((picture - image).square().mean(-1)[mask])
 
 
 def _seen(frame: Frame) -> Bool[Tensor, "h w"]:
