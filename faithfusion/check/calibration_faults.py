@@ -11,11 +11,11 @@ from faithfusion.check.motion_faults import nearest_axis
 from faithfusion.data.calibration_text import invert_rigid, read_intrinsics
 from faithfusion.data.lens import lens_map
 from faithfusion.data.lidar import project_points
+from faithfusion.data.picture_scale import size_of_intrinsics
 from faithfusion.types import Camera
 
 CENTER_REMARK = 0.3  # distance of the principal point from the image's middle, in widths or heights
 CENTER_BROKEN = 0.45  # a principal point farther off than this belongs to another image
-SCALE_TOLERANCE = 0.15  # intrinsics whose principal point is off by one factor on both axes are of a resized image
 MIN_FOV_DEG = 10.0  # narrowest horizontal field of view of a camera, degrees
 MAX_FOV_DEG = 150.0  # widest horizontal field of view of a pinhole camera, degrees
 MAX_ASPECT = 1.2  # largest ratio of the two focal lengths
@@ -54,11 +54,10 @@ def _check_centre(evidence: Evidence, name: str) -> list[Finding]:
     cx, cy = (float(value) for value in camera.intrinsics[:2, 2])
     off_x, off_y = cx / camera.width - 0.5, cy / camera.height - 0.5
     where = f"principal point ({cx:.0f}, {cy:.0f}) in an image of {camera.width}x{camera.height}"
-    factor_x, factor_y = 2 * cx / camera.width, 2 * cy / camera.height
-    one_factor = min(factor_x, factor_y) > 0 and abs(factor_x / factor_y - 1.0) < SCALE_TOLERANCE
-    if one_factor and max(abs(factor_x - 1.0), abs(factor_y - 1.0)) > 2 * SCALE_TOLERANCE:
-        size = f"{camera.width * factor_x:.0f}x{camera.height * factor_x:.0f}"
-        return [broken(f"camera {name}", f"intrinsics of another image size, about {size}: {where}")]
+    size = size_of_intrinsics(camera)
+    if size is not None:
+        text = f"intrinsics of another image size, about {size[0]}x{size[1]}: {where}"
+        return [broken(f"camera {name}", text)]
     if max(abs(off_x), abs(off_y)) > CENTER_BROKEN:
         return [broken(f"camera {name}", f"intrinsics of another image: {where}")]
     if max(abs(off_x), abs(off_y)) > CENTER_REMARK:

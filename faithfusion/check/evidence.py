@@ -20,7 +20,7 @@ from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_reader import clip_from_dataset_world
 from faithfusion.data.lidar import load_points_world
 from faithfusion.types import DriveClip, Frame
-from faithfusion.utils.media import decoding
+from faithfusion.utils.media import decoding, rgb_bytes
 
 DIGEST_BYTES = 65_536  # of a scan's beginning; two turns of a laser differ from their first beams on
 NUM_SAMPLES = 5  # time stamps at which scans, masks and full images are read
@@ -143,7 +143,8 @@ def _thumb(frame: Frame, width: int) -> Float[np.ndarray, "h w"]:
     height = max(8, round(width * frame.camera.height / frame.camera.width))
     with decoding(frame.image_path) as image:
         image.draft("L", (2 * width, 2 * height))  # a JPEG is decoded at a part of its size
-        small = image.convert("L").resize((width, height), Image.Resampling.BOX)
+        shown = Image.fromarray(rgb_bytes(image)) if image.mode.startswith("I") else image
+        small = shown.convert("L").resize((width, height), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float32) / 255.0
 
 

@@ -10,6 +10,7 @@ from faithfusion.check.evidence import STANDING_M, Evidence, without_shading
 from faithfusion.check.findings import Finding, broken, name_frames, remark
 from faithfusion.check.motion_faults import pose_order_marks
 from faithfusion.check.order import exchanged, moves_around
+from faithfusion.data.image_files import exif_orientation
 
 SAME_LEVEL = 5e-4  # mean difference of two grey pictures of one image, also after another JPEG compression
 SAME_SHARE = 0.1  # an image repeats the last if they differ by less than this share of the usual difference
@@ -23,12 +24,13 @@ IMAGE_ORDER_RATIO = 0.95  # exchanging two images shortens the sum of difference
 
 
 def check_images(evidence: Evidence) -> list[Finding]:
-    """Finds black, burnt-out and empty images, repeated images, exchanged frames, and one camera given twice."""
+    """Finds black, burnt-out and empty images, repeated images, exchanged frames, one camera given twice, and images
+    that ask to be turned."""
     findings: list[Finding] = []
     for name, thumbs in evidence.thumbs.items():
         findings += _check_exposure(name, thumbs)
         findings += _check_repeats(evidence, name, thumbs)
-    return findings + _check_order(evidence) + _check_same_camera(evidence)
+    return findings + _check_order(evidence) + _check_same_camera(evidence) + _check_orientation(evidence)
 
 
 def _check_exposure(name: str, thumbs: Float[np.ndarray, "t h w"]) -> list[Finding]:
@@ -82,3 +84,10 @@ def _check_same_camera(evidence: Evidence) -> list[Finding]:
         and evidence.thumbs[a].std() > FLAT_LEVEL
         and np.abs(evidence.thumbs[a] - evidence.thumbs[b]).mean() < SAME_LEVEL
     ]
+
+
+def _check_orientation(evidence: Evidence) -> list[Finding]:
+    clip = evidence.clip
+    asks = {name: exif_orientation(clip.frame(0, name).image_path) for name in clip.camera_names}
+    text = "the EXIF orientation asks for a turn ({}); the pixels are taken as they are stored"
+    return [remark(f"camera {name}", text.format(value)) for name, value in asks.items() if value != 1]

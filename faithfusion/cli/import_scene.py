@@ -30,11 +30,13 @@ class ImportOptions:
         cameras: A cameras.json, a transforms.json or a COLMAP folder.
         images: The folder of the pictures that the cameras took.
         match: Takes only the cameras whose name fits this pattern, for example 'front/*'.
+        apply_exif: Turns the pictures as their EXIF orientation says, for cameras of the turned pictures.
         up: The direction in the file that points up. Without it the mean of the cameras' is taken.
         scale: Metres per unit of the file.
         sky_from_images: Estimates the sky from the images instead of taking one colour.
         background: The colour behind the Gaussians, each channel from 0 to 1.
         spz_axes: The axes of an .spz file (docs/compatibility.md).
+        activated: What a .ply file holds after activation: scales, opacities or both.
         original_world: Undoes the applied_transform of a transforms.json.
         dataparser_transforms: The dataparser_transforms.json of nerfstudio, for Gaussians that it has trained.
         clip: The drive that a DriveStudio model was trained on.
@@ -46,11 +48,13 @@ class ImportOptions:
     cameras: Path | None = None
     images: Path | None = None
     match: str = "*"
+    apply_exif: bool = False
     up: tuple[float, float, float] | None = None
     scale: float = 1.0
     sky_from_images: bool = False
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     spz_axes: Literal["rub", "rdf"] = "rub"
+    activated: tuple[Literal["scales", "opacities"], ...] = ()
     original_world: bool = False
     dataparser_transforms: Path | None = None
     clip: Path | None = None

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from faithfusion.data.camera_drive import find_images, level_world, plan_drive, write_camera_drive
+from faithfusion.data.camera_drive import cameras_with_pictures, level_world, plan_drive, write_camera_drive
 from faithfusion.data.camera_files import read_cameras
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.posed_camera import match_cameras
 from faithfusion.render.sky_estimate import sky_behind
 from faithfusion.scene.drivestudio_checkpoint import describe, import_drivestudio, model_world, read_training_run
-from faithfusion.scene.move_gaussians import move_gaussians
 from faithfusion.scene.splat_files import SKY_HEIGHT, import_gaussians, scene_before_color
 from faithfusion.types import DriveClip, GaussianScene
 from faithfusion.utils.atomic import require_writable
@@ -22,22 +20,24 @@ if TYPE_CHECKING:
 
 def import_file(options: ImportOptions) -> tuple[GaussianScene, DriveClip | None, str, dict]:
     """A file of Gaussians; its drive is written if there are cameras and images."""
-    gaussians = import_gaussians(options.gaussians, spz_axes=options.spz_axes)
+    if options.cameras:
+        nerfstudio = {"original_world": options.original_world, "dataparser_transforms": options.dataparser_transforms}
+        cameras, images = read_cameras(options.cameras, match=options.match, **nerfstudio), None
+        if options.images:
+            cameras, images = cameras_with_pictures(options.images, cameras)
+        drive = plan_drive(cameras, options.up, options.scale)
+    move = drive.drive_from_file if options.cameras else level_world(options.up, options.scale)
+    gaussians = import_gaussians(options.gaussians, spz_axes=options.spz_axes, activated=options.activated, move=move)
     sky = "a sky estimated from the images" if options.sky_from_images else f"the colour {tuple(options.background)}"
     line = f"{gaussians.num} Gaussians before {sky}"
+    scene = scene_before_color(gaussians, options.background)
     if not options.cameras:
-        scene = move_gaussians(gaussians, level_world(options.up, options.scale))
-        return scene_before_color(scene, options.background), None, line, {}
-    nerfstudio = {"original_world": options.original_world, "dataparser_transforms": options.dataparser_transforms}
-    cameras = match_cameras(read_cameras(options.cameras, **nerfstudio), options.match)
-    images = find_images(options.images, cameras) if options.images else None
-    drive = plan_drive(cameras, options.up, options.scale)
-    scene = scene_before_color(move_gaussians(gaussians, drive.drive_from_file), options.background)
+        return scene, None, line, {}
     metadata = {"drive_from_file": drive.drive_from_file.to_plain()}
     if images is None:
         return scene, None, line, metadata
     require_writable(options.out)
-    write_camera_drive(options.out / "drive", drive, cameras, images)
+    write_camera_drive(options.out / "drive", drive, cameras, images, apply_exif=options.apply_exif)
     clip = read_drive(options.out / "drive")
     if options.sky_from_images:
         scene = dataclasses.replace(scene, sky=sky_behind(scene.gaussians, clip.frames, SKY_HEIGHT))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.text_files import read_text
 
 RIGID_TOLERANCE = 1e-3  # of R^T R - I; poses pass through decimal text and odometry, so not machine precision
 
@@ -15,7 +16,7 @@ RIGID_TOLERANCE = 1e-3  # of R^T R - I; poses pass through decimal text and odom
 def read_numbers(path: Path) -> np.ndarray:
     """All numbers of a text file, flat, float64. InputError if it is missing, not numeric or not finite."""
     try:
-        values = np.array(path.read_text().replace(",", " ").split(), dtype=np.float64)
+        values = np.array(read_text(path).replace(",", " ").split(), dtype=np.float64)
     except FileNotFoundError:
         raise InputError(path, "no such file", "a text file of numbers") from None
     except (ValueError, UnicodeDecodeError, OSError) as error:

@@ -11,12 +11,14 @@ from scipy.spatial.transform import Rotation
 
 from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_writer import RigCamera, make_folders, write_frame, write_rig
-from faithfusion.data.image_files import image_size
+from faithfusion.data.image_files import is_picture
 from faithfusion.data.layouts import OPENCV2DATASET
 from faithfusion.data.posed_camera import PosedCamera
+from faithfusion.data.series_pictures import plan_series
 from faithfusion.types import DriveClip
 from faithfusion.utils.atomic import atomic_folder
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.progress import say
 from faithfusion.utils.similarity import Similarity
 
 CAMERA_NAME = "0"
@@ -24,7 +26,7 @@ MIN_AGREEMENT = 0.3  # length of the mean of the cameras' up vectors; less means
 MIN_SPREAD = 0.01  # second moment of the x axes out of their main direction: cameras that turn by about 6 degrees
 MIN_COSINE = 0.5  # between the estimate and the mean up vector; less means the cameras were rolled on purpose
 MIN_HORIZONTAL = 1e-3  # share of the view direction across the up vector; less means looking straight up or down
-ASPECT_TOLERANCE = 0.01
+NAMED = 3  # so many cameras without a picture are named
 
 
 @dataclass(frozen=True)
@@ -88,44 +90,71 @@ def estimate_up(cameras: Sequence[PosedCamera]) -> np.ndarray:
 
 
 def write_camera_drive(
-    folder: Path, drive: CameraDrive, cameras: Sequence[PosedCamera], image_paths: Sequence[Path]
+    folder: Path,
+    drive: CameraDrive,
+    cameras: Sequence[PosedCamera],
+    image_paths: Sequence[Path],
+    *,
+    apply_exif: bool = False,
 ) -> None:
-    """Writes the drive whole or not at all; pictures are copied as they are. There is one of `image_paths` per camera.
+    """Writes the drive whole or not at all. There is one of `image_paths` per camera.
 
-    InputError if the folder exists, the cameras differ in size or intrinsics, or a picture is damaged or has another
-    shape than its camera; pictures of another size but the same shape scale the intrinsics.
+    Pictures are copied as they are if one camera took them all; if their size, intrinsics or lens differ they are
+    resampled (`series_pictures`). Pictures of another size but the same shape scale the intrinsics. `apply_exif` turns
+    pictures as their EXIF orientation says. InputError if the folder exists, or a picture is damaged or has another
+    shape than its camera.
     """
     if folder.exists():
         raise InputError(folder, "exists", "a new folder for the drive")
-    pinhole = _common_pinhole(cameras, image_paths)
+    series = plan_series(cameras, image_paths, upright=apply_exif)
     with atomic_folder(folder) as temporary:
         make_folders(temporary)
         ego_from_camera = drive.ego_from_camera @ invert_rigid(OPENCV2DATASET)
-        write_rig(temporary, [RigCamera(CAMERA_NAME, pinhole, ego_from_camera)])
-        for t, (pose, path) in enumerate(zip(drive.world_from_ego, image_paths, strict=True)):
-            write_frame(temporary, t, pose, {CAMERA_NAME: path.read_bytes()})
+        write_rig(temporary, [RigCamera(CAMERA_NAME, series.pinhole, ego_from_camera)])
+        for t, (pose, content) in enumerate(zip(drive.world_from_ego, series.encoded(), strict=True)):
+            write_frame(temporary, t, pose, {CAMERA_NAME: content})
 
 
-def find_images(folder: Path, cameras: Sequence[PosedCamera]) -> list[Path]:
-    """Finds the picture of every camera below `folder` by the end of its path, with or without its suffix.
+def find_images(folder: Path, cameras: Sequence[PosedCamera]) -> list[Path | None]:
+    """Finds the picture of every camera below `folder` by the end of its path, with or without its suffix; None for
+    cameras without one.
 
-    InputError that names the first camera without one.
+    InputError that names the first camera if none has a picture, and for two cameras of one picture.
     """
     if not folder.is_dir():
         raise InputError(folder, "no such folder", "the folder of the cameras' images")
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    stems = {name.removesuffix(path.suffix): path for name, path in files.items()}
-    found = []
-    for camera in cameras:
-        parts = Path(camera.name).parts
-        tails = ["/".join(parts[start:]) for start in range(len(parts))]
-        candidates = [files.get(tail) or stems.get(tail) for tail in tails]
-        candidates += [stems.get(tail.removesuffix(Path(tail).suffix)) for tail in tails]
-        path = next((path for path in candidates if path is not None), None)
-        if path is None:
-            raise InputError(folder, f"no image for camera {camera.name!r}", "one per camera, named as in the file")
-        found.append(path)
+    paths = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: (is_picture(path), path))
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    stems = {name.removesuffix(path.suffix): path for name, path in files.items()}  # a picture wins over its notes
+    found = [_find_image(camera, files, stems) for camera in cameras]
+    if not any(found):
+        raise InputError(folder, f"no image for camera {cameras[0].name!r}", "one per camera, named as in the file")
+    taken: dict[Path, str] = {}
+    for camera, path in zip(cameras, found, strict=True):
+        if path is not None and taken.setdefault(path, camera.name) != camera.name:
+            expected = "a picture of its own for each (choose cameras with --match)"
+            raise InputError(path, f"the picture of cameras {taken[path]!r} and {camera.name!r}", expected)
     return found
+
+
+def _find_image(camera: PosedCamera, files: dict[str, Path], stems: dict[str, Path]) -> Path | None:
+    parts = Path(camera.name).parts
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    candidates = [files.get(tail) or stems.get(tail) for tail in tails]
+    candidates += [stems.get(tail.removesuffix(Path(tail).suffix)) for tail in tails]
+    return next((path for path in candidates if path is not None), None)
+
+
+def cameras_with_pictures(folder: Path, cameras: Sequence[PosedCamera]) -> tuple[list[PosedCamera], list[Path]]:
+    """The cameras that have a picture below `folder`, and those pictures. A line counts the others: pictures are often
+    sorted out after calibration. InputError as `find_images`."""
+    found = find_images(folder, cameras)
+    absent = [camera.name for camera, path in zip(cameras, found, strict=True) if path is None]
+    if absent:
+        shown = ", ".join(absent[:NAMED]) + (", ..." if len(absent) > NAMED else "")
+        say(f"{folder}: no picture for {len(absent)} of {len(cameras)} cameras, which are left out: {shown}")
+    pairs = [(camera, path) for camera, path in zip(cameras, found, strict=True) if path is not None]
+    return [camera for camera, _ in pairs], [path for _, path in pairs]
 
 
 def drive_cameras(clip: DriveClip, camera_name: str) -> list[PosedCamera]:
@@ -139,24 +168,6 @@ def drive_cameras(clip: DriveClip, camera_name: str) -> list[PosedCamera]:
             size = (frame.camera.width, frame.camera.height)
             cameras.append(PosedCamera(frame.image_path.name, *size, tuple(map(float, pinhole)), pose))
     return cameras
-
-
-def _common_pinhole(cameras: Sequence[PosedCamera], image_paths: Sequence[Path]) -> tuple[float, ...]:
-    first = cameras[0]
-    for camera in cameras:
-        if (camera.width, camera.height, camera.pinhole) != (first.width, first.height, first.pinhole):
-            found = f"{camera.name} differs from {first.name} in size or intrinsics"
-            raise InputError("cameras", found, "one series of one camera (choose it with --match)")
-    width, height = image_size(image_paths[0])
-    ratio_x, ratio_y = width / first.width, height / first.height
-    if abs(ratio_x / ratio_y - 1.0) > ASPECT_TOLERANCE:
-        expected = f"the shape of its camera, {first.width}x{first.height}"
-        raise InputError(image_paths[0], f"size {width}x{height}", expected)
-    for path in image_paths:
-        if image_size(path) != (width, height):
-            raise InputError(path, "another size", f"{width}x{height} as {image_paths[0].name}")
-    fx, fy, cx, cy, *distortion = first.pinhole
-    return (fx * ratio_x, fy * ratio_y, cx * ratio_x, cy * ratio_y, *distortion)
 
 
 def _level_frame(world_from_camera: np.ndarray, up: np.ndarray) -> np.ndarray:

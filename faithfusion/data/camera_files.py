@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from faithfusion.data.colmap import read_colmap
-from faithfusion.data.posed_camera import PosedCamera, in_order, make_camera
+from faithfusion.data.posed_camera import PosedCamera, in_order, make_camera, match_cameras
 from faithfusion.data.transforms_json import parse_transforms
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
@@ -18,21 +18,24 @@ from faithfusion.utils.json_files import read_json
 
 
 def read_cameras(
-    path: Path, *, original_world: bool = False, dataparser_transforms: Path | None = None
+    path: Path, *, match: str = "*", original_world: bool = False, dataparser_transforms: Path | None = None
 ) -> list[PosedCamera]:
     """Cameras of a file or COLMAP folder in the order of their names; axes and units of the world are the file's.
+    `match` is a shell pattern that their names must fit; of a COLMAP model the cameras of other pictures do not matter.
 
     For `transforms.json` only: `original_world` undoes its `applied_transform`; `dataparser_transforms` (written by
     nerfstudio beside a trained model) takes the cameras into the world of that model's Gaussians. InputError for
-    something else than cameras, a camera model that is no pinhole with Brown-Conrady distortion, a pose not rigid.
+    something else than cameras, a pattern that fits none, an unknown camera model, a pose that is not rigid.
     """
     if path.is_dir():
-        return in_order(path, read_colmap(path))
+        return in_order(path, read_colmap(path, match))
     content = read_json(path)
     if isinstance(content, dict) and isinstance(content.get("frames"), list):
-        return in_order(path, parse_transforms(path, content, original_world, dataparser_transforms))
+        found = in_order(path, parse_transforms(path, content, original_world, dataparser_transforms))
+        return match_cameras(found, match)
     if isinstance(content, list):
-        return in_order(path, [_parse_entry(f"{path}, camera {i}", entry) for i, entry in enumerate(content)])
+        found = in_order(path, [_parse_entry(f"{path}, camera {i}", entry) for i, entry in enumerate(content)])
+        return match_cameras(found, match)
     found = f"a JSON {type(content).__name__} without frames"
     raise InputError(path, found, "cameras.json of 3DGS, transforms.json of nerfstudio, or a COLMAP folder")
 

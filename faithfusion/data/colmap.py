@@ -6,64 +6,99 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from faithfusion.data.posed_camera import PosedCamera, make_camera
+from faithfusion.data.posed_camera import PosedCamera, make_camera, matching_names, slashed
+from faithfusion.data.wide_lens import WideLens
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.text_files import read_text
 
-# model id, name: where fx fy cx cy k1 k2 p1 p2 k3 stand among its parameters (None: 0)
+# model id: name, number of parameters; the first four are fx fy cx cy, or the first three f cx cy
 MODELS = {
-    0: ("SIMPLE_PINHOLE", (0, 0, 1, 2, None, None, None, None, None)),
-    1: ("PINHOLE", (0, 1, 2, 3, None, None, None, None, None)),
-    2: ("SIMPLE_RADIAL", (0, 0, 1, 2, 3, None, None, None, None)),
-    3: ("RADIAL", (0, 0, 1, 2, 3, 4, None, None, None)),
-    4: ("OPENCV", (0, 1, 2, 3, 4, 5, 6, 7, None)),
+    0: ("SIMPLE_PINHOLE", 3),
+    1: ("PINHOLE", 4),
+    2: ("SIMPLE_RADIAL", 4),
+    3: ("RADIAL", 5),
+    4: ("OPENCV", 8),
+    5: ("OPENCV_FISHEYE", 8),
+    6: ("FULL_OPENCV", 12),
+    7: ("FOV", 5),
+    8: ("SIMPLE_RADIAL_FISHEYE", 4),
+    9: ("RADIAL_FISHEYE", 5),
+    10: ("THIN_PRISM_FISHEYE", 12),
 }
-NUM_PARAMETERS = {0: 3, 1: 4, 2: 4, 3: 5, 4: 8}
-SUPPORTED = ", ".join(name for name, _ in MODELS.values())
+ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+UNSUPPORTED = ("FOV", "THIN_PRISM_FISHEYE")
+SUPPORTED = ", ".join(name for name, _ in MODELS.values() if name not in UNSUPPORTED)
 POINT_BYTES = 24  # of one observation: x, y as float64, id as int64
 
 
 @dataclass(frozen=True)
-class _Intrinsics:
+class _Camera:
+    """A row of the file of cameras, understood only when a picture uses it."""
+
+    where: str
+    model: str
     size: tuple[int, int]
-    pinhole: tuple[float, ...]
+    parameters: tuple[float, ...]
+
+    def intrinsics(self) -> tuple[tuple[float, ...], WideLens | None]:
+        """fx fy cx cy k1 k2 p1 p2 k3, and the lens if these five cannot describe it. InputError for another model."""
+        counts = {name: count for name, count in MODELS.values() if name not in UNSUPPORTED}
+        if self.model not in counts:
+            expected = f"one of {SUPPORTED}; undistort the images with COLMAP first"
+            raise InputError(self.where, f"camera model {self.model}", expected)
+        if len(self.parameters) != counts[self.model]:
+            expected = f"{counts[self.model]} of {self.model}"
+            raise InputError(self.where, f"{len(self.parameters)} parameters", expected)
+        start = 3 if self.model in ONE_FOCAL else 4
+        head, rest = self.parameters[:start], self.parameters[start:]
+        head = (head[0], *head) if start == 3 else head
+        if self.model.endswith("FISHEYE"):
+            return (*head, *(0.0,) * 5), WideLens("fisheye", (*rest, *(0.0,) * 4)[:4])
+        if any(rest[5:]):
+            return (*head, *(0.0,) * 5), WideLens("rational", rest)
+        return (*head, *(*rest, *(0.0,) * 5)[:5]), None
 
 
-def read_colmap(folder: Path) -> list[PosedCamera]:
-    """Cameras of the images of a model: `folder` or its `sparse/0` or `sparse`.
+def read_colmap(folder: Path, match: str = "*") -> list[PosedCamera]:
+    """Cameras of the images of a model whose names fit a shell pattern: `folder` or its `sparse/0` or `sparse`.
 
-    InputError if there is no model, a file is cut off, or a camera has a model other than the pinholes with radial and
-    tangential distortion (undistort such images with COLMAP first).
+    InputError if there is no model, a file is cut off, no name fits, or an image's camera has a model that is not
+    supported (undistort such images with COLMAP first); cameras that no image uses do not matter.
     """
     for place in (folder, folder / "sparse" / "0", folder / "sparse"):
         for suffix in (".bin", ".txt"):
             files = place / f"cameras{suffix}", place / f"images{suffix}"
             if all(path.is_file() for path in files):
-                return _read_model(*files)
+                return _read_model(*files, match)
     raise InputError(folder, "no cameras.bin and images.bin (or .txt), here or in sparse/0", "a COLMAP model")
 
 
-def _read_model(cameras_path: Path, images_path: Path) -> list[PosedCamera]:
+def _read_model(cameras_path: Path, images_path: Path, match: str) -> list[PosedCamera]:
     binary = cameras_path.suffix == ".bin"
     try:
-        intrinsics = dict((_binary_cameras if binary else _text_cameras)(cameras_path))
+        rows = dict((_binary_cameras if binary else _text_cameras)(cameras_path))
     except (struct.error, ValueError, IndexError) as error:
         raise InputError(cameras_path, f"damaged ({error})", "cameras of a COLMAP model") from None
     cameras = []
     try:
-        for number, quat, translation, camera_id, name in (_binary_images if binary else _text_images)(images_path):
+        images = list((_binary_images if binary else _text_images)(images_path))
+        names = [slashed(image[-1]) for image in images]
+        chosen = matching_names(names, match) if names else set()
+        for name, (number, quat, translation, camera_id, _) in zip(names, images, strict=True):
+            if name not in chosen:
+                continue
             where = f"{images_path}, image {number}"
-            if camera_id not in intrinsics:
+            if camera_id not in rows:
                 raise InputError(where, f"camera {camera_id}", f"a camera of {cameras_path.name}")
-            camera = intrinsics[camera_id]
+            pinhole, lens = rows[camera_id].intrinsics()
             pose = np.eye(4)
             pose[:3, :3] = Rotation.from_quat(quat, scalar_first=True).as_matrix().T
             pose[:3, 3] = -pose[:3, :3] @ np.asarray(translation)
-            cameras.append(make_camera(where, name, camera.size, camera.pinhole, pose))
+            cameras.append(make_camera(where, name, rows[camera_id].size, pinhole, pose, lens))
     except InputError:
         raise
     except (struct.error, ValueError, IndexError) as error:
@@ -71,32 +106,16 @@ def _read_model(cameras_path: Path, images_path: Path) -> list[PosedCamera]:
     return cameras
 
 
-def _intrinsics(where: str, model: int, size: tuple[int, int], parameters: tuple[float, ...]) -> _Intrinsics:
-    places = MODELS[model][1]
-    if len(parameters) != NUM_PARAMETERS[model]:
-        raise InputError(where, f"{len(parameters)} parameters", f"{NUM_PARAMETERS[model]} of {MODELS[model][0]}")
-    return _Intrinsics(size, tuple(0.0 if place is None else parameters[place] for place in places))
-
-
-def _require_model(where: str, model: Any) -> int:
-    names = {name: number for number, (name, _) in MODELS.items()}
-    number = names.get(model, model)
-    if number not in MODELS:
-        raise InputError(where, f"camera model {model}", f"one of {SUPPORTED}; undistort the images with COLMAP first")
-    return number
-
-
-def _text_cameras(path: Path) -> Iterator[tuple[int, _Intrinsics]]:
+def _text_cameras(path: Path) -> Iterator[tuple[int, _Camera]]:
     for line in _lines(path):
         number, name, width, height, *parameters = line.split()
         where = f"{path}, camera {number}"
-        model = _require_model(where, name)
-        yield int(number), _intrinsics(where, model, (int(width), int(height)), tuple(map(float, parameters)))
+        yield int(number), _Camera(where, name, (int(width), int(height)), tuple(map(float, parameters)))
 
 
 def _text_images(path: Path) -> Iterator[tuple]:
     """Every image has two lines: its pose, and its observations, which may be empty."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in read_text(path).splitlines() if not line.startswith("#")]
     for line in lines[::2]:
         if not line.strip():
             continue
@@ -105,7 +124,7 @@ def _text_images(path: Path) -> Iterator[tuple]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    return [line for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
 
 
 def _binary_cameras(path: Path) -> Iterator[tuple[int, _Intrinsics]]:
@@ -114,10 +133,13 @@ def _binary_cameras(path: Path) -> Iterator[tuple[int, _Intrinsics]]:
     for _ in range(count):
         number, model, width, height = struct.unpack_from("<iiQQ", content, offset)
         where = f"{path}, camera {number}"
-        form = f"<{NUM_PARAMETERS[_require_model(where, model)]}d"
-        parameters = struct.unpack_from(form, content, offset + 24)
+        if model not in MODELS:
+            raise InputError(where, f"camera model {model}", f"one of {SUPPORTED}")
+        name, parameters = MODELS[model]
+        form = f"<{parameters}d"
+        values = struct.unpack_from(form, content, offset + 24)
         offset += 24 + struct.calcsize(form)
-        yield number, _intrinsics(where, model, (width, height), parameters)
+        yield number, _Camera(where, name, (width, height), values)
 
 
 def _binary_images(path: Path) -> Iterator[tuple]:

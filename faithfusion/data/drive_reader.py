@@ -24,7 +24,7 @@ import torch
 
 from faithfusion.data.calibration_text import invert_rigid, read_intrinsics
 from faithfusion.data.image_files import image_size
-from faithfusion.data.instances import read_tracks
+from faithfusion.data.instances import FrameNumbers, read_tracks
 from faithfusion.data.layout_evidence import find_layout
 from faithfusion.data.layouts import Layout, read_marker
 from faithfusion.data.lidar import check_scan
@@ -39,6 +39,7 @@ from faithfusion.data.recorded_poses import (
 from faithfusion.types import Camera, DriveClip, Frame
 from faithfusion.utils.errors import InputError
 
+NAMED = 4  # so many empty scans are named
 IMAGE_NAME = re.compile(r"(\d+)_(.+)\.(jpg|jpeg|png)", re.IGNORECASE)
 
 
@@ -57,18 +58,22 @@ def read_drive(
     images = _list_images(root)
     kind = find_layout(root, layout)
     names = _choose_cameras(root, images, camera_names)
-    total = 1 + max([t for t, name in images if name in names] + _pose_indices(root, kind))
+    numbers = _pose_indices(root, kind)
+    first = min(numbers)
+    images = {(number - first, name): path for (number, name), path in images.items()}
+    total = 1 + max([t for t, name in images if name in names] + [max(numbers) - first])
     length = _choose_length(root, num_frames, total)
     dataset_from_ego = np.stack([read_ego_pose(root, kind, t) for t in range(length)])
     clip_from_world = invert_rigid(dataset_from_ego[0])
-    rig = [_read_rig_camera(root, kind, images, name) for name in names]
+    rig = [_read_rig_camera(root, kind, images, first, name) for name in names]
     frames = []
     for t in range(length):
         for camera in rig:
             pose = read_image_pose(root, kind, t, camera.name, camera.ego_from_camera, dataset_from_ego[t])
-            frames.append(_read_frame(root, images, t, camera, clip_from_world @ pose))
-    tracks = read_tracks(root / "instances", clip_from_world, total, length, body_from_flu=kind.body_from_flu)
-    scans = _read_lidar_paths(root, kind, length)
+            frames.append(_read_frame(root, images, t, first, camera, clip_from_world @ pose))
+    numbering = FrameNumbers(first, total, length)
+    tracks = read_tracks(root / "instances", clip_from_world, numbering, body_from_flu=kind.body_from_flu)
+    scans = _read_lidar_paths(root, kind, first, length)
     return DriveClip(
         name=root.resolve().name,
         root=root,
@@ -78,7 +83,7 @@ def read_drive(
         world_from_ego=torch.from_numpy(clip_from_world @ dataset_from_ego).float(),
         lidar_paths=scans,
         tracks=tracks or (),
-        missing=_name_missing(frames, scans, tracks is not None),
+        missing=_name_missing(root, frames, scans, tracks is not None),
         frame_rate_hz=float(read_marker(root).get("frame_rate_hz", kind.frame_rate_hz)),
         layout=kind.name,
     )
@@ -133,24 +138,27 @@ def _choose_length(root: Path, num_frames: int | None, total: int) -> int:
     return num_frames
 
 
-def _read_rig_camera(root: Path, layout: Layout, images: dict, name: str) -> _RigCamera:
+def _read_rig_camera(root: Path, layout: Layout, images: dict, first: int, name: str) -> _RigCamera:
     intrinsics, _ = read_intrinsics(root / "intrinsics" / f"{name}.txt")
     ego_from_camera = read_rig_pose(root, layout, name)
-    return _RigCamera(name, intrinsics, ego_from_camera, image_size(_image_path(root, images, 0, name)))
+    return _RigCamera(name, intrinsics, ego_from_camera, image_size(_image_path(root, images, 0, first, name)))
 
 
-def _image_path(root: Path, images: dict, t: int, name: str) -> Path:
+def _image_path(root: Path, images: dict, t: int, first: int, name: str) -> Path:
     if (t, name) not in images:
-        raise InputError(root / "images" / f"{t:03d}_{name}.jpg", "missing frame", "one image per camera and frame")
+        numbers = sorted(first + other for other, camera in images if camera == name)
+        expected = f"one image per camera and frame; this camera has numbers {numbers[0]} to {numbers[-1]}"
+        raise InputError(root / "images" / f"{first + t:03d}_{name}.jpg", "missing frame", expected)
     return images[t, name]
 
 
-def _read_frame(root: Path, images: dict, t: int, rig: _RigCamera, world_from_camera: np.ndarray) -> Frame:
-    path = _require_image_size(_image_path(root, images, t, rig.name), rig)
+def _read_frame(root: Path, images: dict, t: int, first: int, rig: _RigCamera, world_from_camera: np.ndarray) -> Frame:
+    path = _require_image_size(_image_path(root, images, t, first, rig.name), rig)
+    stem = f"{first + t:03d}_{rig.name}"
     dynamic = "fine_dynamic_masks" if (root / "fine_dynamic_masks").is_dir() else "dynamic_masks"
     masks = {
-        "sky_mask_path": root / "sky_masks" / f"{t:03d}_{rig.name}.png",
-        "dynamic_mask_path": root / dynamic / "all" / f"{t:03d}_{rig.name}.png",
+        "sky_mask_path": root / "sky_masks" / f"{stem}.png",
+        "dynamic_mask_path": root / dynamic / "all" / f"{stem}.png",
         "ego_mask_path": root / "ego_masks" / f"{rig.name}.png",
     }
     present = {key: _require_image_size(mask, rig) for key, mask in masks.items() if mask.is_file()}
@@ -172,16 +180,20 @@ def _require_image_size(path: Path, rig: _RigCamera) -> Path:
     return path
 
 
-def _read_lidar_paths(root: Path, layout: Layout, length: int) -> tuple[Path | None, ...]:
-    paths = [root / "lidar" / f"{t:03d}.bin" for t in range(length)]
-    scans = tuple(check_scan(path, layout.scan_columns) if path.is_file() else None for path in paths)
+def _read_lidar_paths(root: Path, layout: Layout, first: int, length: int) -> tuple[Path | None, ...]:
+    """The scans; None where there is none or its file is empty, because the scanner returned nothing."""
+    paths = [root / "lidar" / f"{first + t:03d}.bin" for t in range(length)]
+    present = [path.is_file() and path.stat().st_size > 0 for path in paths]
+    scans = tuple(
+        check_scan(path, layout.scan_columns) if here else None for path, here in zip(paths, present, strict=True)
+    )
     for t, path in enumerate(scans):
         if path is not None and layout.scan_pose:
             read_scan_pose(root, layout, t)
     return scans
 
 
-def _name_missing(frames: list[Frame], scans: tuple[Path | None, ...], has_boxes: bool) -> tuple[str, ...]:
+def _name_missing(root: Path, frames: list[Frame], scans: tuple[Path | None, ...], has_boxes: bool) -> tuple[str, ...]:
     absent = {
         "sky masks": [frame.sky_mask_path is None for frame in frames],
         "dynamic masks": [frame.dynamic_mask_path is None for frame in frames],
@@ -192,4 +204,6 @@ def _name_missing(frames: list[Frame], scans: tuple[Path | None, ...], has_boxes
     parts = [
         name if all(flags) else f"{name} ({sum(flags)} of {len(flags)})" for name, flags in absent.items() if any(flags)
     ]
-    return tuple(parts)
+    empty = sorted(path.name for path in (root / "lidar").glob("*.bin") if path.stat().st_size == 0)
+    named = f"; empty: {', '.join(empty[:NAMED])}" + (", ..." if len(empty) > NAMED else "") if empty else ""
+    return tuple(part.replace(")", f"{named})") if part.startswith("lidar (") else part for part in parts)

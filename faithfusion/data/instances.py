@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,26 @@ def leaves_its_place(centres_m: np.ndarray) -> bool:
     return bool(np.linalg.norm(centres_m - centres_m[0], axis=-1).max() > MOVING_DISTANCE_M)
 
 
+@dataclass(frozen=True)
+class FrameNumbers:
+    """Numbers of frames in a drive's files: `total` from `first` on, of which the first `length` are read."""
+
+    first: int
+    total: int
+    length: int
+
+    def index(self, where: str | Path, number: object) -> int:
+        """The time stamp of a frame's number, counted from 0. InputError for a frame outside the drive."""
+        if not str(number).isdigit() or not 0 <= int(str(number)) - self.first < self.total:
+            last = self.first + self.total - 1
+            raise InputError(where, f"a box at frame {number}", f"frames {self.first} to {last} of the clip")
+        return int(str(number)) - self.first
+
+
 def read_tracks(
-    folder: Path, clip_from_dataset: np.ndarray, total: int, length: int, *, body_from_flu: np.ndarray | None = None
+    folder: Path, clip_from_dataset: np.ndarray, numbers: FrameNumbers, *, body_from_flu: np.ndarray | None = None
 ) -> tuple[Track, ...] | None:
-    """Tracks of the first `length` of `total` frames with box poses in the clip's world; None without a box file.
+    """Tracks of the frames that are read with box poses in the clip's world; None without a box file.
 
     `body_from_flu` [4, 4] turns x forward, y left, z up into the axes of the stored boxes (the same if None). A track's
     size is its mean over the frames; it is moving if its centre leaves its first place by more than
@@ -41,9 +58,9 @@ def read_tracks(
     if not path.is_file():
         return None
     info = _read_object(path)
-    _check_frame_lists(folder / "frame_instances.json", info, total)
+    _check_frame_lists(folder / "frame_instances.json", info, numbers)
     axes = np.eye(4) if body_from_flu is None else body_from_flu
-    tracks = [_read_track(path, key, entry, clip_from_dataset, axes, total, length) for key, entry in info.items()]
+    tracks = [_read_track(path, key, entry, clip_from_dataset, axes, numbers) for key, entry in info.items()]
     return tuple(track for track in tracks if track is not None)
 
 
@@ -54,32 +71,26 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_frame_lists(path: Path, info: dict[str, Any], total: int) -> None:
+def _check_frame_lists(path: Path, info: dict[str, Any], numbers: FrameNumbers) -> None:
     for frame, ids in (_read_object(path) if path.is_file() else {}).items():
-        _require_frame(path, frame, total)
+        numbers.index(path, frame)
         unknown = [str(i) for i in ids if str(i) not in info]
         if unknown:
             raise InputError(path, f"frame {frame} lists instances {', '.join(unknown)}", "ids of instances_info.json")
 
 
-def _require_frame(where: str | Path, frame: object, total: int) -> int:
-    if not str(frame).isdigit() or not 0 <= int(str(frame)) < total:
-        raise InputError(where, f"a box at frame {frame}", f"frames 0 to {total - 1} of the clip")
-    return int(str(frame))
-
-
 def _read_track(
-    path: Path, key: str, entry: Any, clip_from_dataset: np.ndarray, axes: np.ndarray, total: int, length: int
+    path: Path, key: str, entry: Any, clip_from_dataset: np.ndarray, axes: np.ndarray, numbers: FrameNumbers
 ) -> Track | None:
     where = f"{path}, instance {key}"
     frames, poses, sizes, top_points = _annotation_arrays(where, entry)
-    indices = np.array([_require_frame(where, frame, total) for frame in frames], dtype=np.int64)
+    indices = np.array([numbers.index(where, frame) for frame in frames], dtype=np.int64)
     if len(np.unique(indices)) != len(indices):
         raise InputError(where, "two boxes at one frame", "one box per frame")
     order = np.argsort(indices)
     poses = np.stack([clip_from_dataset @ require_rigid(pose, where) @ axes for pose in poses[order]])
     indices = indices[order]
-    inside = indices < length
+    inside = indices < numbers.length
     if not inside.any():
         return None
     return Track(

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from faithfusion.data.calibration_text import require_rigid
 from faithfusion.utils.errors import InputError
+from faithfusion.utils.text_files import read_text
 
 QUATERNION_TOLERANCE = 1e-2  # of its length; files round
 FORMATS = (
@@ -37,7 +38,7 @@ def read_ego_poses(path: Path, count: int) -> Float[np.ndarray, "t 4 4"]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text()
+        return read_text(path)
     except FileNotFoundError:
         raise InputError(path, "no such file", "a file of ego poses") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -12,29 +12,44 @@ from pathlib import Path
 import numpy as np
 
 from faithfusion.data.calibration_text import require_rigid
+from faithfusion.data.wide_lens import WideLens
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.similarity import Similarity
 
 
 @dataclass(frozen=True)
 class PosedCamera:
-    """One picture's camera; `name` is the picture's name or path as the file gives it."""
+    """One picture's camera; `name` is the picture's name or path as the file gives it, with slashes."""
 
     name: str
     width: int
     height: int
     pinhole: tuple[float, ...]  # fx fy cx cy k1 k2 p1 p2 k3, pixels with centres at +0.5
     world_from_camera: np.ndarray  # [4, 4] float64, OpenCV axes; units of the file
+    lens: WideLens | None = None  # instead of k1 k2 p1 p2 k3, which are 0 then
 
 
 def make_camera(
-    where: str, name: str, size: tuple[float, float], pinhole: tuple[float, ...], pose: np.ndarray
+    where: str,
+    name: str,
+    size: tuple[float, float],
+    pinhole: tuple[float, ...],
+    pose: np.ndarray,
+    lens: WideLens | None = None,
 ) -> PosedCamera:
-    """A checked camera. InputError for a size or focal length that is not positive and a pose that is not rigid."""
-    if min(size) < 1 or len(pinhole) != 9 or not np.isfinite(pinhole).all() or min(pinhole[:2]) <= 0:
-        found = f"size {size}, fx fy cx cy k1 k2 p1 p2 k3 = {pinhole}"
+    """A checked camera; backslashes in the name separate folders, as on Windows. InputError for a size or focal length
+    that is not positive, numbers that are not finite and a pose that is not rigid."""
+    numbers = (*pinhole, *(lens.coefficients if lens else ()))
+    if min(size) < 1 or len(pinhole) != 9 or not np.isfinite(numbers).all() or min(pinhole[:2]) <= 0:
+        found = f"size {size}, fx fy cx cy and distortion {numbers}"
         raise InputError(where, found, "a positive size and positive focal lengths")
-    return PosedCamera(name, int(size[0]), int(size[1]), tuple(map(float, pinhole)), nearest_rigid(pose, where))
+    rigid = nearest_rigid(pose, where)
+    return PosedCamera(slashed(name), int(size[0]), int(size[1]), tuple(map(float, pinhole)), rigid, lens)
+
+
+def slashed(name: str) -> str:
+    """A picture's path with slashes between its folders."""
+    return name.replace("\\", "/")
 
 
 def nearest_rigid(pose: np.ndarray, where: str) -> np.ndarray:
@@ -65,9 +80,15 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 def match_cameras(cameras: Sequence[PosedCamera], pattern: str) -> list[PosedCamera]:
     """The cameras whose name fits a shell pattern. InputError if there is none."""
-    chosen = [camera for camera in cameras if fnmatch.fnmatch(camera.name, pattern)]
+    chosen = matching_names([camera.name for camera in cameras], pattern)
+    return [camera for camera in cameras if camera.name in chosen]
+
+
+def matching_names(names: Sequence[str], pattern: str) -> set[str]:
+    """The names that fit a shell pattern. InputError if there is none."""
+    chosen = {name for name in names if fnmatch.fnmatch(name, pattern)}
     if not chosen:
-        raise InputError("--match", f"{pattern!r} fits none of {len(cameras)} cameras", f"e.g. {cameras[0].name!r}")
+        raise InputError("--match", f"{pattern!r} fits none of {len(names)} cameras", f"e.g. {names[0]!r}")
     return chosen
 
 

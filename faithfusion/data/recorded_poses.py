@@ -24,11 +24,17 @@ def pose_indices(root: Path, layout: Layout) -> list[int]:
     return indices
 
 
+def frame_number(root: Path, layout: Layout, t: int) -> int:
+    """The number of time stamp t in the files' names: a drive cut out of a longer one may start at any number."""
+    return min(pose_indices(root, layout)) + t
+
+
 def read_ego_pose(root: Path, layout: Layout, t: int) -> np.ndarray:
     """[4, 4], ego (x forward, y left, z up) to the data set's world at one time stamp."""
+    number = frame_number(root, layout, t)
     if layout.ego_pose:
-        return read_pose(root / "ego_pose" / f"{t:03d}.txt") @ layout.body_from_flu
-    front = read_pose(root / "extrinsics" / f"{t:03d}_{FRONT_CAMERA}.txt")
+        return read_pose(root / "ego_pose" / f"{number:03d}.txt") @ layout.body_from_flu
+    front = read_pose(root / "extrinsics" / f"{number:03d}_{FRONT_CAMERA}.txt")
     return front @ layout.camera_from_opencv @ OPENCV2DATASET.T
 
 
@@ -48,16 +54,17 @@ def read_image_pose(
     Where `ego_pose/{t}_{cam}.txt` exists, it is the vehicle's pose at that very moment, which is some milliseconds off
     the frame's `ego_pose` (the LiDAR's); `prepare_waymo` writes it.
     """
+    number = frame_number(root, layout, t)
     if ego_from_camera is None:
-        return read_pose(root / "extrinsics" / f"{t:03d}_{camera_name}.txt") @ layout.camera_from_opencv
-    moment = root / "ego_pose" / f"{t:03d}_{camera_name}.txt"
+        return read_pose(root / "extrinsics" / f"{number:03d}_{camera_name}.txt") @ layout.camera_from_opencv
+    moment = root / "ego_pose" / f"{number:03d}_{camera_name}.txt"
     return (read_pose(moment) @ layout.body_from_flu if moment.is_file() else ego_pose) @ ego_from_camera
 
 
 def read_scan_pose(root: Path, layout: Layout, t: int) -> np.ndarray:
     """[4, 4], the frame of the LiDAR's points to the data set's world."""
     if layout.scan_pose:
-        return read_pose(root / "lidar_pose" / f"{t:03d}.txt")
+        return read_pose(root / "lidar_pose" / f"{frame_number(root, layout, t):03d}.txt")
     return read_ego_pose(root, layout, t) @ layout.body_from_flu.T
 
 

@@ -12,7 +12,8 @@ class SplitConfig:
     """What the fit does not see.
 
     Attributes:
-        held_out_every: One of so many time stamps is kept back of all cameras, for evaluation; 0 keeps none back.
+        held_out_every: One of so many time stamps is kept back of all cameras, for evaluation; 0 keeps none back. In
+            clips of fewer than 5 time stamps the default keeps back one in the middle.
         stretch_frames: So many consecutive time stamps are withheld from each camera in turn, to calibrate EIG where
             the scene is extrapolated. It is at most a sixth of the clip; 0 withholds none. `refine_sequence` fits them
             after that.

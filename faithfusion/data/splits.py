@@ -31,12 +31,19 @@ class Split:
         return self.train + self.calibration
 
 
-def check_split(config: SplitConfig, num_frames: int) -> None:
-    """Raises InputError as `split_clip` does for a clip of so many frames."""
+def held_out_stride(config: SplitConfig, num_frames: int) -> int:
+    """One of so many time stamps is held out, 0 for none. A clip too short for the default stride holds out its middle,
+    and one of a single time stamp nothing. Raises InputError as `split_clip` does."""
     every = config.held_out_every
-    if every != 0 and (every < 2 or every // 2 >= num_frames):
-        expected = f"0, or 2 to {2 * num_frames - 1} for a clip of {num_frames} frames"
+    if every == 0 or (every == SplitConfig.held_out_every and num_frames == 1):
+        return 0
+    if every == SplitConfig.held_out_every and every // 2 >= num_frames:
+        return num_frames - num_frames % 2
+    if every < 2 or every // 2 >= num_frames:
+        longest = 2 * num_frames - 1
+        expected = f"0, or 2 to {longest} for a clip of {num_frames} frames" if longest > 1 else "0 for a single frame"
         raise InputError("split.held_out_every", every, expected)
+    return every
 
 
 def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
@@ -44,10 +51,10 @@ def split_clip(clip: DriveClip, config: SplitConfig) -> Split:
     20, ... with a stride of 8). Of the other frames one stretch of each camera calibrates. Stretches of different
     cameras do not coincide, so the rest of the rig still passes by.
 
-    Raises InputError for a stride of 1 (nothing would be left to fit) and for one so long that nothing is held out.
+    Raises InputError for a stride of 1 (nothing would be left to fit) and for one so long that nothing is held out. The
+    default stride shrinks with clips that are too short for it.
     """
-    check_split(config, clip.num_frames)
-    every = config.held_out_every
+    every = held_out_stride(config, clip.num_frames)
     stretches = {name: set(stretch_times(clip, name, config.stretch_frames)) for name in clip.camera_names}
     parts: dict[str, list[Frame]] = {"train": [], "calibration": [], "held_out": []}
     for frame in clip.frames:

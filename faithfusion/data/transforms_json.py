@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from faithfusion.data.image_files import image_size
-from faithfusion.data.posed_camera import PosedCamera, make_camera
+from faithfusion.data.image_files import image_size, picture_named
+from faithfusion.data.posed_camera import PosedCamera, make_camera, slashed
+from faithfusion.data.wide_lens import WideLens
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.json_files import read_json
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 PINHOLE_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
+FISHEYE = "OPENCV_FISHEYE"
 EXPECTED = "a frame of nerfstudio's transforms.json with file_path and transform_matrix, and focal lengths"
 
 
@@ -23,35 +25,40 @@ def parse_transforms(
 ) -> list[PosedCamera]:
     """Cameras of the parsed file. Intrinsics of a frame win over those of the file; see `camera_files.read_cameras`."""
     move = _world_move(path, content, original_world, dataparser_transforms)
+    names = [slashed(str(frame.get("file_path"))) for frame in content["frames"] if isinstance(frame, dict)]
     cameras = []
     for index, frame in enumerate(content["frames"]):
         where = f"{path}, frame {index}"
         try:
             values = {key: value for key, value in content.items() if key != "frames"} | frame
-            name = str(frame["file_path"])
-            size = _size(path, name, values)
+            name = slashed(str(frame["file_path"]))
+            size = _size(path, [name, *names], values)
             pose = np.asarray(frame["transform_matrix"], dtype=np.float64)
             pose = np.vstack([pose.reshape(-1, 4)[:3], [0.0, 0.0, 0.0, 1.0]]) @ OPENGL_FROM_OPENCV
-            pinhole = _pinhole(where, values, size)
+            pinhole, lens = _pinhole(where, values, size)
         except KeyError as error:
             raise InputError(where, f"no key {error}", EXPECTED) from None
         except (TypeError, ValueError) as error:
             raise InputError(where, f"cannot be read ({error})", EXPECTED) from None
-        cameras.append(make_camera(where, name, size, pinhole, _moved(pose, *move)))
+        cameras.append(make_camera(where, name, size, pinhole, _moved(pose, *move), lens))
     return cameras
 
 
-def _pinhole(where: str, values: dict[str, Any], size: tuple[int, int]) -> tuple[float, ...]:
+def _pinhole(where: str, values: dict[str, Any], size: tuple[int, int]) -> tuple[tuple[float, ...], WideLens | None]:
     model = values.get("camera_model", "OPENCV")
-    if model not in PINHOLE_MODELS or values.get("k4", 0.0):
-        raise InputError(where, f"camera model {model}, k4 = {values.get('k4', 0.0)}", " or ".join(PINHOLE_MODELS))
+    if model not in (*PINHOLE_MODELS, FISHEYE) or (model != FISHEYE and values.get("k4", 0.0)):
+        expected = " or ".join((*PINHOLE_MODELS, FISHEYE))
+        raise InputError(where, f"camera model {model}, k4 = {values.get('k4', 0.0)}", expected)
     focal_x = _focal(values, "x", size[0])
     focal_y = _focal(values, "y", size[1]) or focal_x
     if focal_x is None:
         raise KeyError("fl_x")
     centre = (values.get("cx", size[0] / 2), values.get("cy", size[1] / 2))
-    distortion = (values.get(name, 0.0) for name in ("k1", "k2", "p1", "p2", "k3"))
-    return tuple(float(value) for value in (focal_x, focal_y, *centre, *distortion))
+    names = ("k1", "k2", "k3", "k4") if model == FISHEYE else ("k1", "k2", "p1", "p2", "k3")
+    distortion = tuple(float(values.get(name, 0.0)) for name in names)
+    lens = WideLens("fisheye", distortion) if model == FISHEYE else None
+    pinhole = (focal_x, focal_y, *centre, *(distortion if lens is None else (0.0,) * 5))
+    return tuple(map(float, pinhole)), lens
 
 
 def _focal(values: dict[str, Any], axis: str, size_px: int) -> float | None:
@@ -62,11 +69,12 @@ def _focal(values: dict[str, Any], axis: str, size_px: int) -> float | None:
     return None if angle is None else 0.5 * size_px / math.tan(0.5 * float(angle))
 
 
-def _size(path: Path, name: str, values: dict[str, Any]) -> tuple[int, int]:
+def _size(path: Path, names: list[str], values: dict[str, Any]) -> tuple[int, int]:
+    """The size that the file gives, else that of the first of the named pictures that is there."""
     if "w" in values and "h" in values:
         return int(values["w"]), int(values["h"])
-    image = path.parent / name
-    return image_size(image if image.suffix else image.with_suffix(".png"))
+    pictures = (picture_named(path.parent / name) for name in names)
+    return image_size(next((picture for picture in pictures if picture is not None), path.parent / names[0]))
 
 
 def _world_move(

@@ -49,8 +49,9 @@ def camera_of_file(posed: PosedCamera, width: int) -> Camera:
 
     Raises InputError if the lens distorts: undistort the pictures and take the cameras that belong to them.
     """
-    if any(posed.pinhole[4:]):
-        raise InputError(posed.name, f"distortion {posed.pinhole[4:]}", "a pinhole camera (undistorted pictures)")
+    if posed.lens is not None or any(posed.pinhole[4:]):
+        distortion = posed.pinhole[4:] if posed.lens is None else posed.lens.coefficients
+        raise InputError(posed.name, f"distortion {distortion}", "a pinhole camera (undistorted pictures)")
     scale = width / posed.width
     fx, fy, cx, cy = (scale * value for value in posed.pinhole[:4])
     intrinsics = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from faithfusion.data.images import load_blind_mask
+from faithfusion.data.images import load_mount_mask
 from faithfusion.data.trajectories import shifted_cameras
 from faithfusion.eig.config import EigConfig
 from faithfusion.eig.dense_blocks import dense_precision, guarded_cholesky
@@ -199,7 +199,7 @@ def clip_candidates(
     candidates = []
     for name in camera_names:
         moved = {shift_m: shifted_cameras(clip, name, shift_m) for shift_m in shifts_m}
-        blind = load_blind_mask(clip.frame(0, name))
+        blind = load_mount_mask(clip.frame(0, name))
         mask = None if blind is None else ~blind
         for shift_m, cameras in moved.items():
             times = range(0, clip.num_frames, every)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faithfusion.data.drive_reader import read_drive
+from faithfusion.data.picture_scale import require_own_intrinsics
 from faithfusion.data.splits import Split, SplitConfig, split_clip
 from faithfusion.scene.drive_lidar import DriveLidar
 from faithfusion.scene.fitted_poses import clip_as_fitted
@@ -53,7 +54,8 @@ def open_drive(
 ) -> Drive:
     """Reads and splits the drive in `root`: the named cameras, or all, and the first `num_frames` time stamps, or all.
 
-    Raises InputError for a drive that cannot be read or split.
+    Raises InputError for a drive that cannot be read or split, and for intrinsics of pictures of another size.
     """
     clip = read_drive(Path(root), camera_names=camera_names or None, num_frames=num_frames or None)
+    require_own_intrinsics(clip)
     return drive_of(clip, split_clip(clip, split), initialise, seed)

@@ -11,7 +11,7 @@ import numpy as np
 
 from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.new_path import clip_path, lay_out
-from faithfusion.data.splits import check_split
+from faithfusion.data.splits import held_out_stride
 from faithfusion.data.trajectory_config import constant_shift_m
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.drive import Drive, open_drive
@@ -66,7 +66,7 @@ def _check_street(config: RefineConfig) -> int:
         if name not in config.street.camera_names:
             raise InputError("cameras", name, f"names out of {', '.join(config.street.camera_names)}")
     require_camera(config, config.cameras or config.street.camera_names)
-    check_split(config.split, config.num_frames or config.street.num_frames)
+    held_out_stride(config.split, config.num_frames or config.street.num_frames)
     lay_out(config.trajectory_entries, *street_drive(config))
     return config.num_frames or config.street.num_frames
 

@@ -1,11 +1,13 @@
 """Gaussians to and from the PLY files that public viewers read, plain (Kerbl et al. 2023) and compressed.
 
-Plain rows: x y z, nx ny nz (unused), f_dc_0..2, f_rest_* (all coefficients of red, then green, then blue), opacity
-(logit), scale_0..2 (log), rot_0..3 (wxyz).
+Rows that are written: x y z, nx ny nz (unused), f_dc_0..2, f_rest_* (all coefficients of red, then green, then blue),
+opacity (logit), scale_0..2 (log), rot_0..3 (wxyz). What else is read stands in `plain_ply`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +17,25 @@ from einops import rearrange
 
 from faithfusion.scene.compressed_ply import pack_fields, unpack_fields
 from faithfusion.scene.graph import GAUSSIAN_FIELDS
+from faithfusion.scene.plain_ply import Activated, plain_fields
 from faithfusion.scene.ply_header import (
     COEFFICIENTS,
     EXPECTED,
-    columns,
-    harmonic_columns,
+    GAUSSIAN_TABLES,
+    PlyElement,
     numbered,
     read_ply_header,
     read_rows,
 )
+from faithfusion.scene.whole_rows import finite_gaussians
 from faithfusion.types import Gaussians
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.progress import say
 
 COMPRESSED_SUFFIX = ".compressed.ply"
+ANTIALIASED = re.compile(r"\bmip\b|anti-?alias", re.IGNORECASE)
+SWITCHED_OFF = re.compile(r"\b(0|false|no|off|none|classic)\b", re.IGNORECASE)
 
 
 def export_ply(path: Path, gaussians: Gaussians) -> None:
@@ -39,24 +45,36 @@ def export_ply(path: Path, gaussians: Gaussians) -> None:
     are left out, quaternions normalised. InputError if the harmonics are no whole degree up to 3.
     """
     rows = visible_rows(gaussians)
-    content = pack_fields(rows) if path.name.endswith(COMPRESSED_SUFFIX) else _plain_bytes(rows)
+    content = pack_fields(rows) if path.name.lower().endswith(COMPRESSED_SUFFIX) else _plain_bytes(rows)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
-def import_ply(path: Path) -> Gaussians:
-    """Gaussians of a 3DGS PLY file, plain (any order of columns, extra ones ignored) or compressed.
+def import_ply(path: Path, *, activated: Sequence[Activated] = ()) -> Gaussians:
+    """Gaussians of a PLY file, plain (any order of columns) or compressed. Tables and columns of other programs are
+    passed over; positions that the file holds in double precision stay in it.
 
-    Rows with a value that is not finite are left out, with a line that says so. InputError if the file is missing, cut
-    off, or not a Gaussian PLY (the absent property is named).
+    `activated` names what a plain file holds after activation ("scales" in units, "opacities" in [0, 1]). Rows with
+    NaN are left out, with a line that says so. InputError if the file is missing, cut off, or holds no Gaussians (a
+    mesh is called one, and an absent property is named).
     """
-    elements = read_ply_header(path)
+    header = read_ply_header(path)
+    elements = header.elements
     if "vertex" not in elements:
         raise InputError(path, f"tables {', '.join(elements) or 'none'}", EXPECTED)
+    if any(ANTIALIASED.search(comment) and not SWITCHED_OFF.search(comment) for comment in header.comments):
+        say_antialiased(path)
     if "chunk" in elements:
-        tables = {name: read_rows(path, element) for name, element in elements.items()}
+        tables = {name: read_rows(path, elements[name]) for name in GAUSSIAN_TABLES if name in elements}
         return finite_gaussians(path, unpack_fields(path, tables))
-    return finite_gaussians(path, _plain_fields(path, read_rows(path, elements["vertex"])))
+    rows = read_rows(path, elements["vertex"])
+    _require_gaussians(path, elements)
+    return finite_gaussians(path, plain_fields(path, rows, activated))
+
+
+def say_antialiased(path: Path) -> None:
+    """One line for a file that says that its opacities belong to the filter of Mip-Splatting."""
+    say(f"{path}: was trained with anti-aliased opacities; here small Gaussians will look too opaque")
 
 
 def visible_rows(gaussians: Gaussians) -> dict[str, np.ndarray]:
@@ -69,14 +87,13 @@ def visible_rows(gaussians: Gaussians) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in rows.items()}
 
 
-def finite_gaussians(path: Path, fields: dict[str, np.ndarray]) -> Gaussians:
-    """Gaussians of the rows whose values are all finite. InputError if none is left."""
-    finite = np.logical_and.reduce([np.isfinite(rows).all(axis=tuple(range(1, rows.ndim))) for rows in fields.values()])
-    if not finite.any():
-        raise InputError(path, f"{len(finite)} Gaussians, none of them finite", "at least one Gaussian")
-    if not finite.all():
-        say(f"{path}: {int((~finite).sum())} of {len(finite)} Gaussians hold NaN or infinite values and are left out")
-    return Gaussians(**{name: torch.from_numpy(np.ascontiguousarray(rows[finite])) for name, rows in fields.items()})
+def _require_gaussians(path: Path, elements: dict[str, PlyElement]) -> None:
+    """InputError for what has none of a Gaussian's own columns. If it has some, the absent one is named later."""
+    if {"opacity", "scale_0", "rot_0"} & set(elements["vertex"].dtype.names or ()):
+        return
+    faces = elements["face"].count if "face" in elements else 0
+    found = f"a mesh of {faces} faces" if faces else f"a cloud of {elements['vertex'].count} points"
+    raise InputError(path, f"{found}, without opacity, scale_0 and rot_0", EXPECTED)
 
 
 def _plain_bytes(rows: dict[str, np.ndarray]) -> bytes:
@@ -89,14 +106,3 @@ def _plain_bytes(rows: dict[str, np.ndarray]) -> bytes:
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(table)}"]
     header += [*(f"property float {name}" for name in names), "end_header", ""]
     return "\n".join(header).encode() + table.tobytes()
-
-
-def _plain_fields(path: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
-    constant = columns(path, rows, numbered("f_dc_", 3))[:, None]
-    return {
-        "means": columns(path, rows, ["x", "y", "z"]),
-        "quats": columns(path, rows, numbered("rot_", 4)),
-        "log_scales": columns(path, rows, numbered("scale_", 3)),
-        "opacity_logits": columns(path, rows, ["opacity"])[:, 0],
-        "colors": np.concatenate([constant, harmonic_columns(path, rows)], axis=1),
-    }

@@ -17,6 +17,7 @@ NUMPY_TYPES = {
     **{"ushort": "u2", "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"},
     **{"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"},
 }
+GAUSSIAN_TABLES = ("vertex", "chunk", "sh")
 MAX_HEADER_BYTES = 65536
 COEFFICIENTS = (1, 4, 9, 16)
 """Spherical harmonics per colour of degree 0 to 3."""
@@ -24,17 +25,26 @@ COEFFICIENTS = (1, 4, 9, 16)
 
 @dataclass(frozen=True)
 class PlyElement:
-    """One table of a PLY file: `count` rows of `dtype` (named columns) from byte `offset` on."""
+    """One table of a PLY file: `count` rows of `dtype` (named columns) from byte `offset` on. A table with lists, as
+    the faces of a mesh, has `dtype` None."""
 
     count: int
-    dtype: np.dtype
+    dtype: np.dtype | None
     offset: int
 
 
-def read_ply_header(path: Path) -> dict[str, PlyElement]:
-    """The tables of a PLY file by name, in file order.
+@dataclass(frozen=True)
+class PlyHeader:
+    """The tables of a PLY file by name, in file order, and its comments."""
 
-    InputError if the file is missing, no binary PLY, a mesh, or shorter than its header says.
+    elements: dict[str, PlyElement]
+    comments: tuple[str, ...]
+
+
+def read_ply_header(path: Path) -> PlyHeader:
+    """What the head of a PLY file says.
+
+    InputError if the file is missing, no binary PLY, or shorter than its header says.
     """
     if not path.is_file():
         raise InputError(path, "no such file", EXPECTED)
@@ -45,15 +55,17 @@ def read_ply_header(path: Path) -> dict[str, PlyElement]:
         text, mark, _ = head.partition(b"end_header\r\n")
     if not head.startswith(b"ply") or not mark:
         raise InputError(path, f"starts with {head[:8]!r}", EXPECTED)
-    tables = _parse(path, text.decode("ascii", "replace").split("\n"))
-    elements, offset = {}, len(text) + len(mark)
-    for name, (count, dtype) in tables.items():
-        elements[name] = PlyElement(count, dtype, offset)
-        offset += count * dtype.itemsize
-    size = path.stat().st_size
-    if size < offset:
-        raise InputError(path, f"cut off: {size} bytes", f"{offset} bytes, as its header says")
-    return elements
+    lines = text.decode("ascii", "replace").split("\n")
+    elements, offset, size = {}, len(text) + len(mark), path.stat().st_size
+    for name, table in _parse(path, lines).items():
+        elements[name] = PlyElement(table.count, None if table.has_lists else np.dtype(table.fields), offset)
+        offset += (
+            _list_bytes(path, table, offset, size) if table.has_lists else table.count * elements[name].dtype.itemsize
+        )
+        if size < offset:
+            raise InputError(path, f"cut off: {size} bytes", f"{offset} bytes or more, as its header says")
+    comments = tuple(line.removeprefix("comment").strip() for line in lines if line.startswith("comment"))
+    return PlyHeader(elements, comments)
 
 
 def read_rows(path: Path, element: PlyElement) -> np.ndarray:
@@ -61,12 +73,12 @@ def read_rows(path: Path, element: PlyElement) -> np.ndarray:
     return np.fromfile(path, dtype=element.dtype, count=element.count, offset=element.offset)
 
 
-def columns(path: Path, rows: np.ndarray, names: list[str]) -> np.ndarray:
-    """float32 [n, len(names)]. InputError that names the first column that is not there."""
+def columns(path: Path, rows: np.ndarray, names: list[str], dtype: type = np.float32) -> np.ndarray:
+    """[n, len(names)] of `dtype`. InputError that names the first column that is not there."""
     absent = [name for name in names if name not in (rows.dtype.names or ())]
     if absent:
         raise InputError(path, f"no property {absent[0]}", EXPECTED)
-    return np.stack([rows[name].astype(np.float32) for name in names], axis=1)
+    return np.stack([rows[name].astype(dtype) for name in names], axis=1)
 
 
 def harmonic_columns(path: Path, rows: np.ndarray) -> np.ndarray:
@@ -85,16 +97,56 @@ def numbered(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{index}" for index in range(count)]
 
 
-def _parse(path: Path, lines: list[str]) -> dict[str, tuple[int, np.dtype]]:
-    order, counts, fields = None, {}, {}
+@dataclass(frozen=True)
+class _Table:
+    """One element of a header: columns as numpy takes them; a list column has the types of its length and items."""
+
+    count: int
+    fields: list[tuple]
+
+    @property
+    def has_lists(self) -> bool:
+        return any(len(field) == 3 for field in self.fields)
+
+
+def _parse(path: Path, lines: list[str]) -> dict[str, _Table]:
+    order, tables = None, {}
+    words: list[str] = []
     try:
         for words in (line.split() for line in lines):
             if words[:1] == ["format"]:
                 order = BYTE_ORDERS[words[1]]
             elif words[:1] == ["element"]:
-                counts[words[1]], fields[words[1]] = int(words[2]), []
+                tables[words[1]] = table = _Table(int(words[2]), [])
+                if table.count < 0:
+                    raise ValueError
             elif words[:1] == ["property"]:
-                list(fields.values())[-1].append((words[2], order + NUMPY_TYPES[words[1]]))
-        return {name: (counts[name], np.dtype(fields[name])) for name in counts}
-    except (KeyError, ValueError, IndexError, TypeError):
+                kinds = words[2:4] if words[1] == "list" else words[1:2]
+                if len(kinds) == 2 and list(tables)[-1] in GAUSSIAN_TABLES:
+                    raise ValueError
+                table.fields.append((words[-1], *(order + NUMPY_TYPES[kind] for kind in kinds)))
+                if len({field[0] for field in table.fields}) < len(table.fields):
+                    raise ValueError
+        return tables
+    except (KeyError, ValueError, IndexError, TypeError, UnboundLocalError):
         raise InputError(path, f"header line {' '.join(words)!r}", EXPECTED) from None
+
+
+def _list_bytes(path: Path, table: _Table, offset: int, size: int) -> int:
+    """Length of a table with lists, which only its rows tell; more than is left of the file if that ends before."""
+    place = offset
+    with path.open("rb") as file:
+        for _ in range(table.count):
+            for _, kind, *items in table.fields:
+                length = 1
+                if items:
+                    file.seek(place)
+                    start = file.read(np.dtype(kind).itemsize)
+                    if len(start) < np.dtype(kind).itemsize:
+                        return size + 1 - offset
+                    length = max(0, int(np.frombuffer(start, kind)[0]))
+                    place += len(start)
+                place += length * np.dtype(items[0] if items else kind).itemsize
+            if place > size:
+                break
+    return place - offset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,35 +10,58 @@ import numpy as np
 import torch
 
 from faithfusion.scene.compressed_ply import byte_logits
-from faithfusion.scene.ply import export_ply, finite_gaussians, import_ply, visible_rows
+from faithfusion.scene.move_gaussians import move_gaussians
+from faithfusion.scene.plain_ply import Activated
+from faithfusion.scene.ply import export_ply, import_ply, visible_rows
 from faithfusion.scene.spz import Axes, export_spz, import_spz
+from faithfusion.scene.whole_rows import finite_gaussians
 from faithfusion.types import Gaussians, GaussianScene, Sky
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
 from faithfusion.utils.harmonics import SH_0
+from faithfusion.utils.progress import say
+from faithfusion.utils.similarity import Similarity
 
 SKY_HEIGHT = 128
+ROUNDED = 1e-3
+"""Units of the scene; a larger loss of positions is said."""
 SUFFIXES = ".ply, .compressed.ply, .spz or .splat"
 SPLAT_ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
 
 
-def import_gaussians(path: Path, *, spz_axes: Axes = "rub") -> Gaussians:
-    """Gaussians of a file by its suffix. InputError for another suffix and for a missing, damaged or wrong file."""
-    if path.suffix == ".ply":
-        return import_ply(path)
-    if path.suffix == ".spz":
-        return import_spz(path, axes=spz_axes)
-    if path.suffix == ".splat":
-        return import_splat(path)
-    raise InputError(path, f"suffix {path.suffix!r}", SUFFIXES)
+def import_gaussians(
+    path: Path, *, spz_axes: Axes = "rub", activated: Sequence[Activated] = (), move: Similarity | None = None
+) -> Gaussians:
+    """Gaussians of a file by its suffix, in capitals or not; float32.
+
+    `activated` names what a plain PLY holds after activation (`ply.import_ply`). `move` takes them into another frame
+    before they become float32, which matters for files in double precision with map coordinates. InputError for
+    another suffix and for a missing, damaged or wrong file.
+    """
+    suffix = _known_suffix(path)
+    if suffix == ".ply":
+        gaussians = import_ply(path, activated=activated)
+    else:
+        gaussians = import_spz(path, axes=spz_axes) if suffix == ".spz" else import_splat(path)
+    gaussians = gaussians if move is None else move_gaussians(gaussians, move)
+    means = gaussians.means.float()
+    lost = float((gaussians.means - means).abs().max())
+    if lost > ROUNDED:
+        say(f"{path}: positions lie so far from the origin that float32 rounds them by up to {lost:.2g} units")
+    return dataclasses.replace(gaussians, means=means)
 
 
 def export_gaussians(path: Path, gaussians: Gaussians) -> None:
     """Writes a file of Gaussians in the format of its suffix. InputError for another suffix."""
     writers = {".ply": export_ply, ".spz": export_spz, ".splat": export_splat}
-    if path.suffix not in writers:
+    writers[_known_suffix(path)](path, gaussians)
+
+
+def _known_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in (".ply", ".spz", ".splat"):
         raise InputError(path, f"suffix {path.suffix!r}", SUFFIXES)
-    writers[path.suffix](path, gaussians)
+    return suffix
 
 
 def scene_before_color(gaussians: Gaussians, rgb: Sequence[float] = (0.0, 0.0, 0.0)) -> GaussianScene:
@@ -59,7 +83,7 @@ def import_splat(path: Path) -> Gaussians:
     if size % SPLAT_ROW.itemsize or not size:
         raise InputError(path, f"{size} bytes", expected)
     rows = np.fromfile(path, dtype=SPLAT_ROW)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a scale of 0 is dropped as not finite
+    with np.errstate(divide="ignore", invalid="ignore"):  # a scale of 0 becomes thin
         log_scales = np.log(rows["scales"])
     fields = {
         "means": rows["means"],

@@ -19,7 +19,8 @@ from gsply import read_spz, write_spz
 
 from faithfusion.scene.gsply_rows import from_gsply, to_gsply, torch_threads_kept
 from faithfusion.scene.move_gaussians import move_gaussians
-from faithfusion.scene.ply import finite_gaussians, visible_rows
+from faithfusion.scene.ply import say_antialiased, visible_rows
+from faithfusion.scene.whole_rows import finite_gaussians
 from faithfusion.types import Gaussians
 from faithfusion.utils.atomic import atomic_file
 from faithfusion.utils.errors import InputError
@@ -83,4 +84,4 @@ def _check_header(path: Path) -> None:
     if flags & FLAG_EXTENSIONS:
         say(f"{path}: extensions are not read; if one of them says other axes, pass those with --spz_axes")
     if flags & FLAG_ANTIALIASED:
-        say(f"{path}: was trained with anti-aliased opacities; here small Gaussians will look too opaque")
+        say_antialiased(path)

@@ -10,9 +10,10 @@ from faithfusion.utils.errors import InputError
 
 
 def read_json(path: Path, expected: str = "a JSON file") -> Any:
-    """Content of a JSON file. InputError, with what was `expected`, if it is missing or damaged."""
+    """Content of a JSON file, with or without a byte-order mark. InputError, with what was `expected`, if it is missing
+    or damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(path, "no such file", expected) from None
     except (ValueError, OSError) as error:

@@ -18,9 +18,26 @@ from faithfusion.utils.errors import InputError
 
 
 def read_image(path: Path) -> Float[Tensor, "h w 3"]:
-    """An RGB image in [0, 1]. InputError if it is missing or damaged."""
+    """An RGB image in [0, 1]; grey of 16 bits is scaled by its depth. InputError if it is missing or damaged."""
     with decoding(path) as image:
-        return torch.from_numpy(np.asarray(image.convert("RGB")).astype(np.float32) / 255.0)
+        return torch.from_numpy(rgb_bytes(image).astype(np.float32) / 255.0)
+
+
+def read_alpha(path: Path) -> Float[Tensor, "h w"] | None:
+    """How opaque the pixels of an image are, 0 to 1; None if all of them are. InputError as `read_image`."""
+    with decoding(path) as image:
+        if image.mode.startswith("I") or not image.has_transparency_data:
+            return None
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+    return None if alpha.min() == 255 else torch.from_numpy(alpha.astype(np.float32) / 255.0)
+
+
+def rgb_bytes(image: Image.Image) -> np.ndarray:
+    """Colours of an opened image, uint8 [H, W, 3]. PIL cuts 16 bits of grey off at 255; here the high byte is taken."""
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    return np.asarray(image.convert("RGB"))
 
 
 def read_mask(path: Path) -> Float[Tensor, "h w"]:

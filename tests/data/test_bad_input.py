@@ -78,7 +78,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "negative focal": (lambda r: (r / "intrinsics/0.txt").write_text("-5 5 1 1"), "focal lengths"),
     "short intrinsics": (lambda r: (r / "intrinsics/0.txt").write_text("5 5 1"), "0.txt: 3 numbers"),
     "cut scan": (lambda r: _cut(r / "lidar/004.bin"), "004.bin: .* bytes"),
-    "empty scan": (lambda r: (r / "lidar/004.bin").write_bytes(b""), "004.bin: 0 bytes"),
     "other image size": (lambda r: _resize(r / "images/004_1.jpg"), "004_1.jpg: size 16x12; expected 32x24"),
     "other mask size": (lambda r: _resize(r / "dynamic_masks/all/004_1.png"), "004_1.png: size 16x12"),
     "box beyond the clip": (lambda r: _edit_boxes(r, lambda a: a["frame_idx"].__setitem__(2, 90)), "a box at frame 90"),

@@ -147,7 +147,10 @@ def test_what_is_no_drive_is_refused_and_nothing_is_left(tmp_path: Path) -> None
     cameras = make_series(4)
     write_images(tmp_path / "in", cameras)
     images, drive = find_images(tmp_path / "in", cameras), plan_drive(cameras)
-    zoomed = [cameras[0], *(dataclasses.replace(c, pinhole=(99.0, *c.pinhole[1:])) for c in cameras[1:])]
+    zoomed = [
+        cameras[0],
+        *(dataclasses.replace(c, pinhole=(99.0, *c.pinhole[1:]), name="side/" + c.name) for c in cameras[1:]),
+    ]
     with pytest.raises(InputError, match="--match"):
         write_camera_drive(tmp_path / "drive", drive, zoomed, images)
     write_images(tmp_path / "square", cameras, size=(48, 48))

@@ -136,7 +136,7 @@ def test_bad_json_files_end_in_one_line(tmp_path: Path) -> None:
         (json.dumps([good, good]), "two cameras named 'a'"),
         (json.dumps({"frames": [{"file_path": "a"}], "fl_x": 3, "w": 4, "h": 4}), "no key 'transform_matrix'"),
         (json.dumps({"frames": [frame], "w": 4, "h": 4}), "fl_x"),
-        (json.dumps({"frames": [frame], "fl_x": 3, "w": 4, "h": 4, "camera_model": "OPENCV_FISHEYE"}), "FISHEYE"),
+        (json.dumps({"frames": [frame], "fl_x": 3, "w": 4, "h": 4, "camera_model": "EQUIRECTANGULAR"}), "EQUIRECT"),
     ):  # fmt: skip
         path.write_text(content)
         refused(path, match)
@@ -150,7 +150,8 @@ def test_bad_colmap_models_end_in_one_line(tmp_path: Path) -> None:
         ("images.bin", lambda b: b[:100], "damaged"),
         ("cameras.bin", lambda b: b[:20], "damaged"),
         ("cameras.bin", lambda b: b.replace(b"\x01\x00\x00\x00", b"\x05\x00\x00\x00", 2), "damaged|model 5"),
-        ("cameras.txt", lambda b: b.replace(b"PINHOLE", b"OPENCV_FISHEYE"), "OPENCV_FISHEYE"),
+        ("cameras.txt", lambda b: b.replace(b"PINHOLE", b"OPENCV_FISHEYE"), "4 parameters; expected 8 of OPENCV_FIS"),
+        ("cameras.txt", lambda b: b.replace(b"PINHOLE", b"FOV"), "camera model FOV"),
         ("cameras.txt", lambda b: b.replace(b" 23.0", b""), "3 parameters"),
         ("images.txt", lambda b: b.replace(b" 7 front", b" 8 front", 1), "camera 8"),
         ("images.txt", lambda b: b.replace(b" 7 front", b" x front", 1), "damaged"),

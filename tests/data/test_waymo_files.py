@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("pyarrow")
 import made_up_tfrecord
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 from made_up_waymo import FIRST_US, NUM_FRAMES, SEGMENT, STEP_US, write_segment
 
@@ -148,7 +149,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "other lidar column": (lambda r: _rename(_file(r, "lidar"), "return1", "ri1"), r"no column \[LiDARComponent\]"),
     "other key": (lambda r: _rename(_file(r, "lidar_box"), "laser_object_id", "id"), "no column key.laser_object_id"),
-    "missing image": (lambda r: _edit(_file(r, "camera_image"), lambda t: t.slice(0, 5)), "camera FRONT_LEFT: missing"),
+    "no frame with all images": (
+        lambda r: _edit(_file(r, "camera_image"), lambda t: t.filter(pa.compute.equal(t["key.camera_name"], 1))),
+        "no frame with an image of every camera",
+    ),
     "null image": (lambda r: _spoil_image(_file(r, "camera_image"), last=b""), "FRONT_LEFT: cannot be opened"),
     "no image": (lambda r: _spoil_image(_file(r, "camera_image"), last=b"abc"), "FRONT_LEFT: cannot be opened"),
     "missing pixel poses": (lambda r: _edit(_file(r, "lidar_pose"), lambda t: t.slice(0, 1)), "no poses at time"),
@@ -281,3 +285,27 @@ def test_the_tool_prepares_and_refuses(data: Path, tmp_path: Path, monkeypatch, 
     with pytest.raises(SystemExit) as exit_:
         runpy.run_path(str(TOOL), run_name="__main__")
     assert exit_.value.code == 2 and "error: " in capsys.readouterr().err
+
+
+def test_frames_that_lack_an_image_are_left_out_and_counted(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(data, tmp_path / "data")
+    times = sorted(set(pq.read_table(_file(folder, "camera_image"))["key.frame_timestamp_micros"].to_pylist()))
+
+    def without_one(table: pa.Table) -> pa.Table:
+        keys = zip(table["key.frame_timestamp_micros"].to_pylist(), table["key.camera_name"].to_pylist(), strict=True)
+        return table.filter(pa.array([key != (times[1], 2) for key in keys]))
+
+    _edit(_file(folder, "camera_image"), without_one)
+    prepare_segment(folder, tmp_path / "drive", CONFIG)
+    assert f"1 of {NUM_FRAMES} frames lack an image" in capsys.readouterr().err
+    clip, facts = read_drive(tmp_path / "drive"), json.loads((tmp_path / "drive" / "waymo.json").read_text())
+    assert clip.num_frames == NUM_FRAMES - 1 and facts["times_us"] == [times[0], *times[2:]]
+    prepare_segment(data, tmp_path / "whole", CONFIG)
+    whole = read_drive(tmp_path / "whole")
+    for t, before in enumerate((0, *range(2, NUM_FRAMES))):
+        assert clip.frame(t, "0").image_path.read_bytes() == whole.frame(before, "0").image_path.read_bytes()
+        assert clip.lidar_paths[t].read_bytes() == whole.lidar_paths[before].read_bytes()
+    expected = whole.world_from_ego[[0, *range(2, NUM_FRAMES)]]
+    np.testing.assert_allclose(clip.world_from_ego.numpy(), expected.numpy(), atol=1e-4)

@@ -72,6 +72,10 @@ class Table:
         """Time stamp of every row, microseconds."""
         return [int(row[TIME].as_py()) for row in self._rows([TIME], 4096)]
 
+    def pairs(self, key: str, names: Sequence[str]) -> list[tuple[int, int]]:
+        """Time stamp, and which camera or laser counted from 0, of every row."""
+        return [(int(row[TIME].as_py()), number(row, key, names)) for row in self._rows([TIME, key], 4096)]
+
     def _rows(self, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, Any]]:
         try:
             for batch in self._file.iter_batches(batch_size=batch_size, columns=list(columns)):

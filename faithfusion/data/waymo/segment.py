@@ -52,7 +52,7 @@ class Segment:
             int(row[c.TIME].as_py()): matrix(row, c.VEHICLE_POSE.columns[0], self._poses.path)
             for row in self._poses.rows()
         }
-        self.times = self._choose_times()
+        self.times = self._choose_times()  # only those at which every camera has an image
 
     def _optional(self, component: c.Component, what: str) -> Table | None:
         if not (self._data / component.tag).is_dir():
@@ -67,7 +67,14 @@ class Segment:
         end = len(every) if self.config.frames is None else start + self.config.frames
         if start >= len(every) or end > len(every):
             raise InputError(self._poses.path, f"frames {start} to {end - 1}", f"frames 0 to {len(every) - 1}")
-        return every[start:end]
+        wanted = every[start:end]
+        seen = set(self._images.pairs(c.CAMERA, c.CAMERA_NAMES))
+        whole = [time for time in wanted if all((time, camera) in seen for camera in self.config.cameras)]
+        if not whole:
+            raise InputError(self._images.path, "no frame with an image of every camera", "fewer cameras (--cameras)")
+        if len(whole) < len(wanted):
+            say(f"{self.name}: {len(wanted) - len(whole)} of {len(wanted)} frames lack an image and are left out")
+        return whole
 
     def pose_at(self, time: int) -> np.ndarray:
         """[4, 4], vehicle to world at a time stamp."""
@@ -87,7 +94,7 @@ class Segment:
         return [found[camera] for camera in self.config.cameras]
 
     def frames(self) -> Iterator[SegmentFrame]:
-        """The chosen time stamps in order. InputError for a missing or damaged image and for damaged range images."""
+        """The chosen time stamps in order. InputError for a damaged image and for damaged range images."""
         images = FrameRows(self._images)
         segmentation = None if self._segmentation is None else FrameRows(self._segmentation)
         scans = None if self._lidar is None else self._scans()
@@ -96,8 +103,6 @@ class Segment:
             encoded, poses = {}, {}
             for camera in self.config.cameras:
                 where = f"{self._images.path}, time {time}, camera {c.CAMERA_NAMES[camera]}"
-                if camera not in rows:
-                    raise InputError(where, "missing frame", "one image per camera and frame")
                 encoded[str(camera)] = _require_image(rows[camera][c.CAMERA_IMAGE.columns[0]].as_py(), where)
                 poses[str(camera)] = matrix(rows[camera], c.CAMERA_IMAGE.columns[1], self._images.path)
             yield SegmentFrame(

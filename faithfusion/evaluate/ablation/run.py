@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from faithfusion.data.splits import check_split
+from faithfusion.data.splits import held_out_stride
 from faithfusion.distill.distil import OPTIMISE
 from faithfusion.distill.weights.registry import ORACLE, weight_of
 from faithfusion.evaluate.ablation.config import AblationConfig, settings_of, street_path, with_street
@@ -45,7 +45,7 @@ def check_inputs(config: AblationConfig) -> None:
             raise InputError(f"ablation.loops.{row.loop}", found, "shifts with true pictures alone")
     street = with_street(config, config.seeds[0])
     check_config(street)
-    check_split(config.refine.split, street.num_frames)
+    held_out_stride(config.refine.split, street.num_frames)
 
 
 def run_ablation(
