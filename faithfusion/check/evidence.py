@@ -15,9 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from faithfusion.check.scan_ground import Ground, find_ground
-from faithfusion.check.scan_match import match_scans
+from faithfusion.check.scan_match import Correction, best_correction, match_scans
 from faithfusion.data.calibration_text import invert_rigid
 from faithfusion.data.drive_reader import clip_from_dataset_world
+from faithfusion.data.layouts import read_marker
 from faithfusion.data.lidar import load_points_world
 from faithfusion.types import DriveClip, Frame
 from faithfusion.utils.media import decoding, rgb_bytes
@@ -60,6 +61,14 @@ class Evidence:
         return np.linalg.norm(np.diff(self.positions, axis=0), axis=1)
 
     @functools.cached_property
+    def steps_s(self) -> Float[np.ndarray, " t_minus_1"]:
+        """Time from each frame to the next: by the time stamps of `layout.json`, else by the frame rate."""
+        count = self.clip.num_frames
+        times = read_marker(self.clip.root).get("times_s", [])[:count]
+        even = np.full(max(count - 1, 0), 1.0 / self.clip.frame_rate_hz)
+        return np.diff(np.array(times, dtype=np.float64)) if len(times) == count else even
+
+    @functools.cached_property
     def dataset_poses(self) -> Float[np.ndarray, "t 4 4"]:
         """Ego poses in the data set's own world, as the files have them."""
         world = clip_from_dataset_world(self.clip.root, self.clip.layout)
@@ -75,6 +84,17 @@ class Evidence:
         """Medians of `scan_match.match_scans` over pairs of scans; empty if there are none to compare."""
         rows = [row for t, s in self.moving_pairs(SCAN_TRAVEL_M) if (row := self._match(t, s))]
         return {name: float(np.median([row[name] for row in rows])) for name in rows[0]} if rows else {}
+
+    def scan_correction(self) -> Correction | None:
+        """The median of the small motions that lay the pairs of scans on each other best; None without pairs."""
+        poses, found = self.dataset_poses, []
+        for t, s in self.moving_pairs(SCAN_TRAVEL_M):
+            if self._match(t, s):
+                motion = invert_rigid(poses[s]) @ poses[t]
+                found.append(best_correction(self.points_ego(t), self.points_ego(s), motion, SCAN_MATCH_M))
+        if not found:
+            return None
+        return Correction(*(float(np.median([getattr(one, name) for one in found])) for name in Correction._fields))
 
     def _match(self, t: int, s: int) -> dict[str, float]:
         if self.clip.lidar_paths[t] is None or self.clip.lidar_paths[s] is None:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from faithfusion.check.evidence import STANDING_M, Evidence, without_shading
 from faithfusion.check.findings import Finding, broken, name_frames, remark
 from faithfusion.check.motion_faults import pose_order_marks
-from faithfusion.check.order import exchanged, moves_around
+from faithfusion.check.order import exchanged, fit_better_exchanged, moves_around
 from faithfusion.data.image_files import exif_orientation
 
 SAME_LEVEL = 5e-4  # mean difference of two grey pictures of one image, also after another JPEG compression
@@ -63,10 +63,15 @@ def _check_repeats(evidence: Evidence, name: str, thumbs: Float[np.ndarray, "t h
 def _check_order(evidence: Evidence) -> list[Finding]:
     """Finds images in another order than the poses, whose own order is checked with the motion."""
     driven = moves_around(evidence.steps_m, 4 * STANDING_M) & ~pose_order_marks(evidence)
+    sharp = {
+        name: without_shading(torch.from_numpy(thumbs), THUMB_BLUR_PX).numpy()
+        for name, thumbs in evidence.thumbs.items()
+    }
     frames: dict[str, list[int]] = {}
-    for name, thumbs in evidence.thumbs.items():
-        sharp = without_shading(torch.from_numpy(thumbs), THUMB_BLUR_PX).numpy()
-        frames[name] = np.flatnonzero(exchanged(sharp, IMAGE_ORDER_RATIO) & driven).tolist()
+    for name, pictures in sharp.items():
+        marks = exchanged(pictures, IMAGE_ORDER_RATIO) & driven
+        pairs = [t for t in np.flatnonzero(marks[:-1] & marks[1:]).tolist() if fit_better_exchanged([pictures], t)]
+        frames[name] = sorted({t + more for t in pairs for more in (0, 1)})
     if len({tuple(found) for found in frames.values()}) == 1:
         frames = {"all": next(iter(frames.values()))}
     subjects = {name: "images" if name == "all" else f"camera {name}" for name in frames}

@@ -40,7 +40,7 @@ def _check_order(evidence: Evidence) -> list[Finding]:
 
 def speeds_m_s(evidence: Evidence) -> Float[np.ndarray, " t_minus_1"]:
     """Speed from each frame to the next, metres per second."""
-    return evidence.steps_m * evidence.clip.frame_rate_hz
+    return evidence.steps_m / evidence.steps_s
 
 
 def _check_speed(evidence: Evidence) -> list[Finding]:
@@ -54,17 +54,26 @@ def _check_speed(evidence: Evidence) -> list[Finding]:
 
 def jump_frames(evidence: Evidence) -> list[int]:
     """Frames whose place departs from even motion between their neighbours by more than a vehicle can."""
-    rate = evidence.clip.frame_rate_hz
-    bend_m = _bends_m(evidence)
-    bad = bend_m > max(MAX_ACCELERATION_M_S2 / rate**2, MIN_JUMP_M)
+    bend_m = np.linalg.norm(_bends_m(evidence), axis=1)
+    seconds = evidence.steps_s
+    bad = bend_m > np.maximum(MAX_ACCELERATION_M_S2 * seconds[1:] * seconds[:-1], MIN_JUMP_M)
     # one wrong place bends the way at three frames, the middle one most
     peak = bad & (bend_m >= np.append(0, bend_m[:-1])) & (bend_m >= np.append(bend_m[1:], 0))
     return (np.flatnonzero(peak) + 1).tolist()
 
 
-def _bends_m(evidence: Evidence) -> Float[np.ndarray, " t_minus_2"]:
-    """The difference of each step of the ego from the one before it, metres."""
-    return np.linalg.norm(np.diff(evidence.positions, n=2, axis=0), axis=1)
+def _bends_m(evidence: Evidence) -> Float[np.ndarray, "t_minus_2 2"]:
+    """By how much each step of the ego differs from the one before at the same duration, metres. First what frames that
+    were left out and uneven time stamps explain: the ego goes on the same way, farther or less far. Then the rest: to
+    the side, or backwards."""
+    steps, seconds = np.diff(evidence.positions, axis=0), evidence.steps_s[:, None]
+    change = (steps[1:] / seconds[1:] - steps[:-1] / seconds[:-1]) * (seconds[1:] + seconds[:-1]) / 2.0
+    way = steps[1:] + steps[:-1]
+    ahead = way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
+    forward = ((steps[1:] * ahead).sum(1) > 0.0) & ((steps[:-1] * ahead).sum(1) > 0.0)
+    along = np.where(forward, np.abs((change * ahead).sum(1)), 0.0)
+    rest = np.sqrt(np.maximum((change**2).sum(1) - along**2, 0.0))
+    return np.stack([along, rest], axis=1)
 
 
 def _check_jumps(evidence: Evidence) -> list[Finding]:
@@ -73,15 +82,21 @@ def _check_jumps(evidence: Evidence) -> list[Finding]:
         return []
     largest = float(evidence.steps_m.max())
     usual = float(np.median(evidence.steps_m))
-    text = f"the ego's place jumps at {name_frames(frames)} (largest step {largest:.2f} m, usual {usual:.2f} m)"
-    return [(broken if _bends_m(evidence).max() > BROKEN_JUMP_M else remark)("poses", text)]
+    sizes = f"(largest step {largest:.2f} m, usual {usual:.2f} m)"
+    along_m, rest_m = _bends_m(evidence)[np.array(frames) - 1].max(0)
+    if rest_m > BROKEN_JUMP_M:
+        return [broken("poses", f"the ego's place jumps at {name_frames(frames)} {sizes}")]
+    if along_m > rest_m:
+        why = "frames left out, or uneven times (times_s in layout.json)"
+        return [remark("poses", f"the ego's steps are uneven at {name_frames(frames)} {sizes}: {why}")]
+    return [remark("poses", f"the ego's place jumps at {name_frames(frames)} {sizes}")]
 
 
 def _check_turns(evidence: Evidence) -> list[Finding]:
     rotations = evidence.clip.world_from_ego[:, :3, :3].double().numpy()
     between = np.einsum("tij,tik->tjk", rotations[:-1], rotations[1:])
     angle_deg = np.degrees(np.arccos(np.clip((np.trace(between, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0)))
-    fast = np.flatnonzero(angle_deg * evidence.clip.frame_rate_hz > MAX_TURN_DEG_S)
+    fast = np.flatnonzero(angle_deg / evidence.steps_s > MAX_TURN_DEG_S)
     if not len(fast):
         return []
     return [

@@ -18,7 +18,9 @@ MAX_TILT_DEG = 20.0  # largest angle between the ego's z axis and the normal of 
 MAX_SCAN_DISTANCE_M = 150.0  # half of the points farther from the ego than this: not in the ego frame, metres
 SCAN_GAIN = 0.1  # a wrong reading of poses or points must match this share of the points better to be preferred
 MIN_OTHER_MATCH = 0.6  # share of points found again with another reading, at least, to believe it
-MIN_SCAN_MATCH = 0.4  # share of points found again below which poses and LiDAR disagree
+MIN_SCAN_MATCH = 0.4  # share of points found again below which it is doubtful whether poses and LiDAR agree
+DOUBT_GAIN = 0.15  # the best of many motions must match this share of the points better to accuse the poses
+LITTLE_MATCH = 0.2  # so few points found again tell nothing
 
 
 def check_repeated_scans(evidence: Evidence) -> list[Finding]:
@@ -55,8 +57,22 @@ def check_scan_agreement(evidence: Evidence) -> list[Finding]:
         found = f"{match['given']:.0%} of the points are found again {SCAN_TRAVEL_M:g} m further on"
         findings = [note("lidar", f"scans agree with the poses: {found}")]
         if match["given"] < MIN_SCAN_MATCH:
-            findings = [broken("lidar", f"scans and poses contradict each other: {found}")]
+            findings = _check_doubtful(evidence, match["given"], found)
     return findings + _check_up(evidence)
+
+
+def _check_doubtful(evidence: Evidence, given: float, found: str) -> list[Finding]:
+    """Few points are found again: the poses are wrong only if other ones, not far from them, fit clearly better.
+    Around a corner, behind hedges or among moving vehicles two scans have little in common."""
+    best = evidence.scan_correction()
+    change = f"{best.shift_m:.1f} m and {best.turn_deg:.0f} degrees elsewhere"
+    if best.share >= given + DOUBT_GAIN:
+        return [broken("lidar", f"scans and poses contradict each other: {found}, {best.share:.0%} about {change}")]
+    if given < LITTLE_MATCH:
+        return [
+            remark("lidar", f"scans of two places have little in common: {found}; the poses are not checked by them")
+        ]
+    return [note("lidar", f"scans agree with the poses as well as with any close to them: {found}")]
 
 
 def _check_distance(evidence: Evidence) -> list[Finding]:

@@ -93,7 +93,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, name: str, text: 
 def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_ego_poses(tmp_path / "nothing.txt", 3)
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "binary.txt").write_bytes(b"\xfe\x00\x81\x9f")
     with pytest.raises(InputError, match="cannot be read"):
         read_ego_poses(tmp_path / "binary.txt", 3)
     with pytest.raises(InputError, match="cannot be read"):

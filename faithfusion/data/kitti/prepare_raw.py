@@ -121,11 +121,13 @@ def _read_image(
 
 
 def _write_marker(folder: Path, source: Path, frames: list[int]) -> None:
-    """The layout's marker with the rate of the time stamps."""
+    """The layout's marker with the time stamps and their rate."""
     times = read_times_s(source / "oxts" / "timestamps.txt")
-    steps = np.diff(times[frames[0] : frames[-1] + 1]) if times is not None else np.zeros(0)
-    rate = float(1.0 / np.median(steps)) if len(steps) else FRAME_RATE_HZ
-    (folder / MARKER).write_text(json.dumps({"layout": "waymo", "frame_rate_hz": round(rate, 3)}) + "\n")
+    times = None if times is None or len(times) <= frames[-1] else times[frames[0] : frames[-1] + 1]
+    rate = float(1.0 / np.median(np.diff(times))) if times is not None and len(times) > 1 else FRAME_RATE_HZ
+    marker = {"layout": "waymo", "frame_rate_hz": round(rate, 3)}
+    marker |= {} if times is None else {"times_s": [round(float(time - times[0]), 6) for time in times]}
+    (folder / MARKER).write_text(json.dumps(marker) + "\n")
 
 
 def _write_boxes(folder: Path, source: Path, world_from_velo: np.ndarray, config: KittiConfig) -> None:

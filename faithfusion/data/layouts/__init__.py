@@ -8,6 +8,7 @@ data set is a file beside these that describes it as a `Layout`, and its name in
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,15 @@ def read_marker(root: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     content = read_json(path, '{"layout": "waymo"} or another layout')
-    if not isinstance(content, dict) or not set(content) <= {"layout", "frame_rate_hz"}:
-        raise InputError(path, f"{content}", '{"layout": NAME} and, if wanted, "frame_rate_hz": NUMBER')
+    if not isinstance(content, dict) or not set(content) <= {"layout", "frame_rate_hz", "times_s"}:
+        raise InputError(
+            path, f"{content}", '{"layout": NAME} and, if wanted, "frame_rate_hz": NUMBER, "times_s": [...]'
+        )
     rate = content.get("frame_rate_hz", 10.0)
     if not isinstance(rate, int | float) or not 0 < rate < 1000:
         raise InputError(path, f"frame_rate_hz {rate!r}", "a positive number")
+    times = content.get("times_s", [])
+    whole = isinstance(times, list) and all(isinstance(time, int | float) for time in times)
+    if not whole or not all(0 < b - a < math.inf for a, b in zip(times, times[1:], strict=False)):
+        raise InputError(path, "times_s", "one increasing number of seconds per frame")
     return content

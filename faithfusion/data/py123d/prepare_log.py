@@ -66,7 +66,9 @@ def prepare_log(log: Path, out: Path, config: Py123dConfig) -> None:
             write_drive_map(folder, drive_map)
         times_us = [int(scene.get_timestamp_at_iteration(iteration).time_us) for iteration in written]
         rate = 1e6 / float(np.median(np.diff(times_us))) if len(written) > 1 else FRAME_RATE_HZ
-        (folder / LAYOUT_MARKER).write_text(json.dumps({"layout": "waymo", "frame_rate_hz": round(rate, 3)}) + "\n")
+        times_s = [(time - times_us[0]) / 1e6 for time in times_us]
+        marker = {"layout": "waymo", "frame_rate_hz": round(rate, 3), "times_s": times_s}
+        (folder / LAYOUT_MARKER).write_text(json.dumps(marker) + "\n")
         (folder / FACTS).write_text(json.dumps(facts | {"iterations": written, "times_us": times_us}, indent=1))
     left_out = len(iterations) - len(written)
     named = ", ".join(f"{camera.rig.name} = {camera.camera_id.serialize()}" for camera in cameras)

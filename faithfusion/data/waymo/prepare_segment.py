@@ -10,7 +10,7 @@ from PIL import Image
 from faithfusion.data.box_masks import write_dynamic_masks
 from faithfusion.data.drive_map import MAP_FILE, DriveMap, write_drive_map
 from faithfusion.data.drive_reader import read_drive
-from faithfusion.data.drive_writer import make_folders, write_frame, write_rig, write_tracks
+from faithfusion.data.drive_writer import LAYOUT_MARKER, make_folders, write_frame, write_rig, write_tracks
 from faithfusion.data.waymo import components as c
 from faithfusion.data.waymo.box_tracks import read_tracks
 from faithfusion.data.waymo.parquet_rows import list_segments, need_pyarrow
@@ -60,6 +60,8 @@ def prepare_segment(
         _write_boxes(folder, data, source)
         if drive_map is not None:
             _write_map(folder, drive_map)
+        times_s = [(time - source.times[0]) / 1e6 for time in source.times]
+        (folder / LAYOUT_MARKER).write_text(json.dumps({"layout": "waymo", "times_s": times_s}) + "\n")
         (folder / FACTS).write_text(json.dumps(facts | {"times_us": source.times}, indent=1))
         clip = read_drive(folder)
     say(f"{out}: {clip.num_frames} frames, cameras {', '.join(clip.camera_names)}, {len(clip.tracks)} tracks"

@@ -37,7 +37,8 @@ class Segment:
     out with a line that says so."""
 
     def __init__(self, data: Path, name: str, config: WaymoConfig) -> None:
-        """InputError for a missing or damaged file of a component that is needed, and for a window beyond the end."""
+        """InputError for a missing or damaged file of a component that is needed, a camera without calibration,
+        and a window beyond the end."""
         self._data, self.name, self.config = data, name, config
         self._poses = Table(data, c.VEHICLE_POSE, name)
         self._images = Table(data, c.CAMERA_IMAGE, name)
@@ -52,6 +53,7 @@ class Segment:
             int(row[c.TIME].as_py()): matrix(row, c.VEHICLE_POSE.columns[0], self._poses.path)
             for row in self._poses.rows()
         }
+        self._rig = self._read_rig()
         self.times = self._choose_times()  # only those at which every camera has an image
 
     def _optional(self, component: c.Component, what: str) -> Table | None:
@@ -81,7 +83,10 @@ class Segment:
         return self._pose_at[time]
 
     def rig(self) -> list[RigCamera]:
-        """Calibration of the chosen cameras. InputError if one has none."""
+        """Calibration of the chosen cameras."""
+        return self._rig
+
+    def _read_rig(self) -> list[RigCamera]:
         found = {}
         for row in self._calibration.rows():
             camera = number(row, c.CAMERA, c.CAMERA_NAMES)
