@@ -22,6 +22,7 @@ LONGEST = (  # files of half a minute and more, in this order: two processes tha
     "test_run",
     "test_plan",
     "test_pairs",
+    "test_benchmark",
     "test_eig_benchmark",
     "test_street_people",
     "test_resume",
