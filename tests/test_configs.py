@@ -63,7 +63,7 @@ def test_the_ablation_is_developed_as_it_is_run() -> None:
     assert not set(table.seeds) & set(development.seeds) and table.out != development.out
 
 
-@pytest.mark.parametrize("name", ["waymo_shift", "benchmark_small"])
+@pytest.mark.parametrize("name", ["waymo_shift", "benchmark_small", "benchmark_streets"])
 def test_the_lists_of_drives_can_be_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = parse_config(BenchmarkConfig, ["--config", f"configs/evaluate/{name}.yaml"])

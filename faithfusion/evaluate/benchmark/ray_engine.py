@@ -80,7 +80,7 @@ def ray_engine(config: BenchmarkConfig) -> Iterator[RayEngine]:
         yield RayEngine(config, os.getcwd())
         return
     try:
-        ray.init(address=config.cluster or None, include_dashboard=None if config.cluster else False)
+        ray.init(address=config.cluster or "local", include_dashboard=None if config.cluster else False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         found = f"{config.cluster!r} ({_reason(error)})"
         raise InputError("benchmark.cluster", found, "a Ray cluster that runs") from None
