@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,10 +23,29 @@ class MethodConfig:
     Attributes:
         editors: What edits the renders, with entries as those of `refine.editors`; empty takes those.
         weight: The weight of the distillation; empty takes `refine.distill.weight`.
+        no_eig: Uses EIG nowhere: no pixel is kept for being known well, the weights are uniform, and the distillation
+            moves each parameter by itself.
     """
 
     editors: tuple[EditorEntry, ...] = ()
     weight: str = ""
+    no_eig: bool = False
+
+    def __post_init__(self) -> None:
+        if self.no_eig and self.weight:
+            raise InputError(
+                "benchmark.others", f"weight: {self.weight} beside no_eig", "no weight: it is uniform then"
+            )
+
+    def refine_of(self, refine: RefineConfig) -> RefineConfig:
+        """The options of a refinement by this method."""
+        editors, distill, editor = self.editors or refine.editors, refine.distill, refine.editor
+        if self.weight:
+            distill = dataclasses.replace(distill, weight=self.weight)
+        if self.no_eig:
+            distill = dataclasses.replace(distill, weight="uniform", metric="parameters")
+            editor = dataclasses.replace(editor, composite=dataclasses.replace(editor.composite, faithful_share=0.0))
+        return dataclasses.replace(refine, editors=editors, distill=distill, editor=editor)
 
 
 @dataclass(frozen=True)
@@ -111,7 +131,7 @@ class BenchmarkConfig:
 
     def editors_of(self, method: str) -> tuple[EditorEntry, ...]:
         """The editors of a method."""
-        return self.methods[method].editors or self.refine.editors
+        return self.methods[method].refine_of(self.refine).editors
 
 
 def require_name(where: str, name: str) -> str:

@@ -161,10 +161,8 @@ def _measure_run(work: DriveWork, method: str, shift_m: float, path: Path) -> No
 
 def _refined(work: DriveWork, method: str, shift_m: float, folder: Path) -> tuple[RefineRun, RefineConfig, StageLog]:
     """One refinement, from the fit that all methods share."""
-    refine, weight = at_shift(work.refine, shift_m), work.config.methods[method].weight
-    distill = dataclasses.replace(refine.distill, weight=weight or refine.distill.weight)
-    editors = work.config.editors_of(method)
-    config = dataclasses.replace(refine, out=str(folder), distill=distill, editors=editors)
+    refine = work.config.methods[method].refine_of(at_shift(work.refine, shift_m))
+    config = dataclasses.replace(refine, out=str(folder))
     share_beginning(work.begun, folder)
     log = StageLog(folder)
     return run_refinement(config, log, RunInputs(work.opened.editors[method], work.read)), config, log

@@ -67,5 +67,6 @@ def _key(config: BenchmarkConfig, drive: BenchmarkDrive, opened: Opened, content
     refine = drive.refine
     unused = {"out", "scene", "editors", "device"} | ({"street"} if refine.scene else set())
     options = {name: value for name, value in vars(refine).items() if name not in unused}
-    methods = {name: [config.methods[name].weight, editors.identity] for name, editors in opened.editors.items()}
+    given = config.methods
+    methods = {name: [given[name].weight, given[name].no_eig, of.identity] for name, of in opened.editors.items()}
     return config_hash(options, config.shifts_m, methods, opened.nets.key, content)

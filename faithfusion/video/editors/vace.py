@@ -85,7 +85,7 @@ class DiffusersVaceOptions(VaceOptions):
 
         try:
             pipeline = WanVACEPipeline.from_pretrained(root, torch_dtype=_precision(device), local_files_only=True)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise _foreign(root, error) from None
         pipeline.set_progress_bar_config(disable=True)
         return OpenedVace(self, paint_with_diffusers(pipeline.to(device), self.sampling), _weights_key(root))

@@ -16,7 +16,11 @@ from run_command import Finished, run_command
 from tiny_benchmark import REFINE, SHADE, WAITS, write_benchmark, write_detector, write_lane_net
 
 from faithfusion.cli.benchmark import main
+from faithfusion.config import parse_config
+from faithfusion.evaluate.benchmark.config import BenchmarkConfig, MethodConfig
+from faithfusion.evaluate.benchmark.drives import read_drives
 from faithfusion.evaluate.result_files import claim
+from faithfusion.pipeline.config import RefineConfig
 from faithfusion.utils.media import read_image
 
 pytest.importorskip("torchmetrics")
@@ -136,6 +140,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(tmp_path: Path) -> No
         ({"others": {"default": {"weight": "eig"}}}, None, "another name"),
         ({"others": {"a": {"weight": "oracle"}}}, None, "weights that do not know the truth"),
         ({"others": {"a": {"weight": "heavy"}}}, None, "heavy"),
+        ({"others": {"a": {"weight": "eig", "no_eig": True}}}, None, "no weight"),
         ({"others": {"a": {"editors": [{"kind": "painter"}]}}}, None, "painter"),
         ({"lane_net": "nowhere.pth"}, None, "nowhere.pth"),
         ({"detector": {"weights": "nowhere.onnx"}}, None, "nowhere.onnx"),
@@ -172,10 +177,6 @@ def test_networks_need_a_drive_that_they_can_be_measured_on(tmp_path: Path) -> N
 
 
 def test_a_drive_may_have_options_of_its_own(tmp_path: Path) -> None:
-    from faithfusion.config import parse_config
-    from faithfusion.evaluate.benchmark.config import BenchmarkConfig
-    from faithfusion.evaluate.benchmark.drives import read_drives
-
     options = write_benchmark(tmp_path)
     own = [{"street": {"seed": 7}, "fit": {"steps": 9}, "group": "night"}, {"scene": "kitti"}]
     (tmp_path / "drives.yaml").write_text(yaml.safe_dump({"drives": own}))
@@ -185,3 +186,11 @@ def test_a_drive_may_have_options_of_its_own(tmp_path: Path) -> None:
     assert street.refine.fit.half_resolution_steps == REFINE["fit"]["half_resolution_steps"]
     assert (kitti.name, kitti.group, kitti.refine.fit.steps) == ("kitti", "recorded drives", 6)
     assert kitti.refine.editors == ({"kind": SHADE, "factor": 0.9},)
+
+
+def test_a_method_may_do_without_eig() -> None:
+    refine = MethodConfig(no_eig=True).refine_of(RefineConfig())
+    assert (refine.distill.weight, refine.distill.metric) == ("uniform", "parameters")
+    assert refine.editor.composite.faithful_share == 0.0
+    assert MethodConfig().refine_of(RefineConfig()) == RefineConfig()
+    assert MethodConfig(weight="released").refine_of(RefineConfig()).distill.weight == "released"

@@ -88,7 +88,7 @@ def test_diffusers_paints_what_no_view_has_seen(diffusers_folder: Path) -> None:
     opened = open_editors([entry], "cpu")
     opened.check(ClipFacts(5, 1))
     window = tiny_window(5, 30, 48, warped=1)
-    check_edit(lambda seed: opened.editor(CompositeConfig(), seed).edit(window), window)
+    check_edit(lambda seed: opened.editor(CompositeConfig(faithful_share=0.0), seed).edit(window), window)
     other = open_editors([entry | {"steps": 3}], "cpu")
     assert other.identity != opened.identity == open_editors([entry], "cpu").identity
     with pytest.raises(InputError, match="no recorded view shows"):
