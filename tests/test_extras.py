@@ -99,7 +99,7 @@ def test_every_extra_that_is_named_exists_and_dev_has_them_all() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require_extra":
                 named.add(ast.literal_eval(node.args[0]))
-    assert named == {"cluster", "driving", "metrics", "train", "video", "viewer", "waymo"}
+    assert named == {"cluster", "diffsynth", "driving", "metrics", "train", "video", "viewer", "waymo"}
     (own,) = (entry for entry in EXTRAS["dev"] if entry.startswith("faithfusion["))
     assert named <= set(own.removeprefix("faithfusion[").removesuffix("]").split(","))
     assert named <= EXTRAS.keys()
