@@ -54,7 +54,7 @@ def open_nets(config: BenchmarkConfig) -> Nets:
         features=features,
         mobilenet=mobilenet,
         key=(
-            *(_file_key(path) for path in (config.detector.weights, config.lane_net, config.inception)),
+            *(file_key(path) for path in (config.detector.weights, config.lane_net, config.inception)),
             *(config.detector.kind, config.detector.model, str(config.detector.squares), *config.detector.classes),
             "MobileNetV2" if mobilenet is not None else "",
         ),
@@ -76,5 +76,6 @@ def _existing(path: str, where: str) -> Path:
     return Path(path)
 
 
-def _file_key(path: str) -> str:
+def file_key(path: str) -> str:
+    """Returns what tells the content of a file from any other; empty without a file."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else ""

@@ -9,7 +9,7 @@ from faithfusion.data.fingerprint import drive_fingerprint
 from faithfusion.distill.weights.registry import ORACLE, weight_of
 from faithfusion.evaluate.benchmark.config import BenchmarkConfig
 from faithfusion.evaluate.benchmark.drives import BenchmarkDrive, at_shift
-from faithfusion.evaluate.benchmark.nets import Nets, open_nets
+from faithfusion.evaluate.benchmark.nets import Nets, file_key, open_nets
 from faithfusion.evaluate.benchmark.places import has_labels
 from faithfusion.evaluate.driving.drive_references import drive_road_lines
 from faithfusion.pipeline.inputs import check_drive
@@ -65,8 +65,8 @@ def check_drives(config: BenchmarkConfig, drives: Sequence[BenchmarkDrive], open
 
 def _key(config: BenchmarkConfig, drive: BenchmarkDrive, opened: Opened, content: object) -> str:
     refine = drive.refine
-    unused = {"out", "scene", "editors", "device"} | ({"street"} if refine.scene else set())
+    unused = {"out", "scene", "gaussians", "editors", "device"} | ({"street"} if refine.scene else set())
     options = {name: value for name, value in vars(refine).items() if name not in unused}
     given = config.methods
     methods = {name: [given[name].weight, given[name].no_eig, of.identity] for name, of in opened.editors.items()}
-    return config_hash(options, config.shifts_m, methods, opened.nets.key, content)
+    return config_hash(options, config.shifts_m, methods, opened.nets.key, content, file_key(refine.gaussians or ""))
