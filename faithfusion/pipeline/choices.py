@@ -34,6 +34,8 @@ POSE_KNOT_S = 0.2
 CHANGING_LIGHT = 0.03
 """Median change of the log of a picture's mean from frame to frame, above which exposure gets knots as dense as
 poses."""
+STEADY_KNOT = 5
+"""Time stamps between two knots of exposure where the light hardly changes."""
 BRIGHTNESS_FRAMES = 100
 """So many pictures of one camera tell how the light changes."""
 GAUSSIANS_PER_M, FEWEST, MOST = 1_000, 60_000, 300_000
@@ -88,8 +90,8 @@ def lines_of(choices: Sequence[Choice]) -> tuple[str, ...]:
 
 
 def choose(clip: DriveClip) -> tuple[Choice, ...]:
-    """Returns what suits the fitted part of a drive where that differs from the defaults; nothing for a procedural
-    street, which the defaults are made for."""
+    """Returns what suits the fitted part of a drive; nothing for a procedural street, which the defaults are made
+    for."""
     if true_shifts(clip.root):
         return ()
     return (*_rates(clip), *_resolution(clip), *_far_field(clip), *_number(clip), *_poses(clip), *_exposure(clip))
@@ -132,10 +134,9 @@ def _number(clip: DriveClip) -> Iterator[Choice]:
     pixels = camera.width * camera.height
     wanted = GAUSSIANS_PER_M * length_m * math.sqrt(max(1.0, pixels / PLAIN_PX))
     most = min(max(math.ceil(wanted / 1000) * 1000, FEWEST), MOST)
-    if most > FEWEST:
-        why = f"{length_m:.0f} m of road in pictures of {camera.width}x{camera.height}"
-        yield Choice("fit.densify.max_gaussians", most, why)
-        yield Choice("fit.initialise.max_gaussians", round(FIRST_SHARE * most), why)
+    why = f"{length_m:.0f} m of road in pictures of {camera.width}x{camera.height}"
+    yield Choice("fit.densify.max_gaussians", most, why)
+    yield Choice("fit.initialise.max_gaussians", round(FIRST_SHARE * most), why)
 
 
 def _poses(clip: DriveClip) -> Iterator[Choice]:
@@ -149,9 +150,10 @@ def _exposure(clip: DriveClip) -> Iterator[Choice]:
     frames = [clip.frame(t, clip.camera_names[0]) for t in range(min(clip.num_frames, BRIGHTNESS_FRAMES))]
     logs = [math.log(max(float(load_image(frame).mean()), 1e-3)) for frame in frames]
     changes = torch.tensor([abs(after - before) for before, after in pairwise(logs)] or [0.0])
-    if float(changes.median()) > CHANGING_LIGHT:
-        why = f"the pictures' brightness changes by {100.0 * float(changes.median()):.0f} % from frame to frame"
-        yield Choice("fit.recording.exposure.knot_frames", max(1, round(POSE_KNOT_S * clip.frame_rate_hz)), why)
+    change = float(changes.median())
+    knot = max(1, round(POSE_KNOT_S * clip.frame_rate_hz)) if change > CHANGING_LIGHT else STEADY_KNOT
+    why = f"the pictures' brightness changes by {100.0 * change:.0f} % from frame to frame"
+    yield Choice("fit.recording.exposure.knot_frames", knot, why)
 
 
 def save_choices(out: Path, choices: Sequence[Choice]) -> None:
