@@ -71,7 +71,7 @@ def sections_of(config: BenchmarkConfig, results: Sequence[DriveResult], net: Fe
         if others:
             lines = _lines(others, OTHER_CAMERAS, _other_rows(config), None)
             sections.append(Section(_title(group, "cameras that were not fitted", others, OTHER_CAMERAS), lines))
-    return [section for section in sections if section.lines] + _published(config)
+    return [section for section in sections if section.lines] + _published(config, net)
 
 
 def place_title(shift_m: float) -> str:
@@ -130,20 +130,19 @@ def _distances(results: Sequence[DriveResult], name: str, net: FeatureNet) -> di
     }
 
 
-def _published(config: BenchmarkConfig) -> list[Section]:
-    """The published values at those distances of the benchmark at which there are any."""
+def _published(config: BenchmarkConfig, net: FeatureNet | None) -> list[Section]:
+    """The published values at those distances of the benchmark at which there are any. Their FID stands in the column
+    of the Frechet distance only if that is FID, too."""
     sections = []
+    is_fid = net is not None and net.is_inception
     for distance_m in dict.fromkeys(abs(shift_m) for shift_m in config.shifts_m):
-        rows = [row for row in PUBLISHED if row.distance_m == distance_m]
-        lines = tuple(
-            Line(
-                f"{row.method} (published)",
-                {"nta_iou": Estimate(row.nta_iou), "ntl_iou": Estimate(row.ntl_iou), FRECHET: Estimate(row.fid)},
-                is_published=True,
-            )
-            for row in rows
-        )
+        lines = []
+        for row in (row for row in PUBLISHED if row.distance_m == distance_m):
+            cells = {"nta_iou": Estimate(row.nta_iou), "ntl_iou": Estimate(row.ntl_iou)}
+            cells |= {FRECHET: Estimate(row.fid)} if is_fid else {}
+            label = f"{row.method} (published" + (")" if is_fid else f"; FID {row.fid:.2f})")
+            lines.append(Line(label, cells, is_published=True))
         if lines:
             title = f"PUBLISHED, not measured here: eight Waymo clips, {distance_m:g} m to the left, FID on Inception"
-            sections.append(Section(title, lines))
+            sections.append(Section(title, tuple(lines)))
     return sections

@@ -92,3 +92,5 @@ def test_the_table_of_made_up_results() -> None:
 def test_features_that_are_not_inceptions_are_not_called_fid() -> None:
     labels = [name.label for name in column_names(TwoFeatures("MobileNetV2", False)).values()]
     assert not {"FID", "KID"} & set(labels) and "Frechet, MobileNetV2" in labels
+    published = sections_of(CONFIG, results(), TwoFeatures("MobileNetV2", False))[-1].lines[-1]
+    assert published.label == "FaithFusion (published; FID 71.51)" and "frechet" not in published.cells
