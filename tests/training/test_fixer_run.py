@@ -43,7 +43,10 @@ def test_it_learns_and_exports_a_fixer_that_opens(whole: Path) -> None:
     losses = logged(whole)
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
     opened = open_fixer(str(whole / "fixer.safetensors"))
-    assert opened.fixer.config == FixerConfig(channels=(8, 16)) and len(opened.profiles.on_renders.editor_sq_error) > 1
+    assert (
+        opened.fixer.config == FixerConfig(channels=(8, 16), slide_px=4.0)
+        and len(opened.profiles.on_renders.editor_sq_error) > 1
+    )
     facts = load_fixer(whole / "fixer.safetensors")[2]
     assert facts["steps"] == 12 and facts["profile_measured_on"] == "held-out windows"
     assert facts["training"]["method"] == "fixer" and facts["training"]["data"]["train"] == "pairs"
@@ -87,7 +90,7 @@ def test_it_learns_from_clips_of_the_video_model_too(folder: Path) -> None:
 
 def test_it_starts_from_a_file_of_the_same_architecture(folder: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
-    save_fixer(start, tiny_fixer(trained=True), ErrorProfile(), {}, dtype="float32")
+    save_fixer(start, tiny_fixer(trained=True, slide_px=4.0), ErrorProfile(), {}, dtype="float32")
     options = {"num_steps": 1, "init_from": start, "optimizer__learning_rate": 1e-9}
     main(fixer_options(folder, run=tmp_path / "run", **options))
     expected = load_file(start)

@@ -64,4 +64,4 @@ def open_generator(weights: str, public: str = "") -> OpenedGenerator:
 
 def weights_path(name: str) -> Path:
     """A generator file, or the one shipped with the package."""
-    return shipped_file("wan_tiny.safetensors") if name == SHIPPED_WEIGHTS else Path(name)
+    return shipped_file("wan_tiny_head.safetensors") if name == SHIPPED_WEIGHTS else Path(name)
