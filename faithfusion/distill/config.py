@@ -25,7 +25,7 @@ class ScheduleConfig:
     target_shift_m: float = 3.0
     step_m: float = 3.0
     passes: int = 1
-    steps_per_stage: int = 800
+    steps_per_stage: int = 600
     original_share: float = 0.5
 
     def __post_init__(self) -> None:

@@ -58,7 +58,7 @@ class RefineConfig:
     trajectory: tuple[TrajectoryEntry, ...] = ()
     num_frames: int = 0
     split: SplitConfig = field(default_factory=SplitConfig)
-    editors: tuple[EditorEntry, ...] = field(default_factory=lambda: ({"kind": "wan"}, {"kind": "fixer"}))
+    editors: tuple[EditorEntry, ...] = field(default_factory=lambda: ({"kind": "wan"},))
     posterior_stride: int = 2
     settle_steps: int = 100
     seed: int = 0
