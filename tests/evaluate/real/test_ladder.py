@@ -1,27 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from run_command import run_command
 from tiny_clip import write_tiny_clip
+from tiny_run import STREET
 
 from faithfusion.cli import bench_real
-from faithfusion.street.street_config import StreetConfig
 from faithfusion.street.writer import make_street
 
-STREET = StreetConfig(
-    seed=1,
-    num_frames=9,
-    width=64,
-    height=48,
-    samples_per_pixel=1,
-    lidar_beams=16,
-    lidar_columns=120,
-    camera_names=("0", "1"),
-    num_workers=1,
-)
 SMALL = """
 editor_frames: 5
 refine:
@@ -32,7 +22,7 @@ refine:
 
 
 def test_every_stage_of_both_directions_gets_its_figures(tmp_path: Path) -> None:
-    make_street(STREET, tmp_path / "drive")
+    make_street(dataclasses.replace(STREET, num_frames=9), tmp_path / "drive")
     (tmp_path / "small.yaml").write_text(SMALL)
     argv = ["--config", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "out")]
     argv += ["--drives", json.dumps([{"scene": str(tmp_path / "drive")}])]
