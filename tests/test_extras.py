@@ -52,7 +52,9 @@ sys.meta_path.insert(0, Refusal())
 import faithfusion.evaluate.report.summary
 from faithfusion.pipeline.config import RefineConfig
 from faithfusion.pipeline.refine import check_inputs
-print(check_inputs(RefineConfig()).opened)
+default = RefineConfig()
+print(check_inputs(default).opened)
+print(check_inputs(RefineConfig(editors=(*default.editors, {"kind": "fixer"}))).opened)
 """
 
 

@@ -90,7 +90,7 @@ def test_the_chain_expects_the_error_that_it_leaves(
     capsys.readouterr()
     one, other = opened(files).each(DEFAULT_COMPOSITE)
     assert (one.profile, other.profile) == (first.profiles.on_renders, second.profiles.behind[first.weights_key])
-    assert opened(files[1:]).editor(DEFAULT_COMPOSITE).profile == SURE
+    assert opened(files[1:]).each(DEFAULT_COMPOSITE)[0].profile == SURE
     assert not capsys.readouterr().err
     assert opened(files[::-1]).each(DEFAULT_COMPOSITE)[1].profile == first.profiles.on_renders
     assert "was not measured" in capsys.readouterr().err, "the other way round nobody measured"
