@@ -45,8 +45,9 @@ def leave_out(source: Path, root: Path) -> Path:
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, root / place)
     marker = root / "layout.json"
-    kept = {name: value for name, value in json.loads(marker.read_text()).items() if name != "times_s"}
-    marker.write_text(json.dumps(kept))
+    if marker.is_file():
+        kept = {name: value for name, value in json.loads(marker.read_text()).items() if name != "times_s"}
+        marker.write_text(json.dumps(kept))
     _renumber_boxes(root / "instances", new)
     return root
 
