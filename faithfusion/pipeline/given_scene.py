@@ -18,7 +18,7 @@ from faithfusion.render.sky_estimate import sky_behind
 from faithfusion.scene.graph import gaussians_at
 from faithfusion.scene.move_gaussians import move_gaussians
 from faithfusion.scene.scene_file import load_scene, save_scene
-from faithfusion.scene.splat_files import SKY_HEIGHT, export_gaussians, import_gaussians
+from faithfusion.scene.splat_files import FORMATS, SKY_HEIGHT, export_gaussians, import_gaussians
 from faithfusion.types import Gaussians, GaussianScene
 from faithfusion.utils.device import choose_device
 from faithfusion.utils.image_math import psnr_of
@@ -27,7 +27,6 @@ from faithfusion.utils.similarity import Similarity
 from faithfusion.utils.stage_log import StageLog
 
 SCENE_SUFFIX = ".safetensors"
-FORMATS = (".compressed.ply", ".ply", ".spz", ".splat")
 REFINED = "refined"
 """The name, without its suffix, of the file that is written back."""
 STRANGE_PSNR_DB = 15.0
@@ -48,7 +47,8 @@ def given_stage(
     .splat files are Gaussians without a sky, which is estimated from the pictures. Returns the scene on `device` and
     the drive with its poses. Raises InputError for a file that cannot be read.
     """
-    content = hashlib.sha256(gaussians.read_bytes()).hexdigest()
+    with gaussians.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
 
     def work() -> None:
         scene, metadata = read_given(gaussians, drive)

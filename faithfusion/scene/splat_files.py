@@ -25,7 +25,8 @@ from faithfusion.utils.similarity import Similarity
 SKY_HEIGHT = 128
 ROUNDED = 1e-3
 """Units of the scene; a larger loss of positions is said."""
-SUFFIXES = ".ply, .compressed.ply, .spz or .splat"
+FORMATS = (".compressed.ply", ".ply", ".spz", ".splat")
+SUFFIXES = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 SPLAT_ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
 
 

@@ -25,9 +25,8 @@ def can_widen(found: FixerConfig, wanted: FixerConfig) -> bool:
     views that slide."""
     new = {"num_views": wanted.num_views, "reach": wanted.reach, "slide_px": wanted.slide_px}
     alike = dataclasses.replace(found, **new) == wanted
-    grows = found.num_views <= wanted.num_views
-    grows = grows and found.reach in (0, wanted.reach) and found.slide_px in (0.0, wanted.slide_px)
-    return alike and grows and found.sd_turbo is None and found.num_views > 0
+    starts = found.reach in (0, wanted.reach) and found.slide_px in (0.0, wanted.slide_px)
+    return alike and starts and found.sd_turbo is None and 0 < found.num_views <= wanted.num_views
 
 
 @torch.no_grad()
